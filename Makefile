@@ -1,0 +1,41 @@
+# `make run` and `make test` are all that a fresh machine needs: Python 3.11+, make, and a network for packages.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup run test test-all check bench lock clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+run: setup          ## the main job: price usage here and everywhere else (ARGS="replay FILE" for your own)
+	$(BIN)/farthing $(or $(ARGS),replay)
+
+test: setup         ## the tests, without the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup     ## every test
+	$(BIN)/python -m pytest
+
+check: setup        ## style, strict types, import layers, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_docs.py
+
+bench: setup        ## every claim of speed, as ratios measured side by side
+	$(BIN)/python -m benchmarks
+
+lock:               ## refresh constraints.txt (hashes, no index addresses)
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile pyproject.toml --extra dev --all-extras --build-constraint /dev/null \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --universal -o constraints.txt
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
