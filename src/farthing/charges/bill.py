@@ -1,0 +1,224 @@
+"""A bill: the charges of many rows at one set of offers, summed, with what could not be priced."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from fractions import Fraction
+
+import msgspec
+
+from farthing.charges.columns import Cell, Cuts, Tally, cuts_of, facts_of_cell, merge, tally
+from farthing.charges.reference import Line, facts_of, lines
+from farthing.evidence import Grade, Source, worst
+from farthing.money import ZERO, Usd
+from farthing.rates.card import Offer, Price
+from farthing.rates.select import Facts, Unknown, price_at
+from farthing.usage.record import Usage
+from farthing.usage.table import UsageTable
+
+Quantities = Mapping[str, int | Fraction]
+Rewrite = Callable[[Quantities, Facts, Price], tuple[Quantities, Facts]]
+"""A policy's life in pricing: the same request as it would be at that price record."""
+
+
+class Bill:
+    """Sums of charges. `usd` counts every line with a price; `unpriced` the rows with a part that has none.
+
+    While `unpriced` is not zero, `usd` is a lower bound and not a total.
+    """
+
+    def __init__(self) -> None:
+        self.usd: Usd = ZERO
+        self.rows = 0
+        self.requests = 0
+        self.unpriced = 0
+        self.reasons: Counter[str] = Counter()
+        self.usd_by_meter: dict[str, Usd] = {}
+        self.quantity_by_meter: dict[str, int | Fraction] = {}
+        self.grade = Grade.MEASURED
+        self.sources: dict[str, Source] = {}
+        self.notes: Counter[str] = Counter()
+
+    @property
+    def total_usd(self) -> Usd | None:
+        return None if self.unpriced or not self.rows else self.usd
+
+    def add(self, made: Sequence[Line], rows: int, requests: int) -> None:
+        """Add the lines of `rows` rows."""
+        self.rows += rows
+        self.requests += requests
+        reasons = set()
+        for line in made:
+            self.quantity_by_meter[line.meter] = self.quantity_by_meter.get(line.meter, 0) + line.quantity
+            if line.usd is None:
+                reasons.add(line.reason)
+                continue
+            self.usd += line.usd
+            self.usd_by_meter[line.meter] = self.usd_by_meter.get(line.meter, ZERO) + line.usd
+            self.grade = worst((self.grade, line.grade))
+            if line.source is not None:
+                self.sources[line.source.id] = line.source
+            if line.note:
+                self.notes[line.note] += rows
+        self._unpriced(reasons, rows)
+
+    def add_unknown(self, reason: str, rows: int, requests: int, quantities: Quantities) -> None:
+        """Count rows that have no price at all."""
+        self.rows += rows
+        self.requests += requests
+        for name, quantity in quantities.items():
+            self.quantity_by_meter[name] = self.quantity_by_meter.get(name, 0) + quantity
+        self._unpriced({reason}, rows)
+
+    def _unpriced(self, reasons: set[str], rows: int) -> None:
+        if reasons:
+            self.unpriced += rows
+            for reason in reasons:
+                self.reasons[reason] += rows
+
+
+def bill_as_served(table: UsageTable, offers: Mapping[int, Offer | Unknown]) -> Bill:
+    """The bill of the usage as it was: each subject (by number) at its own offer, at its own times."""
+    cuts = {n: cuts_of(offer.prices) for n, offer in offers.items() if isinstance(offer, Offer)}
+    made = tally(table, cuts)
+    bill = Bill()
+    by_row: set[int] = set()
+    held: dict[int, list[tuple[Sequence[Line], Cell]]] = {}
+    for cell in made.cells:
+        offer = offers.get(cell.subject, Unknown("no offer is known for this model"))
+        facts = facts_of_cell(cell, table)
+        price = offer if isinstance(offer, Unknown) else price_at(offer, facts.at)
+        if isinstance(price, Unknown):
+            bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
+            continue
+        result = _cell_lines(price, cell, table, facts, cell.quantities)
+        if result is None:
+            by_row.add(cell.subject)
+        else:
+            held.setdefault(cell.subject, []).append((result, cell))
+    for subject, results in held.items():
+        if subject not in by_row:
+            for result, cell in results:
+                bill.add(result, cell.rows, cell.requests)
+    if by_row:
+        _row_by_row(bill, table, {n: offers[n] for n in by_row}, None, None)
+    return bill
+
+
+def _cell_lines(
+    price: Price, cell: Cell, table: UsageTable, facts: Facts, quantities: Quantities
+) -> tuple[Line, ...] | None:
+    """The lines of a whole cell, or None where it must be priced row by row."""
+    bucket = _bucket(table, cell.subject)
+    made = lines(price, quantities, cell.requests, facts, bucket=bucket)
+    if bucket:
+        return made
+    if price.minimum_usd is not None or any(line.rate is not None and not line.rate.linear for line in made):
+        return None
+    return made
+
+
+def _bucket(table: UsageTable, number: int) -> bool:
+    subject = table.subjects[number]
+    return subject.bucket and "context_window" not in dict(subject.attrs)
+
+
+def _row_by_row(
+    bill: Bill,
+    table: UsageTable,
+    offers: Mapping[int, Offer | Unknown],
+    rewrite: Rewrite | None,
+    at: datetime | None,
+) -> None:
+    """Add the rows of some subjects one by one, in order of time, consuming free quotas on the way."""
+    quotas: dict[tuple[str, str], int] = {}
+    for number, usage in table.records(offers):
+        offer = offers[number]
+        facts = facts_of(usage)
+        if at is not None:
+            facts = msgspec.structs.replace(facts, at=at, completed=at)
+        price = offer if isinstance(offer, Unknown) else price_at(offer, facts.at)
+        if isinstance(price, Unknown):
+            bill.add_unknown(price.reason, 1, usage.requests, usage.quantities)
+            continue
+        quantities: Quantities = usage.quantities
+        if rewrite is not None:
+            quantities, facts = rewrite(quantities, facts, price)
+        made = lines(price, quantities, usage.requests, facts, bucket=_bucket(table, number), quotas=quotas)
+        bill.add(made, 1, usage.requests)
+
+
+class Counterfactual:
+    """A usage table tallied once, to be priced at any number of offers.
+
+    `cuts` must contain the cuts of every offer that will be asked about (`cuts_of`).
+    """
+
+    def __init__(self, table: UsageTable, cuts: Cuts) -> None:
+        self.tally: Tally = tally(table, cuts)
+        self._merged: dict[tuple[bool, ...], list[tuple[Cell, tuple[int, ...]]]] = {}
+        self._measures = sorted({of for of, _ in cuts.measures if of == "prompt" or of in table.meters})
+
+    def cells(self, prices: Iterable[Price], by_time: bool) -> list[tuple[Cell, tuple[int, ...]]]:
+        """The cells that `prices` can tell apart, merged; those of one signature are made once."""
+        cuts = cuts_of(prices)
+        used = {of for of, _ in cuts.measures}
+        keep = (by_time, bool(cuts.starts), bool(cuts.completions), *(of in used for of in self._measures))
+        if keep not in self._merged:
+            self._merged[keep] = merge(self.tally.cells, self.tally.table, keep)
+        return self._merged[keep]
+
+    def bill(
+        self,
+        offer: Offer,
+        rewrite: Rewrite | None = None,
+        *,
+        at: datetime | None = None,
+        price_of: Callable[[Offer, datetime], Price | Unknown] = price_at,
+        units: dict[int, tuple[Line, ...]] | None = None,
+    ) -> Bill:
+        """The bill of the whole usage at `offer`, each request rewritten by `rewrite` first.
+
+        `at` prices everything at one instant. `price_of` chooses the record for an instant. `units`,
+        if given, receives the lines of each cell by the cell's key.
+        """
+        bill = Bill()
+        table = self.tally.table
+        by_time = at is None and (len(offer.prices) > 1 or any(p.valid_from or p.valid_to for p in offer.prices))
+        for cell, keys in self.cells(offer.prices, by_time):
+            facts = facts_of_cell(cell, table)
+            if at is not None:
+                facts = msgspec.structs.replace(facts, at=at, completed=at)
+            price = price_of(offer, facts.at)
+            if isinstance(price, Unknown):
+                bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
+                continue
+            quantities: Quantities = cell.quantities
+            if rewrite is not None:
+                quantities, facts = rewrite(quantities, facts, price)
+            made = _cell_lines(price, cell, table, facts, quantities)
+            if made is None:
+                whole = Bill()
+                _row_by_row(whole, table, dict.fromkeys(range(len(table.subjects)), offer), rewrite, at)
+                return whole
+            bill.add(made, cell.rows, cell.requests)
+            if units is not None:
+                for key in keys:
+                    units[key] = made
+        return bill
+
+
+def price_records(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | Unknown]) -> Bill:
+    """The bill of `records` one by one: the definition that `bill_as_served` must equal to the last digit."""
+    bill = Bill()
+    quotas: dict[tuple[str, str], int] = {}
+    for usage in records:
+        offer = offer_of(usage)
+        price = offer if isinstance(offer, Unknown) else price_at(offer, usage.at)
+        if isinstance(price, Unknown):
+            bill.add_unknown(price.reason, 1, usage.requests, usage.quantities)
+            continue
+        bucket = usage.requests != 1 and "context_window" not in usage.attrs
+        made = lines(price, usage.quantities, usage.requests, facts_of(usage), bucket=bucket, quotas=quotas)
+        bill.add(made, 1, usage.requests)
+    return bill

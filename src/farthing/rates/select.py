@@ -1,0 +1,322 @@
+"""Selection: which price record, rate and modifiers apply to a request. The one definition of it.
+
+A condition (`When`) is a set of requests. Among the rates of a meter whose condition holds, the one
+inside all the others wins: the most specific. A card in which two rates can hold together and
+neither is inside the other is ambiguous and is refused when it is read, unless a third rate states
+the price of exactly their overlap. A modifier multiplies the winning rate, unless that rate's own
+condition already names everything that the modifier's does.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from farthing.rates.card import NO_LIMIT, Band, Modifier, Offer, Period, Price, Rate, When, Window
+from farthing.units import METERS
+from farthing.usage.record import STANDARD
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What conditions look at: a request's times, tier, region, attributes and measured quantities.
+
+    `measures` maps "prompt" and meter names to the quantity of one request; an absent one is 0.
+    """
+
+    at: datetime
+    completed: datetime
+    tier: str = STANDARD
+    region: str | None = None
+    attrs: frozenset[tuple[str, str]] = frozenset()
+    measures: Mapping[str, int | Fraction] = msgspec.field(default_factory=dict)
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """Why something has no price. Never a zero."""
+
+    reason: str
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The rate that applies, and the modifiers on it. `factor` is the product of the modifiers'."""
+
+    rate: Rate
+    modifiers: tuple[Modifier, ...]
+
+    @property
+    def factor(self) -> Fraction:
+        product = Fraction(1)
+        for modifier in self.modifiers:
+            product *= Fraction(modifier.factor)
+        return product
+
+
+# --- conditions as sets of requests -----------------------------------------------------------
+
+
+def _region_inside(name: str, names: frozenset[str]) -> bool:
+    return any(
+        name == other or (other.endswith("*") and name.removesuffix("*").startswith(other[:-1])) for other in names
+    )
+
+
+def holds(when: When, facts: Facts) -> bool:
+    """Whether the request that `facts` describe is in the set `when`."""
+    if when.tier is not None and when.tier != facts.tier:
+        return False
+    if when.regions is not None and (facts.region is None or not _region_inside(facts.region, when.regions)):
+        return False
+    for band in when.bands:
+        if not band.low <= facts.measures.get(band.of, 0) < band.high:
+            return False
+    if when.window is not None and not when.window.covers(
+        facts.completed if when.window.decides == "completion" else facts.at
+    ):
+        return False
+    if when.period is not None and not when.period.covers(facts.at):
+        return False
+    return not when.attrs or when.attrs <= facts.attrs
+
+
+def _bands(when: When) -> dict[str, tuple[int, int]]:
+    ranges: dict[str, tuple[int, int]] = {}
+    for band in when.bands:
+        low, high = ranges.get(band.of, (0, NO_LIMIT))
+        ranges[band.of] = (max(low, band.low), min(high, band.high))
+    return ranges
+
+
+def _window_inside(inner: Window, outer: Window) -> bool:
+    return (
+        inner.decides == outer.decides
+        and inner.minutes & ~outer.minutes == 0
+        and inner.dates <= outer.dates
+        and outer.not_dates <= inner.not_dates
+    )
+
+
+def _starts(period: Period) -> float:
+    return period.start.timestamp() if period.start else float("-inf")
+
+
+def _ends(period: Period) -> float:
+    return period.end.timestamp() if period.end else float("inf")
+
+
+def inside(inner: When, outer: When) -> bool:
+    """Whether every request in `inner` is in `outer` (by comparing each part that `outer` states)."""
+    if outer.tier is not None and inner.tier != outer.tier:
+        return False
+    if outer.regions is not None and not (
+        inner.regions is not None and all(_region_inside(name, outer.regions) for name in inner.regions)
+    ):
+        return False
+    inner_bands = _bands(inner)
+    for of, (low, high) in _bands(outer).items():
+        inner_low, inner_high = inner_bands.get(of, (0, NO_LIMIT))
+        if inner_low < low or inner_high > high:
+            return False
+    if outer.window is not None and not (inner.window is not None and _window_inside(inner.window, outer.window)):
+        return False
+    if outer.period is not None and not (
+        inner.period is not None
+        and _starts(inner.period) >= _starts(outer.period)
+        and _ends(inner.period) <= _ends(outer.period)
+    ):
+        return False
+    return outer.attrs <= inner.attrs
+
+
+def disjoint(one: When, other: When) -> bool:
+    """Whether no request can be in both sets."""
+    if one.tier is not None and other.tier is not None and one.tier != other.tier:
+        return True
+    if one.regions is not None and other.regions is not None and not _common_regions(one.regions, other.regions):
+        return True
+    bands = _bands(other)
+    for of, (low, high) in _bands(one).items():
+        other_low, other_high = bands.get(of, (0, NO_LIMIT))
+        if max(low, other_low) >= min(high, other_high):
+            return True
+    if (
+        one.window is not None
+        and other.window is not None
+        and one.window.decides == other.window.decides
+        and not one.window.minutes & other.window.minutes
+        and not (one.window.dates or other.window.dates)
+    ):
+        return True
+    if (
+        one.period is not None
+        and other.period is not None
+        and (_ends(one.period) <= _starts(other.period) or _ends(other.period) <= _starts(one.period))
+    ):
+        return True
+    mine, theirs = dict(one.attrs), dict(other.attrs)
+    return any(theirs.get(key, value) != value for key, value in mine.items())
+
+
+def _common_regions(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    return frozenset(
+        {name for name in one if _region_inside(name, other)} | {name for name in other if _region_inside(name, one)}
+    )
+
+
+def meet(one: When, other: When) -> When:
+    """The requests that are in both sets (which are not disjoint)."""
+    ranges = _bands(one)
+    for of, (low, high) in _bands(other).items():
+        mine_low, mine_high = ranges.get(of, (0, NO_LIMIT))
+        ranges[of] = (max(low, mine_low), min(high, mine_high))
+    regions = one.regions if other.regions is None else other.regions
+    if one.regions is not None and other.regions is not None:
+        regions = _common_regions(one.regions, other.regions)
+    window = one.window or other.window
+    if one.window is not None and other.window is not None and one.window.decides == other.window.decides:
+        window = Window(
+            minutes=one.window.minutes & other.window.minutes,
+            decides=one.window.decides,
+            dates=one.window.dates & other.window.dates,
+            not_dates=one.window.not_dates | other.window.not_dates,
+        )
+    period = one.period or other.period
+    if one.period is not None and other.period is not None:
+        period = Period(
+            start=max((p.start for p in (one.period, other.period) if p.start), default=None),
+            end=min((p.end for p in (one.period, other.period) if p.end), default=None),
+        )
+    return When(
+        tier=one.tier if other.tier is None else other.tier,
+        regions=regions,
+        bands=tuple(Band(low=low, high=high, of=of) for of, (low, high) in sorted(ranges.items())),
+        window=window,
+        period=period,
+        attrs=one.attrs | other.attrs,
+    )
+
+
+def same(one: When, other: When) -> bool:
+    """Whether the two conditions are the same set."""
+    return inside(one, other) and inside(other, one)
+
+
+def ambiguous(rates: Sequence[Rate]) -> tuple[Rate, Rate] | None:
+    """The first two rates of one meter between which a request could not choose, or None.
+
+    Two rates are in doubt when they can hold together, neither is inside the other, and no third
+    rate of the meter states the price of exactly their overlap; or when they are the same set.
+    """
+    by_meter: dict[str, list[Rate]] = {}
+    for rate in rates:
+        by_meter.setdefault(rate.meter, []).append(rate)
+    for group in by_meter.values():
+        for position, one in enumerate(group):
+            for other in group[position + 1 :]:
+                if disjoint(one.when, other.when):
+                    continue
+                first, second = inside(one.when, other.when), inside(other.when, one.when)
+                if first and second:
+                    return one, other
+                if first or second:
+                    continue
+                overlap = meet(one.when, other.when)
+                if not any(same(third.when, overlap) for third in group):
+                    return one, other
+    return None
+
+
+# --- what applies to a request ----------------------------------------------------------------
+
+
+class Index:
+    """A price record made ready for selection: its rates by meter, the most specific first."""
+
+    def __init__(self, price: Price) -> None:
+        self.price = price
+        self.tiers = {rate.when.tier for rate in price.rates} | {modifier.when.tier for modifier in price.modifiers}
+        self.rates: dict[str, tuple[Rate, ...]] = {}
+        for rate in price.rates:
+            self.rates[rate.meter] = (*self.rates.get(rate.meter, ()), rate)
+        for name, group in self.rates.items():
+            if len(group) > 1:
+                # If A is strictly inside B, everything that contains B contains A too: A has more containers.
+                depth = {id(r): sum(inside(r.when, other.when) for other in group) for r in group}
+                self.rates[name] = tuple(sorted(group, key=lambda r: -depth[id(r)]))
+
+    def resolve(self, meter: str, facts: Facts) -> Resolved | Unknown:
+        """The rate and modifiers of `meter` for this request, or why there is none."""
+        if facts.tier != STANDARD and facts.tier not in self.tiers:
+            return Unknown(f"no price stated for service tier {facts.tier!r}")
+        name = meter
+        while name:
+            for rate in self.rates.get(name, ()):
+                if holds(rate.when, facts):
+                    if rate.amount is None and not rate.brackets:
+                        return Unknown(f"only a range is stated for {name}: {rate.low} to {rate.high}")
+                    return Resolved(rate, self._modifiers(rate, meter, facts))
+            name = METERS[name].covered_by
+        if meter in self.rates:
+            return Unknown(f"no price of {meter} under these conditions")
+        return Unknown(f"no price stated for {meter}")
+
+    def _modifiers(self, rate: Rate, meter: str, facts: Facts) -> tuple[Modifier, ...]:
+        if not self.price.modifiers:
+            return ()
+        token = METERS[meter].unit == "token"
+        holding = [
+            modifier
+            for modifier in self.price.modifiers
+            if (meter in modifier.meters or rate.meter in modifier.meters if modifier.meters else token)
+            and not modifier.when.keys <= rate.when.keys
+            and holds(modifier.when, facts)
+        ]
+        # Factors of different conditions multiply; of one condition ("over 100k", "over 200k") the
+        # narrowest counts, as it does among rates.
+        return tuple(
+            m
+            for m in holding
+            if not any(
+                n.when.keys == m.when.keys and inside(n.when, m.when) and not inside(m.when, n.when) for n in holding
+            )
+        )
+
+
+_INDEXES: dict[int, Index] = {}
+
+
+def index(price: Price) -> Index:
+    """The `Index` of `price`, made once for each record object."""
+    found = _INDEXES.get(id(price))
+    if found is None or found.price is not price:
+        found = _INDEXES[id(price)] = Index(price)
+    return found
+
+
+def price_at(offer: Offer, at: datetime, as_of: datetime | None = None) -> Price | Unknown:
+    """The record of `offer` that was in force at `at`, as it was known at `as_of` (None: now).
+
+    A record lasts from its `valid_from` until the next record's, or its own `valid_to`. Of several
+    with one `valid_from` the one recorded last counts.
+    """
+    known = [p for p in offer.prices if as_of is None or p.recorded is None or p.recorded <= as_of]
+    started = [p for p in known if p.valid_from is None or p.valid_from <= at]
+    if not known:
+        return Unknown("no price was known then" if offer.prices else "no price stated")
+    if not started:
+        first = min(p.valid_from for p in known if p.valid_from)
+        return Unknown(f"no price before {first.date().isoformat()}")
+    latest = max(started, key=lambda p: (p.valid_from is not None, p.valid_from or at, *_recorded(p)))
+    if latest.valid_to is not None and at >= latest.valid_to:
+        return Unknown(f"withdrawn on {latest.valid_to.date().isoformat()}")
+    return latest
+
+
+def _recorded(price: Price) -> tuple[bool, float]:
+    return (price.recorded is not None, price.recorded.timestamp() if price.recorded else 0.0)
+
+
+def currency_factor(price: Price) -> Fraction:
+    """Dollars per unit of the record's currency."""
+    return Fraction(price.usd) if price.usd != Decimal(1) else Fraction(1)
