@@ -23,7 +23,7 @@ tiers = st.sampled_from(["batch", "priority", "flex"])
 regions = st.sampled_from(["eu-west", "eu-north", "us-east"])
 bands = st.builds(
     lambda low, size, of: Band(low=low, high=low + size, of=of),
-    st.integers(0, 500),
+    st.sampled_from([0, 100, 101, 251, 500]),
     st.one_of(st.integers(1, 600), st.just(1 << 60)),
     st.sampled_from(["prompt", "prompt", "output"]),
 )
@@ -43,7 +43,9 @@ def windows(draw: st.DrawFn) -> Window:
 
 @st.composite
 def conditions(draw: st.DrawFn) -> When:
-    which = draw(st.sets(st.sampled_from(["tier", "region", "band", "window", "period", "attr"]), min_size=1, max_size=2))
+    which = draw(
+        st.sets(st.sampled_from(["tier", "region", "band", "window", "period", "attr"]), min_size=1, max_size=2)
+    )
     period = sorted(draw(st.tuples(instants, instants)))
     return When(
         tier=draw(tiers) if "tier" in which else None,
@@ -82,10 +84,11 @@ def prices(draw: st.DrawFn, valid_from: datetime | None, linear: bool) -> Price:
             candidate = draw(rates(meter, when, linear))
             if ambiguous([*made, candidate]) is None:
                 made.append(candidate)
+    some_meters = st.sampled_from([frozenset(), frozenset({"output"})])
     modifiers = [
-        Modifier(when=when, factor=draw(st.decimals(0, 3, places=3)), meters=draw(st.sampled_from([frozenset(), frozenset({"output"})])))
+        Modifier(when=when, factor=draw(st.decimals(0, 3, places=3)), meters=draw(some_meters))
         for when in draw(st.lists(conditions(), max_size=2))
-    ]  # fmt: skip
+    ]
     minimum = draw(st.sampled_from([None, None, None, Decimal("0.001")])) if not linear else None
     return Price(source=SOURCE, rates=tuple(made), modifiers=tuple(modifiers), valid_from=valid_from,
                  usd=draw(st.sampled_from([Decimal(1), Decimal("0.14")])), minimum_usd=minimum)  # fmt: skip
@@ -100,20 +103,36 @@ def offers(draw: st.DrawFn, model: str = "m", linear: bool = False) -> Offer:
 
 
 @st.composite
-def usages(draw: st.DrawFn, models: tuple[str, ...] = ("m", "n")) -> Usage:
+def kinds(draw: st.DrawFn, models: tuple[str, ...] = ("m", "n")) -> dict[str, object]:
+    """What many rows have in common, so that rows meet in one cell."""
+    return {
+        "model_served": draw(st.sampled_from(models)),
+        "tier_served": draw(st.sampled_from(["standard", "standard", "batch", "priority"])),
+        "region": draw(st.sampled_from([None, "eu-west", "us-east"])),
+        "attrs": draw(st.sampled_from([{}, {}, {"size": "s"}, {"context_window": "200-400"}])),
+        "requests": draw(st.sampled_from([1, 1, 1, 7])),
+        "meters": draw(st.sets(st.sampled_from(USED), min_size=1, max_size=4)) | {"input"},
+    }
+
+
+@st.composite
+def usages(draw: st.DrawFn, kind: dict[str, object]) -> Usage:
     at = draw(instants)
-    counts = draw(st.dictionaries(st.sampled_from(USED), st.integers(1, 900), max_size=5))
-    counts = {name: n * (METERS[name].scale if draw(st.booleans()) else 1) for name, n in counts.items()}
+    counts = {}
+    for name in sorted(kind["meters"]):  # type: ignore[call-overload]
+        if size := draw(st.sampled_from([0, 1, 99, 100, 101, 250, 500, 900, 1500])):
+            counts[name] = size * (METERS[name].scale // draw(st.sampled_from([1, 10])) or 1)
     if "reasoning" in counts:
         counts["output"] = counts.get("output", 0) + counts["reasoning"]
-    return Usage(
-        at=at,
-        completed=at + timedelta(seconds=draw(st.sampled_from([0, 1, 3600, 90_000]))),
-        quantities=counts,
-        provider="p",
-        model_served=draw(st.sampled_from(models)),
-        tier_served=draw(st.sampled_from(["standard", "standard", "batch", "priority"])),
-        region=draw(st.sampled_from([None, "eu-west", "us-east"])),
-        attrs=draw(st.sampled_from([{}, {}, {"size": "s"}, {"context_window": "200-400"}])),
-        requests=draw(st.sampled_from([1, 1, 1, 7])),
-    )
+    common = {name: value for name, value in kind.items() if name != "meters"}
+    late = timedelta(seconds=draw(st.sampled_from([0, 1, 3600, 90_000])))
+    return Usage(at=at, completed=at + late, quantities=counts, provider="p", **common)  # type: ignore[arg-type]
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Usage]:
+    """Rows in order of time, of one to three kinds. Free quotas are used up in order of time, and equal
+    times would leave the order open."""
+    pool = draw(st.lists(kinds(), min_size=1, max_size=3))
+    rows = draw(st.lists(st.sampled_from(pool).flatmap(usages), max_size=25, unique_by=lambda u: u.at))
+    return sorted(rows, key=lambda usage: usage.at)

@@ -83,23 +83,24 @@ def bill_as_served(table: UsageTable, offers: Mapping[int, Offer | Unknown]) -> 
     made = tally(table, cuts)
     bill = Bill()
     by_row: set[int] = set()
-    held: dict[int, list[tuple[Sequence[Line], Cell]]] = {}
+    held: list[tuple[Cell, Sequence[Line] | Unknown]] = []
     for cell in made.cells:
         offer = offers.get(cell.subject, Unknown("no offer is known for this model"))
         facts = facts_of_cell(cell, table)
         price = offer if isinstance(offer, Unknown) else price_at(offer, facts.at)
         if isinstance(price, Unknown):
-            bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
-            continue
-        result = _cell_lines(price, cell, table, facts, cell.quantities)
-        if result is None:
+            held.append((cell, price))
+        elif (result := _cell_lines(price, cell, table, facts, cell.quantities)) is None:
             by_row.add(cell.subject)
         else:
-            held.setdefault(cell.subject, []).append((result, cell))
-    for subject, results in held.items():
-        if subject not in by_row:
-            for result, cell in results:
-                bill.add(result, cell.rows, cell.requests)
+            held.append((cell, result))
+    for cell, outcome in held:
+        if cell.subject in by_row:
+            continue
+        if isinstance(outcome, Unknown):
+            bill.add_unknown(outcome.reason, cell.rows, cell.requests, cell.quantities)
+        else:
+            bill.add(outcome, cell.rows, cell.requests)
     if by_row:
         _row_by_row(bill, table, {n: offers[n] for n in by_row}, None, None)
     return bill
@@ -163,7 +164,13 @@ class Counterfactual:
         """The cells that `prices` can tell apart, merged; those of one signature are made once."""
         cuts = cuts_of(prices)
         used = {of for of, _ in cuts.measures}
-        keep = (by_time, bool(cuts.starts), bool(cuts.completions), *(of in used for of in self._measures))
+        keep = (
+            by_time,
+            bool(cuts.ends),
+            bool(cuts.starts),
+            bool(cuts.completions),
+            *(of in used for of in self._measures),
+        )
         if keep not in self._merged:
             self._merged[keep] = merge(self.tally.cells, self.tally.table, keep)
         return self._merged[keep]

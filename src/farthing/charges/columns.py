@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,15 +21,19 @@ from farthing.rates.select import Facts
 from farthing.time import EPOCH, microseconds
 from farthing.usage.table import UsageTable, from_micro
 
+if TYPE_CHECKING:
+    import duckdb
+
 _THURSDAY = 3 * 1440  # 1970-01-01 was one; weeks are counted from Monday
-_COMMON = ("input", "output", "reasoning")
 _SPAN_END = 1 << 62
 
 
 class Cuts(msgspec.Struct, frozen=True, kw_only=True):
-    """Where conditions change: instants (microseconds), quantities by measure, weekly windows."""
+    """Where conditions change: instants of the start and of the completion (microseconds), quantities
+    by measure, weekly windows of the start and of the completion."""
 
     times: frozenset[int] = frozenset()
+    ends: frozenset[int] = frozenset()
     measures: frozenset[tuple[str, int]] = frozenset()
     starts: frozenset[int] = frozenset()
     completions: frozenset[int] = frozenset()
@@ -36,6 +41,7 @@ class Cuts(msgspec.Struct, frozen=True, kw_only=True):
     def __or__(self, other: "Cuts") -> "Cuts":
         return Cuts(
             times=self.times | other.times,
+            ends=self.ends | other.ends,
             measures=self.measures | other.measures,
             starts=self.starts | other.starts,
             completions=self.completions | other.completions,
@@ -45,6 +51,7 @@ class Cuts(msgspec.Struct, frozen=True, kw_only=True):
 def cuts_of(prices: Iterable[Price]) -> Cuts:
     """Every boundary that the conditions and dates of `prices` draw."""
     times: set[int] = set()
+    ends: set[int] = set()
     quantities: set[tuple[str, int]] = set()
     windows: dict[str, set[int]] = {"start": set(), "completion": set()}
 
@@ -65,16 +72,21 @@ def cuts_of(prices: Iterable[Price]) -> Cuts:
                 windows[when.window.decides].add(when.window.minutes)
                 for day in when.window.dates | when.window.not_dates:
                     midnight = EPOCH + timedelta(days=day.toordinal() - EPOCH.toordinal())
-                    add(midnight)
-                    add(midnight + timedelta(days=1))
-    return Cuts(times=frozenset(times), measures=frozenset(quantities), starts=frozenset(windows["start"]),
-                completions=frozenset(windows["completion"]))  # fmt: skip
+                    edges = {microseconds(midnight), microseconds(midnight + timedelta(days=1))}
+                    (ends if when.window.decides == "completion" else times).update(edges)
+    return Cuts(
+        times=frozenset(times),
+        ends=frozenset(ends),
+        measures=frozenset(quantities),
+        starts=frozenset(windows["start"]),
+        completions=frozenset(windows["completion"]),
+    )
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """The sums over rows of one subject that meet the same conditions. `started`, `completed` and
     `measures` are those of some row in it, which stand for all of them. `place` is the piece of
-    each dimension: (time, start window, completion window, measures…)."""
+    each dimension: (start, completion, start's window, completion's window, measures…)."""
 
     key: int
     subject: int
@@ -114,29 +126,30 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts]) -> Tally:
     connection, joins, dimensions = table.connection, [], []
     segments = _segments(table, each)
     if segments:
-        connection.execute("CREATE OR REPLACE TEMP TABLE segments (s INTEGER, low BIGINT, high BIGINT, piece BIGINT)")
-        _insert(connection, "segments", segments)
+        _table(
+            connection, "segments", dict(zip(("s", "low", "high", "piece"), zip(*segments, strict=True), strict=True))
+        )
         joins.append("JOIN segments ON subject = s AND started >= low AND started < high")
         dimensions.append(("piece", 1 + max(row[3] for row in segments)))
     else:
         dimensions.append(("0", 1))
+    dimensions.append((_bin_sql("completed", sorted(whole.ends)), len(whole.ends) + 1))
     for column, masks in (("started", whole.starts), ("completed", whole.completions)):
         if not masks:
             dimensions.append(("0", 1))
             continue
         classes, count = _week_classes(masks)
         name = f"week_{column}"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (m_{column} BIGINT, c_{column} BIGINT)")
-        _insert(connection, name, list(enumerate(classes)))
+        _table(connection, name, {f"m_{column}": range(MINUTES_OF_WEEK), f"c_{column}": classes})
         minute = f"({column} // 60000000 + {_THURSDAY}) % {MINUTES_OF_WEEK}"
         joins.append(f"JOIN {name} ON m_{column} = {minute}")
         dimensions.append((f"c_{column}", count))
     measured = _measured(table, whole)
     for sql, edges in measured.values():
         dimensions.append((_bin_sql(sql, sorted(edges)), len(edges) + 1))
-    rare = [name for name in table.meters if name not in _COMMON]
-    mask = " + ".join(f'(("{name}" > 0)::BIGINT << {bit})' for bit, name in enumerate(rare)) or "0"
-    dimensions.append((f"({mask})", 1 << len(rare)))
+    # Which meters a row has at all: one without a price must not make its neighbours unknown.
+    mask = " + ".join(f'(("{name}" > 0)::BIGINT << {bit})' for bit, name in enumerate(table.meters)) or "0"
+    dimensions.append((f"({mask})", 1 << len(table.meters)))
 
     key = "subject::BIGINT"
     for sql, size in dimensions:
@@ -172,9 +185,12 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts]) -> Tally:
     return Tally(table=table, cells=cells, cuts=whole, key_sql=key, from_sql=source)
 
 
-def _insert(connection: object, name: str, rows: Sequence[Sequence[int]]) -> None:
-    values = ", ".join("(" + ", ".join(str(value) for value in row) + ")" for row in rows)
-    connection.execute(f"INSERT INTO {name} VALUES {values}")  # type: ignore[attr-defined]
+def _table(connection: "duckdb.DuckDBPyConnection", name: str, columns: Mapping[str, Sequence[int]]) -> None:
+    import numpy as np
+
+    connection.register("made", {key: np.array(values, dtype=np.int64) for key, values in columns.items()})
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM made")
+    connection.unregister("made")
 
 
 def _segments(table: UsageTable, each: Mapping[int, Cuts]) -> list[tuple[int, int, int, int]]:
@@ -195,11 +211,9 @@ def _segments(table: UsageTable, each: Mapping[int, Cuts]) -> list[tuple[int, in
 def _week_classes(masks: Iterable[int]) -> tuple[list[int], int]:
     """For each minute of the week the number of the set of windows that contain it."""
     ordered = sorted(masks)
-    numbers: dict[tuple[int, ...], int] = {}
-    classes = []
-    for minute in range(MINUTES_OF_WEEK):
-        members = tuple(mask >> minute & 1 for mask in ordered)
-        classes.append(numbers.setdefault(members, len(numbers)))
+    bits = [format(mask, f"0{MINUTES_OF_WEEK}b")[::-1] for mask in ordered]
+    numbers: dict[tuple[str, ...], int] = {}
+    classes = [numbers.setdefault(members, len(numbers)) for members in zip(*bits, strict=True)]
     return classes, len(numbers)
 
 

@@ -172,7 +172,7 @@ def lines(
         if isinstance(resolved, Unknown):
             made.append(Line(meter=meter, quantity=quantity, reason=resolved.reason))
         elif bucket and not resolved.rate.linear:
-            why = f"{meter} is charged request by request, and this row sums {requests:,} of them"
+            why = f"{meter} is charged request by request, and this row sums several"
             made.append(Line(meter=meter, quantity=quantity, rate=resolved.rate, source=price.source, reason=why))
         else:
             made.append(_line(meter, quantity, resolved, price, facts, bucket, quotas))

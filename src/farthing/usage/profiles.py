@@ -5,13 +5,13 @@ reads it and draws from it. See `docs/workloads.md` for the fits and their error
 """
 
 import heapq
-import math
 import tomllib
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from random import Random
 from typing import Literal
 
@@ -23,7 +23,7 @@ from farthing.time import aware
 from farthing.usage.record import Usage
 
 _PROBES = 4096  # points at which a table's mean is taken
-_WARM_UP = 3  # the sessions of this many mean durations before the start are open when it begins
+_WARM_UP = 10  # mean durations of a session to run before the start: what began earlier has ended
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -203,13 +203,13 @@ def _profile(raw: _RawProfile, at: tuple[float, ...], sources: dict[str, Source]
 
 
 def _table(name: str, at: tuple[float, ...], values: tuple[float, ...]) -> Table:
-    if len(at) < 2 or at[0] != 0 or at[-1] != 1 or any(a >= b for a, b in zip(at, at[1:], strict=False)):
+    if len(at) < 2 or at[0] != 0 or at[-1] != 1 or any(a >= b for a, b in pairwise(at)):
         raise ValueError("quantiles must rise from 0 to 1")
     if len(values) == 1:
         values *= len(at)
     if len(values) != len(at):
         raise ValueError(f"{name} has {len(values)} values; write 1, or {len(at)}: one a quantile")
-    if values[0] < 0 or any(a > b for a, b in zip(values, values[1:], strict=False)):
+    if values[0] < 0 or any(a > b for a, b in pairwise(values)):
         raise ValueError(f"{name} must not be negative and must not fall")
     return Table(at, values)
 
@@ -232,16 +232,35 @@ def profile(name: str) -> Profile:
 class _Session:
     """A session that is under way: what its next request will be."""
 
-    def __init__(self, name: str, part: Part, left: int, rng: Random) -> None:
+    def __init__(self, name: str, part: Part, rng: Random) -> None:
         self.name = name
         self.part = part
-        self.left = left  # requests still to come
+        self.left = max(1, part.turns.count(rng))  # requests still to come
+        self.prompts = [part.prompt.count(rng) for _ in range(self.left if part.next == "rising" else 1)]
+        self.prompts.sort(reverse=True)
+        self.prompt = 0  # tokens of the last prompt
+        self.output = 0  # and of its answer
         self.hashes: tuple[int, ...] = ()
-        self.context = 0  # the last prompt and its answer, in tokens
-        if part.next == "rising":  # the longest is asked last
-            self.prompts = sorted((part.prompt.count(rng) for _ in range(left)), reverse=True)
+
+    def ask(self, rng: Random, block: int, shared: tuple[int, ...], fresh: int) -> int:
+        """Take the next turn: set prompt, output and hashes; returns the first block number not used."""
+        before, part = self.prompt, self.part
+        if not self.hashes:
+            self.prompt = self.prompts.pop()
+            known = shared[: self.prompt // block]
+        elif part.next == "repeat":
+            new = part.new.count(rng)
+            # Only an unchanged prompt has its partial last block in common with the one before.
+            same = min(max(0, round((before - new) / block)), before // block) if new else len(self.hashes)
+            known = self.hashes[:same]
         else:
-            self.prompts = [part.prompt.count(rng)]
+            self.prompt = before + self.output + part.new.count(rng) if part.next == "append" else self.prompts.pop()
+            known = self.hashes[: before // block]
+        last = fresh + -(-self.prompt // block) - len(known)
+        self.hashes = known + tuple(range(fresh, last))
+        self.output = part.output.count(rng)
+        self.left -= 1
+        return last
 
 
 def generate(name: str, requests: int, seed: int, start: datetime) -> Iterator[Usage]:
@@ -256,38 +275,48 @@ def generate(name: str, requests: int, seed: int, start: datetime) -> Iterator[U
     """
     if requests < 0:
         raise FarthingError(f"{requests} requests cannot be generated; ask for 0 or more")
-    return _generate(profile(name), requests, Random(seed), aware(start))
+    return _generate(profile(name), requests, seed, aware(start))
 
 
-def _generate(chosen: Profile, requests: int, rng: Random, start: datetime) -> Iterator[Usage]:
+def _generate(chosen: Profile, requests: int, seed: int, start: datetime) -> Iterator[Usage]:
+    rng = Random(seed)
     tags = {"profile": chosen.name}
     block = chosen.block_tokens
-    # Distinct workloads get distinct blocks, so that they can be mixed; 62 bits fit every file format.
-    fresh = rng.getrandbits(30) << 32
-    shared = tuple(range(fresh, fresh + chosen.shared_prefix_tokens // block))
-    fresh += len(shared)
+    # Blocks and sessions of different seeds differ, so that workloads can be mixed; 62 bits fit every file format.
+    first = rng.getrandbits(30) << 32
+    shared = tuple(range(first, first + chosen.shared_prefix_tokens // block))
+    fresh = first + len(shared)
 
-    interval = chosen.turns / chosen.requests_per_second  # mean seconds between starts of sessions
+    interval = chosen.turns / chosen.requests_per_second  # mean seconds between the starts of sessions
     shape = chosen.arrival_cv**-2
     shares = [part.share for part in chosen.parts]
     next_start = -_WARM_UP * max(part.gap_s.mean * (part.turns.mean - 1) for part in chosen.parts)
-    open_sessions: list[tuple[float, int, _Session]] = []
+    waiting: list[tuple[float, int, _Session]] = []  # a heap of when each open session asks next
     begun = 0
     while requests:
-        if not open_sessions or next_start <= open_sessions[0][0]:
-            part = rng.choices(chosen.parts, shares)[0]
+        if not waiting or next_start <= waiting[0][0]:
             begun += 1
-            session = _Session(f"{chosen.name}-{begun}", part, max(1, part.turns.count(rng)), rng)
-            heapq.heappush(open_sessions, (next_start, begun, session))
+            part = rng.choices(chosen.parts, shares)[0]
+            heapq.heappush(waiting, (next_start, begun, _Session(f"{chosen.name}-{seed}-{begun}", part, rng)))
             next_start += rng.gammavariate(shape, interval / shape)
             continue
-        at_s, number, session = heapq.heappop(open_sessions)
-        part = session.part
-        if not session.hashes:
-            prompt = session.prompts.pop()
-            known = shared[: prompt // block]
-        elif part.next == "append":
-            prompt = session.context + part.new.count(rng)
-            known = session.hashes[: session.known_tokens // block]
-        elif part.next == "repeat":
-            ...
+        at_s, number, session = heapq.heappop(waiting)
+        fresh = session.ask(rng, block, shared, fresh)
+        if session.left:
+            gap_s = session.part.gap_s.value(rng.random())
+            heapq.heappush(waiting, (at_s + gap_s, number, session))
+        if at_s < 0:
+            continue
+        requests -= 1
+        yield Usage(
+            at=start + timedelta(seconds=at_s),
+            quantities={"input": session.prompt, "output": session.output}
+            if session.output
+            else {"input": session.prompt},
+            provider=chosen.provider,
+            model_served=chosen.model,
+            session=session.name,
+            tags=tags,
+            prefix_hashes=session.hashes,
+            block_tokens=block,
+        )

@@ -118,8 +118,9 @@ class UsageTable:
 
     def span(self) -> tuple[int, int] | None:
         """The first and last start in microseconds since 1970, or None without rows."""
-        found = self.connection.execute(f"SELECT min(started), max(started) FROM {self.name}").fetchone()
-        return None if found is None or found[0] is None else (found[0], found[1])
+        # fetchall, not fetchone: DuckDB refuses further work while a result is unfinished.
+        [(first, last)] = self.connection.execute(f"SELECT min(started), max(started) FROM {self.name}").fetchall()
+        return None if first is None else (first, last)
 
     def prompt_sql(self) -> str:
         """SQL for the prompt length of a row: all that was read, cached or not."""
@@ -218,6 +219,5 @@ def view_parquet(paths: list[Path], connection: "duckdb.DuckDBPyConnection | Non
         f'CREATE VIEW {table.name} AS SELECT subject, epoch_us("at") AS started, {completed} AS completed, '
         f"{requests} AS requests, {counts} FROM {files} JOIN subjects ON {on}"
     )
-    found = connection.execute(f"SELECT count(*) FROM {files}").fetchone()
-    table.rows = found[0] if found else 0
+    [(table.rows,)] = connection.execute(f"SELECT count(*) FROM {files}").fetchall()
     return table
