@@ -201,7 +201,8 @@ def _line(
 ) -> Line:
     rate = resolved.rate
     scale = METERS[meter].scale
-    grades = [price.source.grade, *(m.source.grade for m in resolved.modifiers if m.source)]
+    source = rate.source or price.source
+    grades = [source.grade, *(m.source.grade for m in resolved.modifiers if m.source)]
     notes = [rate.note] if rate.note else []
     if bucket and "context" in rate.when.keys:
         grades.append(Grade.ASSUMED)
@@ -216,7 +217,7 @@ def _line(
         billed = _after_quota(billed, rate, price, facts.at, quotas, meter)
     usd = _amount(rate, billed, scale) * currency_factor(price) * resolved.factor
     return Line(meter=meter, quantity=quantity, billed=billed, usd=usd, rate=rate, modifiers=resolved.modifiers,
-                source=price.source, grade=worst(grades), note="; ".join(notes))  # fmt: skip
+                source=source, grade=worst(grades), note="; ".join(notes))  # fmt: skip
 
 
 def _amount(rate: Rate, billed: int | Fraction, scale: int) -> Fraction:

@@ -116,6 +116,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `minimum` and `step`: a request's quantity is raised to the minimum (if it is not zero), then up
     to a multiple of the step; both in whole units. `brackets` replace `amount` by marginal steps
     over a request's own quantity. `low`/`high` are a stated range: known, shown, not a rate.
+    `source` is set where it is not the record's own.
     """
 
     meter: str
@@ -129,6 +130,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     low: Decimal | None = None
     high: Decimal | None = None
     note: str = ""
+    source: Source | None = None
 
     @property
     def linear(self) -> bool:

@@ -15,12 +15,12 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from farthing.evidence import Source
-from farthing.rates.toml import read_source, read_sources
 from farthing.rates.toml_rates import meter_name
+from farthing.rates.toml_sources import Sources, read_source, read_sources
 from farthing.rates.toml_table import Document, Table
 
-MODES = ("automatic", "breakpoint", "explicit")
-BATCH_AND_CACHE = ("discounted", "full", "none")
+MODES = ("automatic", "breakpoint", "explicit", "none")
+CACHED = ("discounted", "full", "none")
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +34,8 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 class CacheTtl(msgspec.Struct, frozen=True, kw_only=True):
     """One time-to-live that a provider offers.
 
-    `seconds`: kept at least this long (from the last use where reads refresh); None: not stated.
-    `at_most_s`: never kept longer, where stated. `write`: price of a written token as a multiple of
+    `seconds`: kept at least this long, `at_most_s`: never longer, both from the last use where reads
+    refresh, else from the write; None: not stated. `write`: price of a written token as a multiple of
     the uncached input price (1: no surcharge). `meter`: where the provider counts written tokens;
     "input" where it does not count them apart.
     """
@@ -51,14 +51,14 @@ class CachingRule(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider caches prompts of the models that match one of `models` (globs, case folded).
 
     `mode`: "automatic" (every request), "breakpoint" (up to a point that the caller marks),
-    "explicit" (a cache that the caller creates by name). `min_tokens`: shorter prefixes are not
+    "explicit" (a cache that the caller creates by name), "none" (nothing is cached at a lower price;
+    no `ttls`). `min_tokens`: shorter prefixes are not
     cached; `step`: a cached prefix is a multiple of it. `read`: price of a cached token as a
     multiple of the uncached input price; a price in the book for `read_meter` goes before it.
-    `refresh_on_read`: a read restarts the time-to-live. `longest_prefix`: the longest common prefix
+    `refresh_on_read`: a read restarts the time-to-live; None: not stated. `longest_prefix`: the longest common prefix
     is found; where False only prefixes that the provider chose to store. `guaranteed`: whether a
-    stored prefix is promised to be found. `batch`: what a cached token costs in a batch:
-    "discounted" (both discounts), "full" (the cache price, no batch discount), "none" (not cached).
-    `storage_usd_per_mtok_hour`: for keeping, explicit caches only. None: not stated.
+    stored prefix is promised to be found. `storage_usd_per_mtok_hour`: for keeping, explicit caches
+    only. None: not stated. What a cached token costs in a batch is `BatchRule.cached`.
     """
 
     provider: str
@@ -70,11 +70,10 @@ class CachingRule(msgspec.Struct, frozen=True, kw_only=True):
     step: int = 1
     read: Decimal | None = None
     read_meter: str = "cache_read"
-    refresh_on_read: bool = True
+    refresh_on_read: bool | None = None
     longest_prefix: bool = True
     guaranteed: bool = False
     max_breakpoints: int | None = None
-    batch: str | None = None
     storage_usd_per_mtok_hour: Decimal | None = None
     valid_from: datetime | None = None
     valid_to: datetime | None = None
@@ -85,8 +84,9 @@ class CachingRule(msgspec.Struct, frozen=True, kw_only=True):
 class BatchRule(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider takes off in its batch service: `factor` on `meters` (empty: all token meters).
 
-    `cached`: what a prompt token read from a cache costs in a batch, in the words of
-    `CachingRule.batch`; None: not stated. `window_h`: hours within which results are promised.
+    `cached`: what a token read from a prompt cache costs in a batch: "discounted" (both discounts),
+    "full" (the cache price, no batch discount), "none" (nothing is cached); None: not stated.
+    `window_h`: hours within which results are promised.
     """
 
     provider: str
@@ -127,7 +127,7 @@ class _Rule(Protocol):
 R = TypeVar("R", bound=_Rule)
 
 
-def _open(name: str) -> tuple[Table, dict[str, Source]]:
+def _open(name: str) -> tuple[Table, Sources]:
     text = (resources.files("farthing") / "data" / name).read_text("utf-8")
     root = Document(text, f"data/{name}").table()
     return root, read_sources(root)
@@ -166,7 +166,9 @@ def caching_rule(provider: str, model: str, at: datetime, mode: str | None = Non
 
     Where a provider caches in several ways the first in the file counts; `mode` picks another.
     """
-    return _first((rule for rule in caching_rules() if mode in (None, rule.mode)), provider, model, at)
+    return _first(
+        (rule for rule in caching_rules() if mode in (None, rule.mode) or rule.mode == "none"), provider, model, at
+    )
 
 
 def batch_rule(provider: str, model: str, at: datetime) -> BatchRule | None:
@@ -187,30 +189,30 @@ def _first(rules: Iterable[R], provider: str, model: str, at: datetime) -> R | N
     return None
 
 
-def read_caching(root: Table, sources: dict[str, Source]) -> tuple[CachingRule, ...]:
+def read_caching(root: Table, sources: Sources) -> tuple[CachingRule, ...]:
     """The `[[rule]]` tables of a caching file. Raises `FarthingError` with FILE:LINE."""
     rules = []
     for table in root.subs("rule"):
-        table.need("ttl", 'write ttl = [{ name = "5m", seconds = 300, write = 1.25, meter = "cache_write_5m" }]')
+        mode = table.choice("mode", MODES) or table.needed_text("mode", "one of " + ", ".join(MODES))
+        if mode != "none":
+            table.need("ttl", 'write ttl = [{ name = "5m", seconds = 300, write = 1.25, meter = "cache_write_5m" }]')
         ttls = tuple(_ttl(one) for one in table.subs("ttl"))
-        refresh, longest = table.flag("refresh_on_read"), table.flag("longest_prefix")
         read_meter = table.text("read_meter") or "cache_read"
         rules.append(
             CachingRule(
                 provider=table.needed_text("provider"),
                 models=_globs(table),
-                mode=table.choice("mode", MODES) or table.needed_text("mode", "one of " + ", ".join(MODES)),
+                mode=mode,
                 ttls=ttls,
                 source=read_source(table, sources),
                 min_tokens=table.whole("min_tokens"),
                 step=table.whole("step") or 1,
                 read=table.number("read"),
                 read_meter=meter_name(table, "read_meter", read_meter),
-                refresh_on_read=refresh is not False,
-                longest_prefix=longest is not False,
+                refresh_on_read=table.flag("refresh_on_read"),
+                longest_prefix=table.flag("longest_prefix") is not False,
                 guaranteed=bool(table.flag("guaranteed")),
                 max_breakpoints=table.whole("max_breakpoints"),
-                batch=table.choice("batch", BATCH_AND_CACHE),
                 storage_usd_per_mtok_hour=table.number("storage_usd_per_mtok_hour"),
                 valid_from=table.instant("valid_from"),
                 valid_to=table.instant("valid_to"),
@@ -238,7 +240,7 @@ def _ttl(table: Table) -> CacheTtl:
     return ttl
 
 
-def read_batch(root: Table, sources: dict[str, Source]) -> tuple[BatchRule, ...]:
+def read_batch(root: Table, sources: Sources) -> tuple[BatchRule, ...]:
     """The `[[rule]]` tables of a batch file. Raises `FarthingError` with FILE:LINE."""
     rules = []
     for table in root.subs("rule"):
@@ -252,7 +254,7 @@ def read_batch(root: Table, sources: dict[str, Source]) -> tuple[BatchRule, ...]
                 factor=factor,
                 source=read_source(table, sources),
                 meters=frozenset(meter_name(table, "meters", name) for name in table.texts("meters")),
-                cached=table.choice("cached", BATCH_AND_CACHE),
+                cached=table.choice("cached", CACHED),
                 window_h=table.whole("window_h"),
                 valid_from=table.instant("valid_from"),
                 valid_to=table.instant("valid_to"),
@@ -265,7 +267,7 @@ def read_batch(root: Table, sources: dict[str, Source]) -> tuple[BatchRule, ...]
     return tuple(rules)
 
 
-def read_providers(root: Table, sources: dict[str, Source]) -> dict[str, Provider]:
+def read_providers(root: Table, sources: Sources) -> dict[str, Provider]:
     """The `[provider.ID]` tables. A name that two providers share is refused."""
     found: dict[str, Provider] = {}
     owner: dict[str, str] = {}
@@ -294,7 +296,7 @@ def _globs(table: Table) -> tuple[str, ...]:
     return tuple(glob.lower() for glob in table.texts("models"))
 
 
-def _conflicts(table: Table, sources: dict[str, Source]) -> tuple[Conflict, ...]:
+def _conflicts(table: Table, sources: Sources) -> tuple[Conflict, ...]:
     found = []
     for one in table.subs("conflict"):
         found.append(

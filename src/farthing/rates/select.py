@@ -235,7 +235,10 @@ class Index:
 
     def __init__(self, price: Price) -> None:
         self.price = price
-        self.tiers = {rate.when.tier for rate in price.rates} | {modifier.when.tier for modifier in price.modifiers}
+        self.tiers: dict[str, list[Period | None]] = {}
+        for when in (*(rate.when for rate in price.rates), *(modifier.when for modifier in price.modifiers)):
+            if when.tier is not None:
+                self.tiers.setdefault(when.tier, []).append(when.period)
         self.rates: dict[str, tuple[Rate, ...]] = {}
         for rate in price.rates:
             self.rates[rate.meter] = (*self.rates.get(rate.meter, ()), rate)
@@ -247,7 +250,7 @@ class Index:
 
     def resolve(self, meter: str, facts: Facts) -> Resolved | Unknown:
         """The rate and modifiers of `meter` for this request, or why there is none."""
-        if facts.tier != STANDARD and facts.tier not in self.tiers:
+        if facts.tier != STANDARD and not self.states_tier(facts.tier, facts.at):
             return Unknown(f"no price stated for service tier {facts.tier!r}")
         name = meter
         while name:
@@ -261,6 +264,10 @@ class Index:
             return Unknown(f"no price of {meter} under these conditions")
         return Unknown(f"no price stated for {meter}")
 
+    def states_tier(self, tier: str, at: datetime) -> bool:
+        """Whether the record says anything of service tier `tier` at `at`. One that it does not is unknown."""
+        return any(period is None or period.covers(at) for period in self.tiers.get(tier, ()))
+
     def _modifiers(self, rate: Rate, meter: str, facts: Facts) -> tuple[Modifier, ...]:
         if not self.price.modifiers:
             return ()
@@ -269,7 +276,7 @@ class Index:
             modifier
             for modifier in self.price.modifiers
             if (meter in modifier.meters or rate.meter in modifier.meters if modifier.meters else token)
-            and not modifier.when.keys <= rate.when.keys
+            and not (modifier.when.keys and modifier.when.keys <= rate.when.keys)
             and holds(modifier.when, facts)
         ]
         # Factors of different conditions multiply; of one condition ("over 100k", "over 200k") the

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from farthing.evidence import Grade, Source
+from farthing.evidence import Source
 from farthing.problems import FarthingError
 from farthing.rates.card import Modifier, Offer, Price, Rate
 from farthing.rates.select import ambiguous
 from farthing.rates.toml_rates import read_rates, read_rule
+from farthing.rates.toml_sources import Sources, read_source, read_sources
 from farthing.rates.toml_table import Document, Table
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -41,7 +42,7 @@ def load_card(card: Path | str, place: str | None = None) -> Card:
     if isinstance(card, Path):
         place = place or str(card)
         try:
-            text = card.read_text("utf-8")
+            text = card.read_text("utf-8-sig")  # some editors write a mark before the first byte
         except OSError as error:
             raise FarthingError(f"{place}: cannot be read: {error.strerror or error}") from None
         except UnicodeDecodeError as error:
@@ -69,35 +70,7 @@ def packaged_cards() -> dict[str, Card]:
     }
 
 
-def read_sources(root: Table) -> dict[str, Source]:
-    """The `[source.ID]` tables: title, where, seen and grade, all required."""
-    sources = {}
-    tables = root.sub("source")
-    for name in tables.values if tables else ():
-        table = tables.sub(name) if tables else None
-        assert table is not None
-        title = table.needed_text("title")
-        where = table.needed_text("where", "write where = an address, or the document's name")
-        table.need("seen", "write seen = 2026-11-01, the day it was read")
-        grade = table.needed_text("grade", "one of measured, vendor-stated, derived, assumed")
-        try:
-            sources[name] = Source(id=name, title=title, where=where, seen=table.day("seen"), grade=Grade.parse(grade))
-        except ValueError as error:
-            table.fail("grade", str(error))
-        table.finish()
-    return sources
-
-
-def read_source(table: Table, sources: dict[str, Source]) -> Source:
-    """The source that `table` names under "source": every number has one."""
-    name = table.needed_text("source", "every number has a source: write source = the ID of a [source.ID]")
-    if name not in sources:
-        known = ", ".join(sources) or "none"
-        table.fail("source", f"no [source.{name}]", f"add it, or name one of: {known}")
-    return sources[name]
-
-
-def _offer(table: Table, sources: dict[str, Source]) -> Offer:
+def _offer(table: Table, sources: Sources) -> Offer:
     provider, model = table.needed_text("provider"), table.needed_text("model")
     pattern = table.text("pattern") or ""
     try:
@@ -130,15 +103,15 @@ def _order(price: Price) -> tuple[datetime, datetime]:
     return price.valid_from or _BEGINNING, price.recorded or _BEGINNING
 
 
-def _price(table: Table, sources: dict[str, Source]) -> Price:
+def _price(table: Table, sources: Sources) -> Price:
     source = read_source(table, sources)
     rates: list[Rate] = []
     modifiers: list[Modifier] = []
     base = table.sub("rates")
     if base is not None:
-        rates += read_rates(base)
+        rates += read_rates(base, sources)
     for rule in table.subs("rule"):
-        more, factors = read_rule(rule)
+        more, factors = read_rule(rule, sources)
         for rate in more:
             if any(rate.meter == other.meter and rate.when == other.when for other in rates):
                 rule.fail(None, f"{rate.meter!r} is priced twice under one condition", "remove one of the two")

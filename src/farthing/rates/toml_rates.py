@@ -1,9 +1,10 @@
 """From the tables of a TOML rate card to rates, modifiers and conditions."""
 
 import difflib
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
+from farthing.evidence import Source
 from farthing.rates.card import (
     ALL_WEEK,
     ALWAYS,
@@ -18,6 +19,7 @@ from farthing.rates.card import (
     When,
     Window,
 )
+from farthing.rates.toml_sources import Sources, own_source
 from farthing.rates.toml_table import Table
 from farthing.units import METERS, meter
 from farthing.usage.record import tier_name
@@ -33,10 +35,10 @@ def meter_name(table: Table, key: str, name: str) -> str:
     try:
         return meter(name).name
     except ValueError as error:
-        table.fail(key, str(error), "`farthing prices list --meters` and docs/rate-cards.md name them all")
+        table.fail(key, str(error), "docs/rate-cards.md lists them")
 
 
-def read_rates(table: Table, when: When = ALWAYS) -> list[Rate]:
+def read_rates(table: Table, sources: Sources, when: When = ALWAYS, source: Source | None = None) -> list[Rate]:
     """The rates of one `rates` table: meter = amount, or meter = { amount, per, … }."""
     rates: dict[str, Rate] = {}
     for key, value in table.values.items():
@@ -46,13 +48,13 @@ def read_rates(table: Table, when: When = ALWAYS) -> list[Rate]:
         if isinstance(value, dict):
             sub = table.sub(key)
             assert sub is not None
-            rates[name] = _rate(sub, name, when)
+            rates[name] = _rate(sub, name, sources, when, source)
         else:
-            rates[name] = Rate(meter=name, amount=table.number(key), per=METERS[name].per, when=when)
+            rates[name] = Rate(meter=name, amount=table.number(key), per=METERS[name].per, when=when, source=source)
     return list(rates.values())
 
 
-def _rate(table: Table, name: str, when: When) -> Rate:
+def _rate(table: Table, name: str, sources: Sources, when: When, source: Source | None) -> Rate:
     amount, low, high = table.number("amount"), table.number("low"), table.number("high")
     brackets = tuple(_bracket(one) for one in table.subs("brackets"))
     free = table.sub("free")
@@ -68,6 +70,7 @@ def _rate(table: Table, name: str, when: When) -> Rate:
         low=low,
         high=high,
         note=table.text("note") or "",
+        source=own_source(table, sources) or source,
     )
     table.finish()
     if (low is None) != (high is None):
@@ -104,14 +107,14 @@ def _free(table: Table) -> Free:
     return free
 
 
-def read_rule(table: Table) -> tuple[list[Rate], list[Modifier]]:
+def read_rule(table: Table, sources: Sources) -> tuple[list[Rate], list[Modifier]]:
     """One `[[offer.price.rule]]`: explicit rates, or a factor, under a condition."""
     condition = table.sub("when")
     if condition is None:
         table.fail(None, "a rule without 'when'", "unconditional prices belong in [offer.price.rates]")
     when = read_when(condition)
     rates, factor = table.sub("rates"), table.number("multiply")
-    note = table.text("note") or ""
+    note, source = table.text("note") or "", own_source(table, sources)
     meters = frozenset(meter_name(table, "meters", name) for name in table.texts("meters"))
     table.finish()
     if (rates is None) == (factor is None):
@@ -121,16 +124,17 @@ def read_rule(table: Table) -> tuple[list[Rate], list[Modifier]]:
             table.fail("meters", "'meters' says what 'multiply' applies to; 'rates' names its own")
         if note:
             table.fail("note", "a note on explicit prices belongs to the price", "or to one rate: { amount, note }")
-        return read_rates(rates, when), []
+        return read_rates(rates, sources, when, source), []
     assert factor is not None
-    return [], [Modifier(when=when, factor=factor, meters=meters, note=note)]
+    return [], [Modifier(when=when, factor=factor, meters=meters, note=note, source=source)]
 
 
 def read_when(table: Table) -> When:
     """A condition. Keys that are not one of ours are attributes of the request (size, quality, route, …)."""
     tier, regions = table.text("tier"), table.texts("regions")
     bands = tuple(_band(one) for one in table.subs("context"))
-    time, period = table.sub("time"), table.sub("period")
+    windows = [(one, _window(one)) for one in table.subs("time")]
+    period = table.sub("period")
     attrs = set()
     for key, value in table.values.items():
         if key in _CONDITIONS:
@@ -145,7 +149,7 @@ def read_when(table: Table) -> When:
         tier=tier_name(tier) if tier else None,
         regions=frozenset(regions) if regions else None,
         bands=bands,
-        window=_window(time) if time else None,
+        window=_union(windows),
         period=_period(period) if period else None,
         attrs=frozenset(attrs),
     )
@@ -197,8 +201,6 @@ def _window(table: Table) -> Window:
             table.fail("days", f"{day!r} is not a day of the week", "one of " + ", ".join(DAYS))
     if (start is None) != (end is None):
         table.fail(None, "a window needs both 'from' and 'to'", "leave out both for whole days")
-    if dates & not_dates:
-        table.fail("not_dates", f"{min(dates & not_dates)} is in both dates and not_dates", "remove it from one")
     begin, stop = (0, _DAY) if start is None or end is None else (start, end)
     if begin == stop:
         table.fail("from", "a window of no length", "leave out from and to for whole days")
@@ -208,6 +210,22 @@ def _window(table: Table) -> Window:
         bits = ((1 << length) - 1) << (DAYS.index(day) * _DAY + begin)
         minutes |= (bits & ALL_WEEK) | (bits >> MINUTES_OF_WEEK)  # Sunday night runs into Monday
     return Window(minutes=minutes, decides=decides, dates=dates, not_dates=not_dates)
+
+
+def _union(windows: list[tuple[Table, Window]]) -> Window | None:
+    """One window that holds where any of several does; none of them on a `not_dates` day of any."""
+    if not windows:
+        return None
+    minutes, dates, not_dates = 0, frozenset[date](), frozenset[date]()
+    for table, window in windows:
+        if window.decides != windows[0][1].decides:
+            table.fail("decides", "windows of one rule that look at different moments", "write two rules")
+        minutes |= window.minutes
+        dates |= window.dates
+        not_dates |= window.not_dates
+    if dates & not_dates:
+        windows[0][0].fail(None, f"{min(dates & not_dates)} is in both dates and not_dates", "remove it from one")
+    return Window(minutes=minutes, decides=windows[0][1].decides, dates=dates, not_dates=not_dates)
 
 
 def _period(table: Table) -> Period:

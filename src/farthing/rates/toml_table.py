@@ -16,6 +16,7 @@ from farthing.problems import FarthingError
 from farthing.time import aware
 
 Path = tuple[str | int, ...]
+_MOST_DIGITS = 30  # before or after the point
 
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}'  # strings of several lines
@@ -140,9 +141,9 @@ class Table:
         if key not in self:
             self.fail(None, f"{key!r} is missing", repair)
 
-    def finish(self, also: tuple[str, ...] = ()) -> None:
+    def finish(self) -> None:
         """Refuse unknown keys, with the nearest known one."""
-        known = {*self.known, *also}
+        known = set(self.known)
         for key in self.values:
             if key not in known:
                 near = difflib.get_close_matches(key, sorted(known), 1)
@@ -186,6 +187,8 @@ class Table:
         number = Decimal(value)
         if not number.is_finite():
             self.fail(key, f"{key!r} is {value}, not a finite number", "leave out what is unknown")
+        if number and not -_MOST_DIGITS <= number.adjusted() <= _MOST_DIGITS:  # 1e999999 would never be computed
+            self.fail(key, f"{key!r} is {_shown(value)}: absurd", f"between 1e-{_MOST_DIGITS} and 1e{_MOST_DIGITS}")
         if number < 0 or (positive and number == 0):
             self.fail(key, f"{key!r} is {value}; it must be {'above' if positive else 'at least'} 0")
         return number
@@ -231,7 +234,7 @@ class Table:
         if isinstance(value, datetime):
             try:
                 return aware(value)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:  # no zone; or year 0 or 10000 in UTC
                 self.fail(key, str(error))
         if not isinstance(value, date):
             self.fail(key, f"{key!r} is {_shown(value)}, not a date or instant", "write 2026-11-01T00:00:00Z, unquoted")

@@ -27,10 +27,19 @@ LONGEST_LINE = 64 << 20
 LARGEST_DOCUMENT = 1 << 30
 _CHUNK = 256 << 10
 _RECORD_LINES = 10_000  # a quoted CSV field may run over this many lines; beyond, its quote was a stray one
+_OPENING = 200  # a document's opening line is no longer than this, or holds a whole item and a comma
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
 """Decode JSON with every fraction as a `Decimal`, digit for digit: a price never becomes a binary float."""
+
+ABSENT = msgspec.Raw()
+"""The default of a raw JSON field (msgspec knows no optional raw)."""
+
+
+def is_absent(raw: msgspec.Raw) -> bool:
+    """Whether a raw JSON field was not there, or null."""
+    return bytes(raw) in (b"", b"null")
 
 
 class Opened(NamedTuple):
@@ -171,8 +180,13 @@ def peek(stream: BinaryIO) -> bytes:
 
 
 def is_json(head: bytes) -> bool:
-    """Whether `head` opens a JSON object or array, or holds a whole JSON object among its first lines."""
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") or any(True for _ in head_objects(head, 5))
+    """Whether `head` opens JSON; after a broken first line, whether it is no CSV header and objects follow."""
+    first = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
+    if first.startswith((b"{", b"[")):
+        return True
+    columns = max(first.count(separator) for separator in (b",", b";", b"\t")) + 1
+    header = columns >= 3 and not any(mark in first for mark in (b"{", b"}", b"[", b"]", b":"))
+    return not header and any(head_objects(head))
 
 
 def head_objects(head: bytes, most: int = 20) -> Iterator[dict[str, Any]]:
@@ -192,9 +206,12 @@ def is_document(head: bytes) -> bool:
     lines = [line.strip() for line in head.lstrip(b"\xef\xbb\xbf").split(b"\n") if line.strip()][:2]
     if not lines or not lines[0].startswith((b"{", b"[")):
         return False
-    if lines[0].startswith(b"["):
+    first, below = lines[0], lines[1] if len(lines) == 2 else b""
+    if first.endswith(b",") or (len(first) <= _OPENING and first.endswith((b"{", b"["))):
         return True
-    return len(lines) == 2 and not lines[0].endswith(b"}") and not lines[1].startswith(b"{")
+    if any(head_objects(head)):  # whole objects stand on lines: a first line that is none is broken
+        return False
+    return first.startswith(b"[") or bool(below and not first.endswith(b"}") and not below.startswith(b"{"))
 
 
 def json_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:

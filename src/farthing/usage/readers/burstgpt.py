@@ -11,7 +11,16 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.time import EPOCH
-from farthing.usage.readers.base import BadRow, Memory, Reader, Row, build, labels, meters, seconds, shape, text, whole
+from farthing.usage.readers.base import Memory, Reader, build, shape
+from farthing.usage.readers.values import (
+    BadRow,
+    Row,
+    labels,
+    meters,
+    seconds,
+    text,
+    whole,
+)
 from farthing.usage.record import Usage
 from farthing.usage.streams import csv_rows
 

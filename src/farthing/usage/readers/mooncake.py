@@ -12,7 +12,10 @@ import msgspec
 
 from farthing.problems import Problems
 from farthing.time import EPOCH
-from farthing.usage.readers.base import Memory, Reader, labels, shape
+from farthing.usage.readers.base import Memory, Reader, shape
+from farthing.usage.readers.values import (
+    labels,
+)
 from farthing.usage.record import LARGEST_COUNT, Usage
 from farthing.usage.streams import broken_json, numbered_lines
 

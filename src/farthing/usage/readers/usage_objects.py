@@ -4,7 +4,16 @@
 `gemini_usage`: the prompt includes cached content, thoughts are beside the candidates.
 """
 
-from farthing.usage.readers.base import Row, items, meters, part, pick, rest, text, whole
+from farthing.usage.readers.values import (
+    Row,
+    items,
+    meters,
+    part,
+    pick,
+    rest,
+    text,
+    whole,
+)
 
 _MODALITIES = {"AUDIO": "_audio", "IMAGE": "_image", "VIDEO": "_video"}
 
@@ -26,6 +35,7 @@ def openai_usage(usage: Row) -> dict[str, int]:
     writes = cache_writes(usage, read_in)
     audio, image = whole(read_in, "audio_tokens"), whole(read_in, "image_tokens")
     split = part(read_in, "cached_tokens_details")
+    rest(total_in, "input", cached=cached, written=sum(writes.values()))
     plain = rest(total_in, "input", audio=audio, image=image)
     if split:
         cached_audio, cached_image = whole(split, "audio_tokens"), whole(split, "image_tokens")
@@ -33,7 +43,7 @@ def openai_usage(usage: Row) -> dict[str, int]:
     else:
         cached_text = min(cached, plain)
         cached_audio = min(cached - cached_text, audio)
-        cached_image = rest(cached, "input", text=cached_text, audio=cached_audio) and cached - cached_text - cached_audio
+        cached_image = cached - cached_text - cached_audio
     reasoning = whole(read_out, "reasoning_tokens") or whole(usage, "reasoning_tokens")
     if reasoning and whole(usage, "total_tokens") == total_in + total_out + reasoning:
         total_out += reasoning
@@ -120,6 +130,11 @@ def gemini_usage(usage: Row) -> dict[str, int]:
     """
     prompt, cached = _modalities(usage, "prompt"), _modalities(usage, "cached")
     out = _modalities(usage, "candidates")
+    if set(cached) == {""}:  # no list: text first, then the other modalities as far as they go
+        for suffix, held in prompt.items():
+            if suffix and cached[""] > prompt[""]:
+                cached[suffix] = min(cached[""] - prompt[""], held)
+                cached[""] -= cached[suffix]
     thoughts = whole(usage, "thoughtsTokenCount", "thoughts_token_count")
     counts: dict[str, int] = {}
     for suffix in ("", *_MODALITIES.values()):

@@ -1,0 +1,20 @@
+"""The verbs, wired to the command line."""
+
+import typer
+
+from farthing.cli import price, prices, reconcile, replay, usage
+
+app = typer.Typer(
+    name="farthing",
+    help="What every token costs, what yours cost, and what the same work would cost anywhere else.",
+    epilog="Start with:  farthing price openai/gpt-4o --input 1000000 --output 50000",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("price", context_settings=price.CONTEXT)(price.price)
+app.command("usage")(usage.usage)
+app.command("replay")(replay.replay)
+app.command("reconcile")(reconcile.reconcile)
+app.add_typer(prices.app, name="prices")

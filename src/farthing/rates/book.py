@@ -1,0 +1,322 @@
+"""The price book: every offer of every source, one answer for each instant, and where sources disagree.
+
+Sources are layers in order of trust: the user's cards, our own records of what vendors stated, the
+genai-prices catalogue, and second-hand statements. For an instant the first layer that has a price
+in force answers; what the others say instead is a conflict, which is kept and shown.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+
+import msgspec
+
+from farthing.evidence import Grade, Source
+from farthing.problems import FarthingError
+from farthing.rates.card import ALWAYS, Offer, Price
+from farthing.rates.derive import with_rules
+from farthing.rates.rules import provider_names, providers
+from farthing.rates.select import Unknown, currency_factor, price_at
+from farthing.rates.toml import Card, packaged_cards
+from farthing.usage.record import Usage
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_NOTHING = Price(source=Source(id="", title="", where="", seen=None, grade=Grade.ASSUMED), rates=())
+_COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=$|[-:@])")
+
+
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """Two sources that state different prices of one meter of one offer at one instant."""
+
+    offer: str
+    meter: str
+    at: datetime
+    used: str
+    used_source: str
+    other: str
+    other_source: str
+    other_grade: Grade
+
+
+class Layer:
+    """The offers of one source, found by name. `feed` marks catalogues, which our provider rules complete."""
+
+    def __init__(self, name: str, offers: Iterable[Offer], feed: bool = False) -> None:
+        self.name = name
+        self.feed = feed
+        self.offers = [with_rules(offer) if feed else offer for offer in offers]
+        self._exact: dict[str, Offer] = {}
+        for offer in self.offers:
+            for alias in (offer.model, *offer.aliases):
+                self._exact.setdefault(alias.casefold(), offer)
+
+    def find(self, model: str) -> Offer | None:
+        """The offer called `model`: by id or alias, else the first whose pattern is found in it."""
+        name = model.casefold()
+        if name in self._exact:
+            return self._exact[name]
+        return next((o for o in self.offers if o.pattern and re.search(o.pattern, name, re.IGNORECASE)), None)
+
+
+class Book:
+    """All known prices. `cards` are the user's own, the first one trusted most; `as_of` hides what was
+    recorded later (the second clock), so that a bill can be repeated."""
+
+    def __init__(self, cards: Sequence[Card] = (), as_of: datetime | None = None) -> None:
+        self.as_of = as_of
+        self._cards = [(f"card {number}", card.offers) for number, card in enumerate(cards, 1)]
+        self._layers: dict[str, list[Layer]] = {}
+        self._found: dict[tuple[str | None, str], Offer | Unknown] = {}
+
+    # --- providers ----------------------------------------------------------------------------
+
+    @cached_property
+    def _catalogue(self) -> dict[str, tuple[str, str, tuple[str, ...]]]:
+        from farthing.rates.feeds.genai import provider_names as catalogue
+
+        return {names.id: (names.pattern, names.model_pattern, names.fallbacks) for names in catalogue()}
+
+    @cached_property
+    def providers(self) -> list[str]:
+        """The ids of all providers that have offers."""
+        own = {offer.provider for _, offers in self._packaged for offer in offers}
+        carded = {offer.provider for _, offers in self._cards for offer in offers}
+        return sorted({*self._catalogue, *own, *carded})
+
+    def provider(self, name: str) -> str | None:
+        """The id of the provider that is called `name`, or None."""
+        name = name.strip().casefold()
+        if any(offer.provider.casefold() == name for _, offers in self._cards for offer in offers):
+            return name
+        if name in provider_names():
+            return provider_names()[name]
+        if name in self._catalogue:
+            return name
+        if any(offer.provider == name for _, offers in self._packaged for offer in offers):
+            return name
+        for known, (pattern, _, _) in self._catalogue.items():
+            if pattern and re.search(pattern, name, re.IGNORECASE):
+                return known
+        return None
+
+    @cached_property
+    def _packaged(self) -> list[tuple[str, tuple[Offer, ...]]]:
+        return [(name, card.offers) for name, card in packaged_cards().items()]
+
+    def layers(self, provider: str) -> list[Layer]:
+        """The sources that have offers of `provider` (an id), the most trusted first."""
+        if provider not in self._layers:
+            stated: list[Layer] = []
+            doubtful: list[Layer] = []
+            for name, offers in self._packaged:
+                for good, into in ((True, stated), (False, doubtful)):
+                    chosen = [o for o in (_graded(offer, good) for offer in offers if offer.provider == provider) if o]
+                    if chosen:
+                        into.append(Layer(name, chosen, feed=True))
+            made = [
+                Layer(name, [o for o in offers if o.provider.casefold() == provider.casefold()])
+                for name, offers in self._cards
+            ]
+            made += stated
+            if provider in self._catalogue:
+                from farthing.rates.feeds import genai
+
+                made.append(Layer("genai-prices", genai.load(provider).offers, feed=True))
+            self._layers[provider] = [layer for layer in [*made, *doubtful] if layer.offers]
+        return self._layers[provider]
+
+    # --- offers -------------------------------------------------------------------------------
+
+    def lookup(self, provider: str | None, model: str) -> Offer | Unknown:
+        """The offer of `model` at `provider` with one price for each instant, or why there is none."""
+        key = (provider, model)
+        if key not in self._found:
+            self._found[key] = self._lookup(provider, model)
+        return self._found[key]
+
+    def _lookup(self, provider: str | None, model: str) -> Offer | Unknown:
+        if provider is None:
+            try:
+                return self.find(model)
+            except FarthingError as error:
+                return Unknown(str(error))
+        known = self.provider(provider)
+        if known is None:
+            return Unknown(f"no provider {provider!r} in the price book")
+        for name in dict.fromkeys((model, _COMPACT_DATE.sub(r"-\1-\2-\3", model))):
+            found = [offer for layer in self.layers(known) if (offer := layer.find(name))]
+            if found:
+                return combine(found, self.as_of)
+        for other in self._catalogue.get(known, ("", "", ()))[2]:
+            found = [offer for layer in self.layers(other) if (offer := layer.find(model))]
+            if found:
+                # The catalogue says that this provider charges the other's prices; so it is its offer.
+                offer = msgspec.structs.replace(combine(found, self.as_of), provider=known, channel=channel(known))
+                return msgspec.structs.replace(offer, note=f"priced as {other}'s {offer.model}")
+        return Unknown(f"no offer {known}/{model} in the price book")
+
+    def find(self, text: str) -> Offer:
+        """The offer that a person calls `text`: "provider/model", or a model alone where that is clear.
+
+        Raises `FarthingError` with the nearest names, or with the providers to choose from.
+        """
+        head, _, rest = text.strip().partition("/")
+        if rest and self.provider(head) is not None:
+            found = self.lookup(head, rest)
+            if isinstance(found, Offer):
+                return found
+            self._refuse(head, rest)
+        holders = self._holders(text)
+        if len(holders) == 1:
+            found = self.lookup(holders[0], text)
+            if isinstance(found, Offer):
+                return found
+        if holders:
+            choices = ", ".join(f"{name}/{text}" for name in holders[:6])
+            raise FarthingError(f"{text!r} is offered by {len(holders)} providers; name one: {choices}")
+        if rest:
+            raise FarthingError(f"unknown provider {head!r}; `farthing prices list` shows the {len(self.providers)}")
+        self._refuse(None, text)
+        raise AssertionError
+
+    def _holders(self, model: str) -> list[str]:
+        """The providers that a bare model name can mean: its maker if known, else all that list it."""
+        for _, offers in self._cards:
+            for offer in offers:
+                if model in (offer.model, *offer.aliases):
+                    return [offer.provider]
+        for known, (_, pattern, _) in self._catalogue.items():
+            if pattern and re.search(pattern, model, re.IGNORECASE) and isinstance(self.lookup(known, model), Offer):
+                return [known]
+        holders = [
+            name for name in self.providers if any(model.casefold() in layer._exact for layer in self.layers(name))
+        ]
+        direct = [name for name in holders if channel(name) == "direct" and "_" not in name]
+        return direct if len(direct) == 1 else holders
+
+    def _refuse(self, provider: str | None, model: str) -> None:
+        import difflib
+
+        known = self.provider(provider) if provider else None
+        names = (
+            [o.model for layer in self.layers(known) for o in layer.offers]
+            if known
+            else [o.model for o in self.offers()]
+        )
+        near = list(dict.fromkeys(difflib.get_close_matches(model, names, 3, 0.5)))
+        hint = (
+            f"; near it: {', '.join(near)}" if near else f"; `farthing prices list {known or ''}` shows them".rstrip()
+        )
+        raise FarthingError(f"no price for {f'{known}/' if known else ''}{model}{hint}")
+
+    def offers(self, provider: str | None = None) -> Iterator[Offer]:
+        """Every offer (of one provider), each with one price for each instant."""
+        for name in [provider] if provider else self.providers:
+            for group in self._groups(name):
+                yield combine(group, self.as_of)
+
+    def _groups(self, provider: str) -> Iterator[list[Offer]]:
+        layers = self.layers(provider)
+        seen: set[str] = set()
+        for position, layer in enumerate(layers):
+            for offer in layer.offers:
+                names = {name.casefold() for name in (offer.model, *offer.aliases)}
+                if names & seen:
+                    continue
+                group = [offer]
+                for other in layers[position + 1 :]:
+                    match = next((other._exact[n] for n in names if n in other._exact), None) or other.find(offer.model)
+                    if match is not None and match not in group:
+                        group.append(match)
+                        seen.update(name.casefold() for name in (match.model, *match.aliases))
+                seen |= names
+                yield group
+
+    def offer_of(self, usage: Usage) -> Offer | Unknown:
+        """The offer at which `usage` was served, or why none is known."""
+        if usage.model is None:
+            return Unknown("the usage names no model")
+        return self.lookup(usage.provider, usage.model)
+
+    def conflicts(self, provider: str | None = None, at: datetime | None = None) -> Iterator[Conflict]:
+        """Where a less trusted source states another price than the one used, when it said so (or at `at`)."""
+        for name in [provider] if provider else self.providers:
+            for group in self._groups(name):
+                used = combine(group, self.as_of)
+                for offer in group:
+                    for price in offer.prices:
+                        moment = at or price.valid_from or price.recorded or datetime.now(UTC)
+                        now = price_at(used, moment)
+                        if isinstance(now, Price) and price_at(offer, moment) is price and now.source != price.source:
+                            yield from _differences(used, now, price, moment)
+
+
+def channel(provider: str) -> str:
+    """How offers of `provider` reach a model: "direct", or "bedrock", "azure", "openrouter", …"""
+    known = providers().get(provider)
+    return known.channel if known else "direct"
+
+
+def _graded(offer: Offer, good: bool) -> Offer | None:
+    """The part of a packaged offer that a vendor stated (or somebody measured), or the other part."""
+    prices = tuple(p for p in offer.prices if (p.source.grade >= Grade.VENDOR_STATED) == good)
+    return msgspec.structs.replace(offer, prices=prices) if prices else None
+
+
+def _differences(used: Offer, now: Price, price: Price, at: datetime) -> Iterator[Conflict]:
+    mine = {r.meter: r for r in now.rates if r.when == ALWAYS and r.per_count is not None}
+    for rate in price.rates:
+        ours = mine.get(rate.meter)
+        if rate.when != ALWAYS or ours is None or rate.source is not None or ours.source is not None:
+            continue
+        if rate.per_count is None:
+            inside = rate.low is not None and rate.high is not None and rate.low <= (ours.amount or 0) <= rate.high
+            stated = f"{rate.low} to {rate.high}"
+        else:
+            inside = rate.per_count * currency_factor(price) == (ours.per_count or 0) * currency_factor(now)
+            stated = str(rate.amount)
+        if not inside:
+            yield Conflict(offer=used.id, meter=rate.meter, at=at, used=str(ours.amount), used_source=now.source.id,
+                           other=stated, other_source=price.source.id, other_grade=price.source.grade)  # fmt: skip
+
+
+def _end_of_last(spans: Sequence[tuple[datetime | None, Price]], position: int) -> datetime | None:
+    """When the price of a run of equal spans is withdrawn; None where another follows it, or nothing does."""
+    price = spans[position][1]
+    after = next((span for span in spans[position:] if span[1] is not price), None)
+    return after[0] if after is not None and after[1] is _NOTHING else None
+
+
+def combine(offers: Sequence[Offer], as_of: datetime | None = None) -> Offer:
+    """One offer from several layers' (the most trusted first): at each instant the first that has a price.
+
+    The records of the result follow one another without overlaps, as `price_at` expects.
+    """
+    first = offers[0]
+    if len(offers) == 1 and as_of is None:
+        return first
+    edges = sorted({m for o in offers for p in o.prices for m in (p.valid_from, p.valid_to) if m is not None})
+    spans: list[tuple[datetime | None, Price]] = []
+    for start in [None, *edges]:
+        answers = (price_at(offer, start or _BEGINNING, as_of) for offer in offers)
+        answer = next((answer for answer in answers if isinstance(answer, Price)), None)
+        if answer is not None:
+            spans.append((start, answer))
+        elif spans:
+            spans.append((start, _NOTHING))
+    prices = [
+        msgspec.structs.replace(price, valid_from=start, valid_to=_end_of_last(spans, position))
+        for position, (start, price) in enumerate(spans)
+        if price is not _NOTHING and not (position and spans[position - 1][1] is price)
+    ]
+    aliases = dict.fromkeys(name for o in offers for name in (o.model, *o.aliases) if name != first.model)
+    titles = [o.title for o in offers if o.title]
+    return msgspec.structs.replace(
+        first,
+        prices=tuple(prices),
+        aliases=tuple(aliases),
+        title=titles[0] if titles else "",
+        context_window=next((o.context_window for o in offers if o.context_window), None),
+        retires=next((o.retires for o in offers if o.retires), None),
+    )
