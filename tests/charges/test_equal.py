@@ -42,7 +42,7 @@ def test_as_served_over_random_cards_and_random_usage(one: Offer, two: Offer, ro
     cards = {"m": one, "n": two}
     table = staged(rows)
     known: dict[int, Offer | Unknown] = {n: cards[str(s.model)] for n, s in enumerate(table.subjects)}
-    assert_same(bill_as_served(table, known), price_records(rows, lambda usage: cards[str(usage.model)]))
+    assert_same(bill_as_served(table, known).bill, price_records(rows, lambda usage: cards[str(usage.model)]))
 
 
 @SLOWLY

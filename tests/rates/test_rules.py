@@ -10,6 +10,7 @@ from genai_prices.types import TieredPrices
 
 from farthing.problems import FarthingError
 from farthing.rates.rules import (
+    _first,
     batch_rule,
     batch_rules,
     caching_rule,
@@ -153,6 +154,15 @@ def test_batch_rules_are_dated() -> None:
     assert batch_rule("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", NOW) is not None
     first = batch_rule("groq", "llama-3.1-8b-instant", datetime(2025, 4, 1, tzinfo=UTC))
     assert first is not None and first.factor == Decimal("0.75")
+
+
+def test_a_rule_that_ended_is_not_in_force() -> None:
+    text = SOURCE + '[[rule]]\nprovider = "p"\nmodels = ["m-*"]\nfactor = 0.5\nsource = "s"\nvalid_to = 2025-05-01\n'
+    root = Document(text, "f").table()
+    rules = read_batch(root, read_sources(root))
+    assert _first(rules, "P", "M-1", datetime(2025, 4, 30, 23, 59, tzinfo=UTC)) is rules[0]
+    assert _first(rules, "P", "M-1", datetime(2025, 5, 1, tzinfo=UTC)) is None
+    assert _first(rules, "p", "n", datetime(2025, 1, 1, tzinfo=UTC)) is None
 
 
 def test_names_of_providers() -> None:

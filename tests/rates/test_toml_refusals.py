@@ -166,6 +166,24 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load_card(latin)
 
 
+def test_the_line_is_that_of_the_right_offer_price_and_rule() -> None:
+    offer = '[[offer]]\nprovider = "p"\nmodel = "{}"\n'
+    price = '[[offer.price]]\nvalid_from = {}\nsource = "s"\nrates.input = 1\n'
+    rule = '[[offer.price.rule]]\nwhen = {{ size = "{}" }}\n{}\n'
+    text = SOURCE
+    for model in "ab":
+        text += offer.format(model)
+        for day in ("2026-01-01", "2026-02-01"):
+            text += price.format(day) + "".join(rule.format(size, f"multiply = 0.{size}") for size in (1, 2))
+    assert len(load_card(text).offers) == 2
+    lines = text.splitlines(keepends=True)
+    wrong = [number for number, line in enumerate(lines) if line.startswith("multiply")]
+    assert len(wrong) == 8
+    for number in wrong:
+        damaged = [*lines[:number], "multiply = -1\n", *lines[number + 1 :]]
+        assert refusal("".join(damaged)).startswith(f"card.toml:{number + 1}: 'multiply'")
+
+
 def test_lines_are_found_past_strings_and_comments() -> None:
     text = (
         "# [[offer]]\n"

@@ -270,6 +270,11 @@ def test_audio_and_image_tokens_leave_the_input_and_cached_ones_stay_with_their_
     }  # fmt: skip
 
 
+def test_a_gateway_that_adds_anthropics_names_to_openais_shape_still_includes_the_cached() -> None:
+    found, _ = read("responses", answer(prompt_tokens=100, cache_read_input_tokens=30, cache_creation_input_tokens=20))
+    assert found[0].quantities == {"input": 100 - 30 - 20, "cache_read": 30, "cache_write_5m": 20}
+
+
 def test_deepseek_names_its_cached_tokens_beside_the_details() -> None:
     found, _ = read("responses", answer(prompt_tokens=100, prompt_cache_hit_tokens=64, completion_tokens=1))
     assert found[0].quantities == {"input": 100 - 64, "cache_read": 64, "output": 1}

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from farthing.problems import FarthingError, Problems
 from farthing.usage import streams
-from farthing.usage.streams import csv_rows, decode_json, json_rows, numbered_lines, open_source, rows
+from farthing.usage.readers import rows as rows_module
+from farthing.usage.readers.rows import csv_rows, json_rows, rows
+from farthing.usage.streams import decode_json, numbered_lines, open_source
 
 LINES = b"".join(b'{"n": %d}\n' % n for n in range(20_000))
 
@@ -29,7 +31,7 @@ def lines_of(path: Path) -> tuple[list[bytes], Problems]:
         lambda data: data,
         gzip.compress,
         lambda data: gzip.compress(data[:5000]) + gzip.compress(data[5000:]),  # members after each other
-        lambda data: gzip.compress(data) + b"\0" * 512,  # padded
+        lambda data: gzip.compress(data) + b"\0" * 600_000,  # padded
         zstandard.ZstdCompressor().compress,
         lambda data: zstandard.compress(data[:5000]) + zstandard.compress(data[5000:]),
     ],
@@ -56,6 +58,18 @@ def test_a_truncated_stream_gives_its_good_part_and_one_problem(tmp_path: Path, 
     assert problems.kept[0].place == str(path)
 
 
+def test_a_row_that_truncation_cuts_short_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    rough = b"a,b\n" + b"".join(b"%d,%d\n" % (n * 7919 % 104729, n) for n in range(50_000))
+    packed = gzip.compress(rough, 1)
+    whole = set(rough.splitlines(keepends=True))
+    for end in range(len(packed) // 2, len(packed) // 2 + 40):
+        path = tmp_path / "cut.gz"
+        path.write_bytes(packed[:end])
+        lines, problems = lines_of(path)
+        assert set(lines) <= whole
+        assert problems.total == 1
+
+
 def test_damage_in_the_middle_is_one_problem(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(LINES))
     packed[-6] ^= 0xFF  # the checksum at the end
@@ -72,6 +86,18 @@ def test_a_file_that_cannot_be_opened_is_one_readable_line(tmp_path: Path) -> No
         open_source(tmp_path / "none.csv", Problems()),
     ):
         pass
+
+
+def test_a_disk_that_fails_midway_is_a_problem_after_the_good_part() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise OSError(5, "Input/output error")
+            return super().read(4)
+
+    problems = Problems()
+    assert b"".join(streams._chunks(Failing(b"a\nb\nrest"), "f", problems)) == b"a\nb\n"
+    assert [str(problem) for problem in problems.kept] == ["f: reading failed: Input/output error (read it again)"]
 
 
 def test_a_line_over_the_limit_is_a_problem_and_its_neighbours_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +132,7 @@ def test_a_broken_array_gives_its_items_up_to_the_fault_and_the_line_of_it() -> 
 
 
 def test_a_document_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "LARGEST_DOCUMENT", 10)
+    monkeypatch.setattr(rows_module, "LARGEST_DOCUMENT", 10)
     with pytest.raises(FarthingError, match="one object a line"):
         list(json_rows(io.BytesIO(b'[{"a": 1}, {"a": 2}]'), "f", Problems()))
 

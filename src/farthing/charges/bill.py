@@ -19,6 +19,7 @@ from farthing.usage.table import UsageTable
 Quantities = Mapping[str, int | Fraction]
 Rewrite = Callable[[Quantities, Facts, Price], tuple[Quantities, Facts]]
 """A policy's life in pricing: the same request as it would be at that price record."""
+PriceOf = Callable[[Offer, datetime], Price | Unknown]
 
 
 class Bill:
@@ -77,16 +78,29 @@ class Bill:
                 self.reasons[reason] += rows
 
 
-def bill_as_served(table: UsageTable, offers: Mapping[int, Offer | Unknown]) -> Bill:
-    """The bill of the usage as it was: each subject (by number) at its own offer, at its own times."""
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """The bill of usage as it was: by subject (number) and, where rates are linear, what each cell rests on."""
+
+    by_subject: Mapping[int, Bill]
+    tally: Tally
+    priced: Mapping[int, tuple[Price, Facts]]
+
+    @property
+    def bill(self) -> Bill:
+        """The sum over all subjects."""
+        return total(self.by_subject.values())
+
+
+def bill_as_served(table: UsageTable, offers: Mapping[int, Offer | Unknown], at: datetime | None = None) -> Served:
+    """The bill of the usage as it was: each subject (by number) at its own offer, at its own times (or `at`)."""
     cuts = {n: cuts_of(offer.prices) for n, offer in offers.items() if isinstance(offer, Offer)}
     made = tally(table, cuts)
-    bill = Bill()
     by_row: set[int] = set()
     held: list[tuple[Cell, Sequence[Line] | Unknown]] = []
+    priced: dict[int, tuple[Price, Facts]] = {}
     for cell in made.cells:
         offer = offers.get(cell.subject, Unknown("no offer is known for this model"))
-        facts = facts_of_cell(cell, table)
+        facts = facts_of_cell(cell, table, at)
         price = offer if isinstance(offer, Unknown) else price_at(offer, facts.at)
         if isinstance(price, Unknown):
             held.append((cell, price))
@@ -94,16 +108,18 @@ def bill_as_served(table: UsageTable, offers: Mapping[int, Offer | Unknown]) -> 
             by_row.add(cell.subject)
         else:
             held.append((cell, result))
+            priced[cell.key] = (price, facts)
+    bills = {number: Bill() for number in range(len(table.subjects))}
     for cell, outcome in held:
         if cell.subject in by_row:
             continue
         if isinstance(outcome, Unknown):
-            bill.add_unknown(outcome.reason, cell.rows, cell.requests, cell.quantities)
+            bills[cell.subject].add_unknown(outcome.reason, cell.rows, cell.requests, cell.quantities)
         else:
-            bill.add(outcome, cell.rows, cell.requests)
+            bills[cell.subject].add(outcome, cell.rows, cell.requests)
     if by_row:
-        _row_by_row(bill, table, {n: offers[n] for n in by_row}, None, None)
-    return bill
+        _row_by_row(bills, table, {n: offers[n] for n in by_row}, None, at, price_at)
+    return Served(by_subject=bills, tally=made, priced={} if by_row else priced)
 
 
 def _cell_lines(
@@ -125,20 +141,21 @@ def _bucket(table: UsageTable, number: int) -> bool:
 
 
 def _row_by_row(
-    bill: Bill,
+    bills: Mapping[int, Bill],
     table: UsageTable,
     offers: Mapping[int, Offer | Unknown],
     rewrite: Rewrite | None,
     at: datetime | None,
+    price_of: PriceOf,
 ) -> None:
     """Add the rows of some subjects one by one, in order of time, consuming free quotas on the way."""
     quotas: dict[tuple[str, str], int] = {}
     for number, usage in table.records(offers):
-        offer = offers[number]
+        offer, bill = offers[number], bills[number]
         facts = facts_of(usage)
         if at is not None:
             facts = msgspec.structs.replace(facts, at=at, completed=at)
-        price = offer if isinstance(offer, Unknown) else price_at(offer, facts.at)
+        price = offer if isinstance(offer, Unknown) else price_of(offer, facts.at)
         if isinstance(price, Unknown):
             bill.add_unknown(price.reason, 1, usage.requests, usage.quantities)
             continue
@@ -181,38 +198,58 @@ class Counterfactual:
         rewrite: Rewrite | None = None,
         *,
         at: datetime | None = None,
-        price_of: Callable[[Offer, datetime], Price | Unknown] = price_at,
-        units: dict[int, tuple[Line, ...]] | None = None,
+        price_of: PriceOf = price_at,
+        priced: dict[int, tuple[Price, Facts]] | None = None,
     ) -> Bill:
         """The bill of the whole usage at `offer`, each request rewritten by `rewrite` first.
 
-        `at` prices everything at one instant. `price_of` chooses the record for an instant. `units`,
-        if given, receives the lines of each cell by the cell's key.
+        `at` prices everything at one instant. `price_of` chooses the record for an instant. `priced`,
+        if given, receives what each cell (by its key) rests on; it stays empty where rates are not linear.
         """
         bill = Bill()
         table = self.tally.table
         by_time = at is None and (len(offer.prices) > 1 or any(p.valid_from or p.valid_to for p in offer.prices))
+        by_time = by_time or any(cut for cut in cuts_of(offer.prices).times)
         for cell, keys in self.cells(offer.prices, by_time):
-            facts = facts_of_cell(cell, table)
-            if at is not None:
-                facts = msgspec.structs.replace(facts, at=at, completed=at)
+            facts = facts_of_cell(cell, table, at)
             price = price_of(offer, facts.at)
             if isinstance(price, Unknown):
                 bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
                 continue
             quantities: Quantities = cell.quantities
+            before = facts
             if rewrite is not None:
                 quantities, facts = rewrite(quantities, facts, price)
             made = _cell_lines(price, cell, table, facts, quantities)
             if made is None:
-                whole = Bill()
-                _row_by_row(whole, table, dict.fromkeys(range(len(table.subjects)), offer), rewrite, at)
-                return whole
+                whole = {number: Bill() for number in range(len(table.subjects))}
+                _row_by_row(whole, table, dict.fromkeys(whole, offer), rewrite, at, price_of)
+                if priced is not None:
+                    priced.clear()
+                return total(whole.values())
             bill.add(made, cell.rows, cell.requests)
-            if units is not None:
-                for key in keys:
-                    units[key] = made
+            if priced is not None:
+                priced.update(dict.fromkeys(keys, (price, before)))
         return bill
+
+
+def total(bills: Iterable[Bill]) -> Bill:
+    """The sum of several bills."""
+    whole = Bill()
+    for bill in bills:
+        whole.usd += bill.usd
+        whole.rows += bill.rows
+        whole.requests += bill.requests
+        whole.unpriced += bill.unpriced
+        whole.reasons.update(bill.reasons)
+        whole.notes.update(bill.notes)
+        whole.sources.update(bill.sources)
+        whole.grade = worst((whole.grade, bill.grade))
+        for name, usd in bill.usd_by_meter.items():
+            whole.usd_by_meter[name] = whole.usd_by_meter.get(name, ZERO) + usd
+        for name, quantity in bill.quantity_by_meter.items():
+            whole.quantity_by_meter[name] = whole.quantity_by_meter.get(name, 0) + quantity
+    return whole
 
 
 def price_records(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | Unknown]) -> Bill:

@@ -242,15 +242,15 @@ def _bin_sql(sql: str, edges: Sequence[int]) -> str:
     return f"({tree(0, len(edges))})"
 
 
-def facts_of_cell(cell: Cell, table: UsageTable) -> Facts:
-    """What conditions see of the requests in `cell`."""
+def facts_of_cell(cell: Cell, table: UsageTable, at: datetime | None = None) -> Facts:
+    """What conditions see of the requests in `cell`, all moved to the instant `at` if it is given."""
     subject = table.subjects[cell.subject]
     seen: dict[str, int | Fraction] = dict(cell.measures)
     if window := dict(subject.attrs).get("context_window"):
         seen["prompt"] = measures({}, 1, window)["prompt"]
     return Facts(
-        at=cell.started,
-        completed=cell.completed,
+        at=cell.started if at is None else at,
+        completed=cell.completed if at is None else at,
         tier=subject.tier,
         region=subject.region,
         attrs=frozenset(subject.attrs),

@@ -1,14 +1,20 @@
 """`farthing usage`: what is in usage files."""
 
-from pathlib import Path
-from typing import Annotated
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farthing.cli.common import Json, console, print_json, progress
 from farthing.problems import FarthingError
 
-Format = Annotated[str | None, typer.Option("--format", metavar="F", help="The files' format, where it is not detected.")]
+if TYPE_CHECKING:
+    from farthing.usage.record import Usage
+
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="F", help="The files' format, where it is not detected.")
+]
 Map = Annotated[
     list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="Which column holds a field; repeatable.")
 ]
@@ -16,20 +22,26 @@ Map = Annotated[
 
 def mapping(pairs: list[str] | None) -> dict[str, str] | None:
     """--map FIELD=COLUMN options as a dict. Raises `FarthingError` for another shape."""
-    made = {}
+    made: dict[str, str] = {}
     for pair in pairs or []:
         field, equals, column = pair.partition("=")
         if not (field and equals and column):
             raise FarthingError(f"--map {pair!r} is not FIELD=COLUMN, such as input=prompt_tokens")
+        if field in made:
+            raise FarthingError(f"--map states {field!r} twice: {made[field]!r} and {column!r}")
         made[field] = column
     return made or None
 
 
 def usage(
-    files: Annotated[list[str] | None, typer.Argument(metavar="FILE…", help="Files or folders; - is standard input.")] = None,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE…", help="Files or folders; - is standard input.")
+    ] = None,
     format: Format = None,
     map: Map = None,
-    cache_blocks: Annotated[int | None, typer.Option(metavar="N", min=1, help="Also the prefix-cache ceiling of an LRU of N blocks.")] = None,
+    cache_blocks: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Also the prefix-cache ceiling of an LRU of N blocks.")
+    ] = None,
     profiles: Annotated[bool, typer.Option("--profiles", help="List the built-in workload profiles.")] = False,
     formats: Annotated[bool, typer.Option("--formats", help="List the formats that are read.")] = False,
     as_json: Json = False,
@@ -41,9 +53,8 @@ def usage(
     from farthing.reports import usage as views
 
     if profiles or formats:
-        made = views.profiles() if profiles else views.formats()
         if as_json:
-            print_json(made)
+            print_json(views.profiles() if profiles else views.formats())
         else:
             console().print(views.profiles_table() if profiles else views.formats_table())
         return
@@ -61,11 +72,13 @@ def usage(
         print_json(summary.to_json())
     else:
         console().print(views.summary_view(summary))
+    if cache_blocks and not summary.prefix and summary.rows:
+        print("farthing: no prefix-cache ceiling: these files hold no prefix hashes", file=sys.stderr)
     if not summary.rows:
         raise FarthingError("no usable row in " + ", ".join(files))
 
 
-def counted(records, tick):  # type: ignore[no-untyped-def]
+def counted(records: Iterable["Usage"], tick: Callable[[int], None]) -> Iterator["Usage"]:
     """`records`, calling `tick` with their number now and then."""
     for number, record in enumerate(records, 1):
         yield record

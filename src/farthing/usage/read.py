@@ -49,11 +49,13 @@ def reader_named(name: str) -> Reader:
 
 
 def detect(path: Path | str) -> Reader:
-    """The reader that fits the file at `path` ("-" is not detected but read).
+    """The reader that fits the file at `path`; not for "-", which can be read only once: `read_usage` detects it.
 
     Raises `FarthingError` naming the choices where none fits, or two fit equally, or where the file
     is a cost export, which holds money and no usage.
     """
+    if str(path) == "-":
+        raise FarthingError("standard input can be read only once: read it with read_usage, which detects its format")
     with open_source(path, Problems()) as opened:
         return _choose(opened)
 

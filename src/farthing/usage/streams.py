@@ -1,19 +1,13 @@
-"""Streams: bytes from a file or standard input, decompressed by magic number, cut into rows with places.
+"""Streams: bytes from a file or standard input, decompressed by magic number, cut into numbered lines.
 
-Everything here streams except a JSON document (one array or object over many lines), which is loaded
-whole up to a stated size. A fault is a problem with a place; what was good before and after it is kept.
+A fault is a problem with a place; what was good before it, and after it, is kept.
 """
 
 import io
-import json
 import sys
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from csv import Error as CsvError
-from csv import field_size_limit
-from csv import reader as csv_reader
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -24,10 +18,9 @@ from farthing.problems import FarthingError, Problems
 
 HEAD = 64 << 10
 LONGEST_LINE = 64 << 20
-LARGEST_DOCUMENT = 1 << 30
 _CHUNK = 256 << 10
-_RECORD_LINES = 10_000  # a quoted CSV field may run over this many lines; beyond, its quote was a stray one
-_OPENING = 200  # a document's opening line is no longer than this, or holds a whole item and a comma
+_PACKED_CHUNK = 64 << 10
+_BITE = 1 << 10  # compressed bytes at a time: highly repetitive data swells a thousandfold and more
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -77,7 +70,10 @@ class _Chunks(io.RawIOBase):
 
 
 def _inflate(raw: BinaryIO, first: bytes, place: str, problems: Problems) -> Iterator[bytes]:
-    """The decompressed chunks of `raw`, member after member; a fault ends them and is one problem."""
+    """The decompressed chunks of `raw`, member after member; a fault ends them and is one problem.
+
+    What follows the last line break before a fault is dropped: a row that is cut short can look whole.
+    """
     faults: tuple[type[Exception], ...] = (zlib.error,)
     if first.startswith(_GZIP):
         name = "gzip"
@@ -93,25 +89,46 @@ def _inflate(raw: BinaryIO, first: bytes, place: str, problems: Problems) -> Ite
             return zstandard.ZstdDecompressor().decompressobj()
 
     engine, begun, data = new(), False, first
+    held: list[bytes] = []  # the line that is not ended yet
+    size = 0
     repair = "what comes before is read; fetch the file again for the rest"
     try:
         while data:
+            if not begun and not (data := data.lstrip(b"\0")):  # some writers pad a member with zeros
+                data = raw.read(_PACKED_CHUNK)
+                continue
             begun = True
-            if out := engine.decompress(data):
-                yield out
-            data = b""
+            out = engine.decompress(data[:_BITE])
+            end = len(out) if size > LONGEST_LINE else out.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*held, out[:end]])
+                held, size, out = [], 0, out[end:]
+            if out:
+                held.append(out)
+                size += len(out)
+            data = data[_BITE:]
             if engine.eof:
-                data = engine.unused_data.lstrip(b"\0")  # some writers pad a member with zeros
+                data = engine.unused_data + data
                 engine, begun = new(), False
-            data = data or raw.read(_CHUNK)
+            data = data or raw.read(_PACKED_CHUNK)
     except faults as fault:
         problems.add(place, f"the {name} data is damaged: {fault}", repair, f"damaged {name}")
         return
     if begun:
         problems.add(place, f"the {name} data is truncated", repair)
+    elif held:
+        yield b"".join(held)
 
 
 def _chunks(raw: BinaryIO, place: str, problems: Problems) -> Iterator[bytes]:
+    """The chunks of `raw`, decompressed where its first bytes say so; a failing disk or pipe ends them."""
+    try:
+        yield from _unpacked(raw, place, problems)
+    except OSError as fault:
+        problems.add(place, f"reading failed: {fault.strerror or fault}", "read it again", "reading failed")
+
+
+def _unpacked(raw: BinaryIO, place: str, problems: Problems) -> Iterator[bytes]:
     first = raw.read(_CHUNK)
     while 0 < len(first) < 4 and (more := raw.read(_CHUNK)):
         first += more
@@ -166,175 +183,3 @@ def numbered_lines(stream: BinaryIO, place: str, problems: Problems) -> Iterator
 def broken_json(problems: Problems, place: str, fault: Exception) -> None:
     """Record that what is at `place` is not JSON."""
     problems.add(place, f"not JSON: {fault}", "mend or remove the line", "broken JSON")
-
-
-def peek(stream: BinaryIO) -> bytes:
-    """The next bytes of `stream` (up to the head's size) without consuming them."""
-    ahead = getattr(stream, "peek", None)
-    if ahead is not None:
-        return cast(bytes, ahead(HEAD)[:HEAD])
-    at = stream.tell()
-    head = stream.read(HEAD)
-    stream.seek(at)
-    return head
-
-
-def is_json(head: bytes) -> bool:
-    """Whether `head` opens JSON; after a broken first line, whether it is no CSV header and objects follow."""
-    first = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
-    if first.startswith((b"{", b"[")):
-        return True
-    columns = max(first.count(separator) for separator in (b",", b";", b"\t")) + 1
-    header = columns >= 3 and not any(mark in first for mark in (b"{", b"}", b"[", b"]", b":"))
-    return not header and any(head_objects(head))
-
-
-def head_objects(head: bytes, most: int = 20) -> Iterator[dict[str, Any]]:
-    """The JSON objects that stand whole on a line among the first `most` lines of `head`."""
-    for line in head.split(b"\n")[:most]:
-        if line.lstrip().startswith(b"{"):
-            try:
-                value = decode_json(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            if isinstance(value, dict):
-                yield value
-
-
-def is_document(head: bytes) -> bool:
-    """Whether `head` opens one JSON document over several lines (or an array), not one object a line."""
-    lines = [line.strip() for line in head.lstrip(b"\xef\xbb\xbf").split(b"\n") if line.strip()][:2]
-    if not lines or not lines[0].startswith((b"{", b"[")):
-        return False
-    first, below = lines[0], lines[1] if len(lines) == 2 else b""
-    if first.endswith(b",") or (len(first) <= _OPENING and first.endswith((b"{", b"["))):
-        return True
-    if any(head_objects(head)):  # whole objects stand on lines: a first line that is none is broken
-        return False
-    return first.startswith(b"[") or bool(below and not first.endswith(b"}") and not below.startswith(b"{"))
-
-
-def json_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of `stream` with their places: one a line, or the items of an array, or documents.
-
-    An object that only wraps a list of rows (`data`) is given whole: the reader knows what it holds.
-    """
-    if is_document(peek(stream)):
-        yield from _document(stream, place, problems)
-        return
-    for number, line in numbered_lines(stream, place, problems):
-        where = f"{place}:{number}"
-        try:
-            value = decode_json(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-            broken_json(problems, where, fault)
-            continue
-        if isinstance(value, dict):
-            yield where, value
-        else:
-            problems.add(where, "not a JSON object", "mend or remove the line")
-
-
-def _document(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    data = stream.read(LARGEST_DOCUMENT + 1)
-    if len(data) > LARGEST_DOCUMENT:
-        raise FarthingError(
-            f"{place}: one JSON document over {LARGEST_DOCUMENT >> 30} GiB; write one object a line (JSONL) instead"
-        )
-    try:
-        values: Iterator[Any] = iter([decode_json(data)])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        values = _salvage(data.decode("utf-8-sig", "replace"), place, problems)
-    item = 0
-    for value in values:
-        for row in value if isinstance(value, list) else [value]:
-            item += 1
-            if isinstance(row, dict):
-                yield f"{place} item {item}", row
-            else:
-                problems.add(f"{place} item {item}", "not a JSON object", "mend or remove the item")
-
-
-def _salvage(text: str, place: str, problems: Problems) -> Iterator[Any]:
-    """Documents written one after the other; of a broken one, the items of its first array up to the fault."""
-    decoder = json.JSONDecoder(parse_float=Decimal)
-    at, inside = _skip(text, 0), False
-    while at < len(text):
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError) as fault:
-            bracket = text.find("[", at)
-            if inside or bracket < 0:
-                where = fault.lineno if isinstance(fault, json.JSONDecodeError) else text.count("\n", 0, at) + 1
-                broken_json(problems, f"{place}:{where}", fault)
-                return
-            at, inside = _skip(text, bracket + 1), True
-            continue
-        yield value
-        at = _skip(text, at)
-        if inside and text[at : at + 1] == "]":
-            broken_json(problems, f"{place}:{text.count(chr(10), 0, at) + 1}", ValueError("the document breaks off"))
-            return
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n,":
-        at += 1
-    return at
-
-
-def csv_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple[str, dict[str, str]]]:
-    """The records of a CSV with a header, as column to text, with their places.
-
-    The separator is the commonest of comma, semicolon and tab in the header. A quoted field may hold
-    line breaks; a stray quote costs its own line only: the lines after it are read again.
-    """
-    field_size_limit(LONGEST_LINE)  # prompts in a cell are longer than csv's default of 128 KiB
-    lines = numbered_lines(stream, place, problems)
-    first = next(lines, None)
-    if first is None:
-        return
-    head = first[1].decode("utf-8", "replace")
-    separator = max(",;\t", key=head.count)
-    header = [column.strip() for column in next(csv_reader([head], delimiter=separator))]
-    waiting: deque[tuple[int, bytes]] = deque()
-
-    def take() -> tuple[int, bytes] | None:
-        return waiting.popleft() if waiting else next(lines, None)
-
-    while (line := take()) is not None:
-        number, record = line
-        more: list[tuple[int, bytes]] = []
-        quotes, size = record.count(b'"'), 0
-        while quotes % 2 and len(more) < _RECORD_LINES and size < LONGEST_LINE and (following := take()):
-            more.append(following)
-            quotes += following[1].count(b'"')
-            size += len(following[1])
-        fields = _fields(b"".join([record, *(text for _, text in more)]), separator) if quotes % 2 == 0 else None
-        if fields is not None and len(fields) == len(header):
-            yield f"{place}:{number}", dict(zip(header, fields, strict=True))
-            continue
-        count = "an unclosed quote" if fields is None else f"{len(fields)} fields, the header has {len(header)}"
-        problems.add(
-            f"{place}:{number}", f"not a row of this CSV: {count}", "mend or remove the line", "broken CSV row"
-        )
-        waiting.extendleft(reversed(more))
-
-
-def _fields(record: bytes, separator: str) -> list[str] | None:
-    text = record.decode("utf-8", "replace").rstrip("\r\n")
-    if '"' not in text:
-        return text.split(separator)
-    try:
-        rows = list(csv_reader(io.StringIO(text, newline=""), delimiter=separator))
-    except CsvError:
-        return None
-    return rows[0] if len(rows) == 1 else None
-
-
-def rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`json_rows` or `csv_rows`, by the first visible byte."""
-    if is_json(peek(stream)):
-        yield from json_rows(stream, place, problems)
-    else:
-        yield from csv_rows(stream, place, problems)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.usage_objects import anthropic_region, anthropic_tier, anthropic_usage
 from farthing.usage.readers.values import (
     BadRow,
@@ -22,7 +23,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import rows
 
 _WINDOWS = {"≤ 200k": "0-200k", "<= 200k": "0-200k", "≤200k": "0-200k", "> 200k": "200k-1M", ">200k": "200k-1M"}
 

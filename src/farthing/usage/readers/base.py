@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import BinaryIO, TypeVar
 
 from farthing.problems import Problems
+from farthing.usage.readers.rows import head_objects, is_json
 from farthing.usage.readers.values import BadRow, Row
 from farthing.usage.record import Usage
-from farthing.usage.streams import head_objects, is_json
 
 T = TypeVar("T")
 _NAMES = re.compile(rb'"([\w.\-]+)"\s*:')

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, shape
+from farthing.usage.readers.rows import json_rows
 from farthing.usage.readers.values import (
     BadRow,
     Row,
@@ -18,7 +19,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import json_rows
 
 _GEOGRAPHIES = {"us", "eu", "apac", "ap", "jp", "au", "ca", "sa", "me", "us-gov", "global"}
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from farthing.problems import Problems
 from farthing.time import EPOCH
 from farthing.usage.readers.base import Memory, Reader, build, shape
+from farthing.usage.readers.rows import csv_rows
 from farthing.usage.readers.values import (
     BadRow,
     Row,
@@ -22,7 +23,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import csv_rows
 
 _LONGEST = 100 * 366 * 86400
 

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, paged, shape
+from farthing.usage.readers.rows import json_rows
 from farthing.usage.readers.usage_objects import gemini_usage
 from farthing.usage.readers.values import (
     BadRow,
@@ -18,7 +19,6 @@ from farthing.usage.readers.values import (
     text,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import json_rows
 
 _WRAPPERS = ("response", "full_response", "fullResponse")
 _TIMES = ("createTime", "create_time", "logging_time", "request_time", "timestamp", "created_at", "time")

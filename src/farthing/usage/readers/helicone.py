@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, paged, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.values import (
     Row,
     between,
@@ -22,7 +23,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import rows
 
 _NO_CACHE = "00000000-0000-0000-0000-000000000000"
 

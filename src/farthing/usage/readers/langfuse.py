@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, paged, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.values import (
     BadRow,
     Row,
@@ -24,7 +25,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import rows
 
 _READ = (
     "input_cached_tokens", "cache_read_input_tokens", "input_cache_read", "cached_tokens", "cache_read",

@@ -7,6 +7,7 @@ import msgspec
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, paged, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.usage_objects import openai_usage
 from farthing.usage.readers.values import (
     BadRow,
@@ -27,7 +28,7 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import decode_json, rows
+from farthing.usage.streams import decode_json
 
 _NAMES = ("call_type", "spend", "startTime")
 _DETAILS = (

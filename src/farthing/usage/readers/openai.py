@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.values import (
     BadRow,
     Row,
@@ -23,7 +24,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import rows
 
 _BY_NAME = {
     "images": "image", "characters": "character", "num_sessions": "code_session", "sessions": "code_session",

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, paged, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.values import (
     BadRow,
     Row,
@@ -19,7 +20,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import rows
 
 
 def _sniff(path_name: str, head: bytes) -> bool:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from farthing.problems import Problems
 from farthing.usage.readers.base import Memory, Reader, build, paged, shape
+from farthing.usage.readers.rows import json_rows
 from farthing.usage.readers.usage_objects import (
     anthropic_region,
     anthropic_tier,
@@ -32,7 +33,6 @@ from farthing.usage.readers.values import (
     usd,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import json_rows
 
 _PATHS = ((), ("response",), ("response", "body"), ("body",), ("result", "message"), ("message",))
 _TIMES = ("created", "created_at", "timestamp", "time", "at", "started_at", "start_time")

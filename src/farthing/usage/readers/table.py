@@ -14,6 +14,7 @@ from farthing.money import parse_decimal
 from farthing.problems import FarthingError, Problems
 from farthing.units import METERS, PROMPT_METERS
 from farthing.usage.readers.base import Memory, Reader, build, shape
+from farthing.usage.readers.rows import rows
 from farthing.usage.readers.values import (
     BadRow,
     Row,
@@ -30,7 +31,6 @@ from farthing.usage.readers.values import (
     whole,
 )
 from farthing.usage.record import Usage
-from farthing.usage.streams import rows
 
 TIME_NAMES = ("at", "timestamp", "time", "created_at", "datetime", "start_time")
 _TEXTS = (

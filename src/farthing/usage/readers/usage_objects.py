@@ -119,7 +119,9 @@ def anthropic_region(usage: Row) -> str | None:
 
 def is_anthropic(usage: Row) -> bool:
     """Whether a usage object with `input_tokens` has Anthropic's disjoint fields rather than OpenAI's."""
-    return "cache_creation_input_tokens" in usage or "cache_read_input_tokens" in usage or "cache_creation" in usage
+    if "prompt_tokens" in usage:  # a gateway's OpenAI shape, with Anthropic's names added
+        return False
+    return any(name in usage for name in ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation"))
 
 
 def gemini_usage(usage: Row) -> dict[str, int]:
