@@ -67,7 +67,8 @@ def decimal_text(amount: Fraction | Decimal) -> str:
 def round_usd(amount: Fraction, places: int = 2) -> Decimal:
     """`amount` rounded half-even to `places` decimals: what an invoice prints, and nothing else."""
     scaled = amount * 10**places
-    return Decimal(round(scaled)).scaleb(-places)  # Fraction.__round__ is half-even and exact
+    # Fraction.__round__ is half-even and exact; text, because scaleb would round to the caller's context.
+    return Decimal(f"{round(scaled)}E-{places}")
 
 
 def show_usd(amount: Fraction | None) -> str:
@@ -82,4 +83,4 @@ def show_usd(amount: Fraction | None) -> str:
     places = 2
     while size * 10**places < 1000 and places < 15:
         places += 1
-    return f"{sign}${decimal_text(round_usd(size, places))}"
+    return f"{sign}${format(round_usd(size, places), 'f')}"

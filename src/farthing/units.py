@@ -130,6 +130,7 @@ def _others() -> list[Meter]:
 METERS: dict[str, Meter] = {meter.name: meter for meter in [*_tokens(), *_others()]}
 """Every meter by name, tokens first, in the order in which lines are printed."""
 
+ORDER = {name: position for position, name in enumerate(METERS)}
 PROMPT_METERS = tuple(name for name, meter in METERS.items() if meter.prompt)
 TOKEN_METERS = tuple(name for name, meter in METERS.items() if meter.unit == "token" and not meter.part_of)
 CACHE_WRITES = tuple(name for name in METERS if name.startswith("cache_write"))

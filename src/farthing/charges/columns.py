@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _THURSDAY = 3 * 1440  # 1970-01-01 was one; weeks are counted from Monday
 _SPAN_END = 1 << 62
+_WEEK = timedelta(days=7)
+_DAY = 86_400_000_000  # microseconds
+_MOST_COLUMNS = 16  # dates of one subject that are compared one by one; more are found by a range join
 
 
 class Cuts(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,32 +51,40 @@ class Cuts(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_CUTS: dict[int, tuple[Price, Cuts]] = {}
+
+
 def cuts_of(prices: Iterable[Price]) -> Cuts:
     """Every boundary that the conditions and dates of `prices` draw."""
-    times: set[int] = set()
+    found: list[Cuts] = []
+    for price in prices:
+        known = _CUTS.get(id(price))
+        if known is None or known[0] is not price:
+            known = _CUTS[id(price)] = (price, _cuts(price))
+        found.append(known[1])
+    if len(found) == 1:
+        return found[0]
+    whole = Cuts()
+    for cuts in found:
+        whole |= cuts
+    return whole
+
+
+def _cuts(price: Price) -> Cuts:
+    times = {microseconds(moment) for moment in (price.valid_from, price.valid_to) if moment is not None}
     ends: set[int] = set()
     quantities: set[tuple[str, int]] = set()
     windows: dict[str, set[int]] = {"start": set(), "completion": set()}
-
-    def add(moment: datetime | None) -> None:
-        if moment is not None:
-            times.add(microseconds(moment))
-
-    for price in prices:
-        add(price.valid_from)
-        add(price.valid_to)
-        for when in (*(r.when for r in price.rates), *(m.when for m in price.modifiers)):
-            for band in when.bands:
-                quantities.update((band.of, edge) for edge in (band.low, band.high) if 0 < edge < NO_LIMIT)
-            if when.period is not None:
-                add(when.period.start)
-                add(when.period.end)
-            if when.window is not None:
-                windows[when.window.decides].add(when.window.minutes)
-                for day in when.window.dates | when.window.not_dates:
-                    midnight = EPOCH + timedelta(days=day.toordinal() - EPOCH.toordinal())
-                    edges = {microseconds(midnight), microseconds(midnight + timedelta(days=1))}
-                    (ends if when.window.decides == "completion" else times).update(edges)
+    for when in (*(r.when for r in price.rates), *(m.when for m in price.modifiers)):
+        for band in when.bands:
+            quantities.update((band.of, edge) for edge in (band.low, band.high) if 0 < edge < NO_LIMIT)
+        if when.period is not None:
+            times.update(microseconds(m) for m in (when.period.start, when.period.end) if m is not None)
+        if when.window is not None:
+            windows[when.window.decides].add(when.window.minutes)
+            for day in when.window.dates | when.window.not_dates:
+                midnight = (day.toordinal() - EPOCH.toordinal()) * _DAY
+                (ends if when.window.decides == "completion" else times).update((midnight, midnight + _DAY))
     return Cuts(
         times=frozenset(times),
         ends=frozenset(ends),
@@ -100,40 +111,41 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """The cells of a usage table, and the SQL that gives a row's cell key."""
+    """The cells of a usage table, and the SQL that gives a row's cell key. `kinds`: see `tally`.
+
+    `edges`: the boundaries of each dimension of a cell's place, where all subjects share them; None for
+    weekly windows. `measured`: the quantities that the last dimensions are pieces of.
+    """
 
     table: UsageTable
     cells: list[Cell]
-    cuts: Cuts
+    edges: tuple[tuple[int, ...] | None, ...]
+    kinds: bool
     key_sql: str
     from_sql: str
+    measured: tuple[str, ...]
 
     @property
     def rows(self) -> int:
         return sum(cell.rows for cell in self.cells)
 
 
-def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts]) -> Tally:
+def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts], *, kinds: bool = True) -> Tally:
     """One pass over `table`: the sums of every meter in each cell that `cuts` distinguish.
 
     `cuts` is one set for all subjects, or one for each (then a subject's rows are cut in time only
-    at its own dates, which keeps cells few when many offers are dated).
+    at its own dates, which keeps cells few when many offers are dated). `kinds`: rows that consumed
+    different meters are in different cells, so that a meter without a price makes only the rows
+    unknown that consumed it; not needed where everything has a price.
     """
     each = cuts if isinstance(cuts, Mapping) else dict.fromkeys(range(len(table.subjects)), cuts)
     whole = Cuts()
     for one in each.values():
         whole |= one
-    connection, joins, dimensions = table.connection, [], []
-    segments = _segments(table, each)
-    if segments:
-        _table(
-            connection, "segments", dict(zip(("s", "low", "high", "piece"), zip(*segments, strict=True), strict=True))
-        )
-        joins.append("JOIN segments ON subject = s AND started >= low AND started < high")
-        dimensions.append(("piece", 1 + max(row[3] for row in segments)))
-    else:
-        dimensions.append(("0", 1))
-    dimensions.append((_bin_sql("completed", sorted(whole.ends)), len(whole.ends) + 1))
+    connection = table.connection
+    shared = not isinstance(cuts, Mapping)
+    joins, time = _pieces(table, each, shared)
+    dimensions = [time, (_bin_sql("completed", sorted(whole.ends)), len(whole.ends) + 1)]
     for column, masks in (("started", whole.starts), ("completed", whole.completions)):
         if not masks:
             dimensions.append(("0", 1))
@@ -147,15 +159,19 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts]) -> Tally:
     measured = _measured(table, whole)
     for sql, edges in measured.values():
         dimensions.append((_bin_sql(sql, sorted(edges)), len(edges) + 1))
-    # Which meters a row has at all: one without a price must not make its neighbours unknown.
-    mask = " + ".join(f'(("{name}" > 0)::BIGINT << {bit})' for bit, name in enumerate(table.meters)) or "0"
-    dimensions.append((f"({mask})", 1 << len(table.meters)))
+    mask = " + ".join(f'(("{name}" > 0)::BIGINT << {bit})' for bit, name in enumerate(table.meters))
+    dimensions.append((f"({mask})", 1 << len(table.meters)) if kinds and mask else ("0", 1))
 
     key = "subject::BIGINT"
     for sql, size in dimensions:
-        key = f"({key}) * {size} + {sql}"
-    sums = ["count(*)", "sum(requests)", "min(started)", "min(completed)"]
-    sums += [f"min({sql})" for sql, _ in measured.values()]
+        if size > 1:
+            key = f"({key}) * {size} + {sql}"
+    # Any row of a cell can stand for all of them in what conditions look at; the sums are of all.
+    ends_matter = bool(whole.ends or whole.completions)
+    buckets = any(subject.bucket for subject in table.subjects)
+    sums = ["count(*)", *(["sum(requests)"] if buckets else [])]
+    sums += ["any_value(started)", *(["any_value(completed)"] if ends_matter else [])]
+    sums += [f"any_value({sql})" for sql, _ in measured.values()]
     sums += [f'sum("{name}")' for name in table.meters]
     source = f"{table.name} {' '.join(joins)}"
     found = connection.execute(f"SELECT {key} AS key, {', '.join(sums)} FROM {source} GROUP BY 1").fetchall()
@@ -167,22 +183,66 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts]) -> Tally:
         for size in reversed(sizes):
             rest, piece = divmod(rest, size)
             place.append(piece)
-        ends = 5 + len(measured)
+        values = iter(row[1:])
+        rows = next(values)
+        requests = next(values) if buckets else rows
+        started = from_micro(next(values))
+        completed = from_micro(next(values)) if ends_matter else started
         cells.append(
             Cell(
                 key=row[0],
                 subject=rest,
-                place=tuple(reversed(place[1:])),  # without the mask of meters
-                rows=row[1],
-                requests=row[2],
-                started=from_micro(row[3]),
-                completed=from_micro(row[4]),
-                measures=dict(zip(measured, row[5:ends], strict=True)),
-                quantities={name: n for name, n in zip(table.meters, row[ends:], strict=True) if n},
+                place=tuple(reversed(place[1:])),  # without the kinds of meters
+                rows=rows,
+                requests=requests,
+                started=started,
+                completed=completed,
+                measures={of: next(values) for of in measured},
+                quantities={name: n for name, n in zip(table.meters, values, strict=True) if n},
             )
         )
     cells.sort(key=lambda cell: cell.key)
-    return Tally(table=table, cells=cells, cuts=whole, key_sql=key, from_sql=source)
+    drawn = (
+        tuple(_inner(whole, table.span())) if shared else None,
+        tuple(sorted(whole.ends)),
+        None,
+        None,
+        *(tuple(sorted(of_edges)) for _, of_edges in measured.values()),
+    )
+    return Tally(
+        table=table, cells=cells, edges=drawn, kinds=kinds, key_sql=key, from_sql=source, measured=tuple(measured)
+    )
+
+
+def _pieces(table: UsageTable, each: Mapping[int, Cuts], shared: bool) -> tuple[list[str], tuple[str, int]]:
+    """How a row's piece of time is found: (joins, (SQL, number of pieces)).
+
+    Dates that all subjects share are searched; a few of each subject's own come by an equality join
+    as columns to compare with; many by a range join.
+    """
+    span = table.span()
+    if span is None:
+        return [], ("0", 1)
+    inner = {n: _inner(each.get(n, Cuts()), span) for n in range(len(table.subjects))}
+    most = max((len(cuts) for cuts in inner.values()), default=0)
+    if not most:
+        return [], ("0", 1)
+    if shared:
+        return [], (_bin_sql("started", inner[0]), most + 1)
+    if most <= _MOST_COLUMNS:
+        columns = {"s": list(inner)} | {
+            f"cut{k}": [cuts[k] if k < len(cuts) else _SPAN_END for cuts in inner.values()] for k in range(most)
+        }
+        _table(table.connection, "cuts", columns)
+        piece = " + ".join(f"(started >= cut{k})::BIGINT" for k in range(most))
+        return ["JOIN cuts ON subject = s"], (f"({piece})", most + 1)
+    rows = [
+        (subject, low, high, piece)
+        for subject, cuts in inner.items()
+        for piece, (low, high) in enumerate(itertools.pairwise([-_SPAN_END, *cuts, _SPAN_END]))
+    ]
+    _table(table.connection, "cuts", dict(zip(("s", "low", "high", "piece"), zip(*rows, strict=True), strict=True)))
+    return ["JOIN cuts ON subject = s AND started >= low AND started < high"], ("piece", most + 1)
 
 
 def _table(connection: "duckdb.DuckDBPyConnection", name: str, columns: Mapping[str, Sequence[int]]) -> None:
@@ -193,19 +253,9 @@ def _table(connection: "duckdb.DuckDBPyConnection", name: str, columns: Mapping[
     connection.unregister("made")
 
 
-def _segments(table: UsageTable, each: Mapping[int, Cuts]) -> list[tuple[int, int, int, int]]:
-    """(subject, from, to, piece) over the span of the data; empty when nothing is cut in it."""
-    span = table.span()
-    if span is None:
-        return []
-    first, last = span
-    rows, any_cut = [], False
-    for subject in range(len(table.subjects)):
-        inner = sorted(cut for cut in each.get(subject, Cuts()).times if first < cut <= last)
-        any_cut = any_cut or bool(inner)
-        edges = [-_SPAN_END, *inner, _SPAN_END]
-        rows += [(subject, low, high, piece) for piece, (low, high) in enumerate(itertools.pairwise(edges))]
-    return rows if any_cut else []
+def _inner(cuts: Cuts, span: tuple[int, int] | None) -> list[int]:
+    """The instants of `cuts` that divide rows between the first and the last start."""
+    return sorted(cut for cut in cuts.times if span is not None and span[0] < cut <= span[1])
 
 
 def _week_classes(masks: Iterable[int]) -> tuple[list[int], int]:
@@ -243,14 +293,16 @@ def _bin_sql(sql: str, edges: Sequence[int]) -> str:
 
 
 def facts_of_cell(cell: Cell, table: UsageTable, at: datetime | None = None) -> Facts:
-    """What conditions see of the requests in `cell`, all moved to the instant `at` if it is given."""
+    """What conditions see of the requests in `cell`, moved by whole weeks to end at the instant `at`, if
+    it is given: the time of the week, which some prices depend on, stays."""
     subject = table.subjects[cell.subject]
     seen: dict[str, int | Fraction] = dict(cell.measures)
     if window := dict(subject.attrs).get("context_window"):
         seen["prompt"] = measures({}, 1, window)["prompt"]
+    moved = shift(cell.started, at)
     return Facts(
-        at=cell.started if at is None else at,
-        completed=cell.completed if at is None else at,
+        at=cell.started + moved,
+        completed=cell.completed + moved,
         tier=subject.tier,
         region=subject.region,
         attrs=frozenset(subject.attrs),
@@ -258,27 +310,57 @@ def facts_of_cell(cell: Cell, table: UsageTable, at: datetime | None = None) -> 
     )
 
 
-def merge(cells: Iterable[Cell], table: UsageTable, keep: Sequence[bool]) -> list[tuple[Cell, tuple[int, ...]]]:
-    """Cells summed over subjects that conditions cannot tell apart and over dimensions not in `keep`.
+def shift(moment: datetime, at: datetime | None) -> timedelta:
+    """The whole weeks from `moment` to the week that ends at `at`; none where `at` is None."""
+    return timedelta(0) if at is None else (at - moment) // _WEEK * _WEEK
 
-    Returns (sum, keys of the cells in it). For pricing at one offer, where provider and model of the
-    usage no longer matter and most offers look at few dimensions.
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """Several cells as one: their sum, what conditions see of it, and the numbers of the cells in it."""
+
+    cell: Cell
+    facts: Facts
+    members: tuple[int, ...]
+
+
+def merge(
+    cells: Sequence[Cell], table: UsageTable, maps: Sequence[Sequence[int] | None], at: datetime | None = None
+) -> list[Merged]:
+    """`cells` summed over subjects that conditions cannot tell apart, and over pieces that `maps` join.
+
+    `maps` gives, for each dimension of a cell's place, the new number of each old piece; None keeps
+    the old ones. For pricing at one offer: provider and model of the usage no longer matter there, and
+    most offers look at few of the boundaries that all offers together draw.
     """
-    groups: dict[object, list[Cell]] = {}
-    for cell in cells:
+    groups: dict[object, list[int]] = {}
+    for number, cell in enumerate(cells):
         subject = table.subjects[cell.subject]
-        place = tuple(piece for piece, kept in zip(cell.place, keep, strict=True) if kept)
+        place = tuple(
+            piece if pieces is None else pieces[piece] for piece, pieces in zip(cell.place, maps, strict=True)
+        )
         kinds = frozenset(cell.quantities)
-        groups.setdefault((subject.tier, subject.region, subject.attrs, subject.bucket, kinds, place), []).append(cell)
+        alike = (subject.tier, subject.region, subject.attrs, subject.bucket, kinds, place)
+        groups.setdefault(alike, []).append(number)
     merged = []
-    for group in groups.values():
-        first = group[0]
+    for numbers in groups.values():
+        group = [cells[number] for number in numbers]
         totals: dict[str, int] = {}
         for cell in group:
             for name, quantity in cell.quantities.items():
                 totals[name] = totals.get(name, 0) + quantity
         whole = msgspec.structs.replace(
-            first, rows=sum(c.rows for c in group), requests=sum(c.requests for c in group), quantities=totals
+            group[0], rows=sum(c.rows for c in group), requests=sum(c.requests for c in group), quantities=totals
         )
-        merged.append((whole, tuple(cell.key for cell in group)))
+        merged.append(Merged(cell=whole, facts=facts_of_cell(whole, table, at), members=tuple(numbers)))
     return merged
+
+
+def joining(edges: Sequence[int], own: Iterable[int]) -> tuple[tuple[int, ...], list[int]]:
+    """The boundaries of `edges` that are in `own`, and for each piece that `edges` make the number of
+    the wider piece that holds it where only those boundaries count."""
+    kept = tuple(edge for edge in edges if edge in set(own))
+    passed, numbers = 0, [0]
+    for edge in edges:
+        passed += edge in kept
+        numbers.append(passed)
+    return kept, numbers

@@ -17,8 +17,9 @@ from farthing.charges.invoice_words import KINDS, Item, line_item, tier_word
 from farthing.money import parse_decimal
 from farthing.problems import FarthingError, Problems
 from farthing.units import METERS
-from farthing.usage.readers.base import BadRow, Row, instant, items, pick, text
-from farthing.usage.streams import open_source, rows
+from farthing.usage.readers.rows import rows
+from farthing.usage.readers.values import BadRow, Row, instant, items, pick, text
+from farthing.usage.streams import open_source
 
 _DAY = timedelta(days=1)
 _BARE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -321,4 +322,3 @@ def half_unit(line: InvoiceLine, places: int) -> Fraction:
 def places_of(invoice: list[InvoiceLine]) -> int:
     """The decimals of a dollar that the invoice is printed with: the most that any line shows."""
     return max((line.places for line in invoice), default=0)
-

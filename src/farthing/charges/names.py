@@ -82,10 +82,8 @@ def families(
     for group in members.values():
         side, name = min(group, key=lambda node: (node[0] != "billed", len(node[1].model), node[1].model))
         label = name.model
-        if label in taken:
-            label = f"{name.provider}/{name.model} ({side})" if f"{name.provider}/{label}" in taken else (
-                f"{name.provider}/{name.model}"
-            )  # fmt: skip
+        for longer in (f"{name.provider}/{name.model}", f"{name.provider}/{name.model} ({side})"):
+            label = longer if label in taken else label
         taken.add(label)
         labels.update(dict.fromkeys(group, label))
     return labels

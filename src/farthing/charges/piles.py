@@ -7,7 +7,7 @@ piles of their own.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -63,9 +63,13 @@ class Sums(NamedTuple):
 
 @dataclass(slots=True)
 class Pile:
-    """Rows of one half-hour (counted from 1970) that meet the same conditions of one price record."""
+    """Rows of one half-hour (counted from 1970) that meet the same conditions of one price record.
+
+    `same` is what piles have in common whose sums can be added (`merged`); None for one that stands alone.
+    """
 
     slot: int
+    same: tuple[object, ...] | None
     provider: str | None
     model: str
     facts: Facts
@@ -78,21 +82,22 @@ class Pile:
     quantities: dict[str, int] = field(default_factory=dict)
     _made: dict[tuple[str, str | None], Sums | None] = field(default_factory=dict)
 
-    @property
-    def start(self) -> datetime:
-        return EPOCH + self.slot * SLOT
+    def add(self, rows: int, requests: int, counts: Mapping[str, int]) -> None:
+        """Put further rows of the same kind on this pile."""
+        self.rows += rows
+        self.requests += requests
+        for name, n in counts.items():
+            self.quantities[name] = self.quantities.get(name, 0) + n
 
     def sums(self, cache: str = "", tier: str | None = None) -> Sums | None:
         """What this pile costs, as it is or under a supposition; None where the supposition cannot be."""
-        key = (cache, tier)
+        counts = rewrite(self.quantities, cache)
+        key = (cache if counts != self.quantities else "", tier)
         if key not in self._made:
-            self._made[key] = self._sums(cache, tier)
+            self._made[key] = None if counts is None else self._sums(counts, tier)
         return self._made[key]
 
-    def _sums(self, cache: str, tier: str | None) -> Sums | None:
-        counts = rewrite(self.quantities, cache)
-        if counts is None:
-            return None
+    def _sums(self, counts: Mapping[str, int], tier: str | None) -> Sums | None:
         quantity = {name: Fraction(n, METERS[name].scale) for name, n in counts.items() if name != "reasoning"}
         if self.price is None:
             return Sums({}, quantity, dict.fromkeys(quantity, self.reason)) if not tier else None
@@ -134,11 +139,30 @@ def rewrite(counts: Mapping[str, int], cache: str) -> dict[str, int] | None:
         if cache == "full":
             for name in kept:
                 made.pop(name, None)
-    return made if made != counts else None
+    return made
 
 
 def _is_write(name: str, suffix: str) -> bool:
-    return name == f"cache_write{suffix}" if suffix else name.startswith("cache_write") and METERS[name].modality == "text"
+    return (
+        name == f"cache_write{suffix}" if suffix else name.startswith("cache_write") and METERS[name].modality == "text"
+    )
+
+
+def merged(piles: Iterable[Pile]) -> list[Pile]:
+    """`piles` with those of different half-hours added together that can be."""
+    made: list[Pile] = []
+    known: dict[tuple[object, ...], Pile] = {}
+    for pile in piles:
+        if pile.same is None:
+            made.append(pile)
+            continue
+        if pile.same not in known:
+            known[pile.same] = Pile(
+                pile.slot, pile.same, pile.provider, pile.model, pile.facts, pile.price, pile.reason, pile.bucket
+            )
+            made.append(known[pile.same])
+        known[pile.same].add(pile.rows, pile.requests, pile.quantities)
+    return made
 
 
 @dataclass
@@ -187,7 +211,7 @@ def collect(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | Unknow
     Raises `FarthingError` for usage that has no dates.
     """
     found = Collected()
-    piles: dict[tuple[object, ...], Pile] = {}
+    piles: dict[tuple[int, tuple[object, ...]], Pile] = {}
     seen: dict[int, _Seen] = {}
     used: dict[tuple[str, str], int] = {}
     for usage in records:
@@ -203,26 +227,25 @@ def collect(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | Unknow
         facts = facts_of(usage)
         bucket = usage.requests != 1 and "context_window" not in usage.attrs
         where = (usage.at - EPOCH) // SLOT
-        key: tuple[object, ...] = (where, provider, usage.model, facts.tier, facts.region, facts.attrs, bucket)
+        key: tuple[object, ...] = (provider, usage.model, facts.tier, facts.region, facts.attrs, bucket)
         known = None if isinstance(price, Unknown) else price
         alone, held = False, None
         if known is not None:
-            here = seen.setdefault(id(known), _Seen(known)) if id(known) not in seen else seen[id(known)]
+            if id(known) not in seen:
+                seen[id(known)] = _Seen(known)
+            here = seen[id(known)]
             key += (id(known), here.place(facts))
             alone = not bucket and here.alone(usage.quantities)
             held = dict(used) if alone and here.quota else None
         else:
             key += (reason,)
-        pile = None if alone else piles.get(key)
+        pile = None if alone else piles.get((where, key))
         if pile is None:
-            pile = Pile(where, provider, usage.model or "", facts, known, reason, bucket, held)
+            pile = Pile(where, None if alone else key, provider, usage.model or "", facts, known, reason, bucket, held)
             found.piles.append(pile)
             if not alone:
-                piles[key] = pile
-        pile.rows += 1
-        pile.requests += usage.requests
-        for name, n in usage.quantities.items():
-            pile.quantities[name] = pile.quantities.get(name, 0) + n
+                piles[where, key] = pile
+        pile.add(1, usage.requests, usage.quantities)
         if alone and known is not None and seen[id(known)].quota:
             lines(known, usage.quantities, usage.requests, facts, quotas=used)
     return found

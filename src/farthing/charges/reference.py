@@ -12,11 +12,11 @@ from fractions import Fraction
 
 import msgspec
 
-from farthing.evidence import Grade, Source, worst
+from farthing.evidence import Grade, Source
 from farthing.money import ZERO, Usd
 from farthing.rates.card import Modifier, Offer, Price, Rate
 from farthing.rates.select import Facts, Index, Resolved, Unknown, currency_factor, index, price_at
-from farthing.units import METERS, PROMPT_METERS
+from farthing.units import METERS, ORDER, PROMPT_METERS
 from farthing.usage.record import Usage
 
 Quotas = MutableMapping[tuple[str, str], int]
@@ -66,8 +66,9 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(line for line in self.lines if line.usd is None)
 
     @property
-    def grade(self) -> Grade:
-        return worst(line.grade for line in self.lines)
+    def grade(self) -> Grade | None:
+        """The worst grade that the known part rests on; None where nothing has a price."""
+        return min((line.grade for line in self.lines if line.usd is not None), default=None)
 
 
 def facts_of(usage: Usage) -> Facts:
@@ -140,7 +141,8 @@ def price_all(pairs: Iterable[tuple[Usage, Offer]], *, as_of: datetime | None = 
 def billable(quantities: Mapping[str, int | Fraction], requests: int, prices: Index) -> dict[str, int | Fraction]:
     """The quantities that have lines: what was consumed, reasoning apart from the rest of the output
     where it has a price of its own, and the request itself where requests are charged for."""
-    found = {name: quantities[name] for name in METERS if quantities.get(name) and name != "requests"}
+    found = {name: quantities[name] for name in sorted(quantities, key=ORDER.__getitem__) if quantities[name]}
+    found.pop("requests", None)
     reasoning = found.pop("reasoning", 0)
     if reasoning and "reasoning" in prices.rates:
         found["output"] = found["output"] - reasoning
@@ -202,31 +204,52 @@ def _line(
     rate = resolved.rate
     scale = METERS[meter].scale
     source = rate.source or price.source
-    grades = [source.grade, *(m.source.grade for m in resolved.modifiers if m.source)]
-    notes = [rate.note] if rate.note else []
+    grade = grade_of(resolved, source)
+    note = rate.note
     if bucket and "context" in rate.when.keys:
-        grades.append(Grade.ASSUMED)
-        notes.append("context tier judged by the mean request")
+        grade = Grade.ASSUMED
+        note = "; ".join(filter(None, (note, "context tier judged by the mean request")))
     billed: int | Fraction = quantity
+    if not rate.linear:
+        billed = _billed(quantity, rate, scale, price, facts.at, quotas, meter)
+    if resolved.unit_usd is not None:
+        # A covered meter has the scale of the meter that covers it, so the unit price holds for both.
+        usd = resolved.unit_usd * billed
+    else:
+        usd = _brackets(rate, Fraction(billed) / scale) * resolved.factor_usd
+    return Line(meter=meter, quantity=quantity, billed=billed, usd=usd, rate=rate, modifiers=resolved.modifiers,
+                source=source, grade=grade, note=note)  # fmt: skip
+
+
+def grade_of(resolved: Resolved, source: Source) -> Grade:
+    """The worst grade that a resolved rate rests on: its source's and its modifiers'."""
+    return min((source.grade, *(m.source.grade for m in resolved.modifiers if m.source is not None)))
+
+
+def _billed(
+    quantity: int | Fraction,
+    rate: Rate,
+    scale: int,
+    price: Price,
+    at: datetime,
+    quotas: Quotas | None,
+    meter: str,
+) -> int | Fraction:
+    """What one request is charged for: raised to the minimum, up to a whole step, less what is free."""
+    billed = quantity
     if rate.minimum is not None:
         billed = max(billed, Fraction(rate.minimum) * scale)
     if rate.step is not None:
         step = Fraction(rate.step) * scale
         billed = -(-billed // step) * step
     if rate.free is not None:
-        billed = _after_quota(billed, rate, price, facts.at, quotas, meter)
-    usd = _amount(rate, billed, scale) * currency_factor(price) * resolved.factor
-    return Line(meter=meter, quantity=quantity, billed=billed, usd=usd, rate=rate, modifiers=resolved.modifiers,
-                source=source, grade=worst(grades), note="; ".join(notes))  # fmt: skip
+        billed = _after_quota(billed, rate, price, at, quotas, meter)
+    return billed
 
 
-def _amount(rate: Rate, billed: int | Fraction, scale: int) -> Fraction:
-    if not rate.brackets:
-        assert rate.per_count is not None
-        # A covered meter has the scale of the meter that covers it, so per_count holds for both.
-        return rate.per_count * billed
+def _brackets(rate: Rate, units: Fraction) -> Fraction:
+    """The marginal price of `units` of one request: each bracket's amount for the units that lie in it."""
     total, start = ZERO, Fraction(0)
-    units = Fraction(billed) / scale
     for bracket in rate.brackets:
         end = units if bracket.up_to is None else min(units, Fraction(bracket.up_to))
         if end > start:

@@ -53,7 +53,7 @@ def console() -> "Console":
     """Where tables go: at most 100 columns, fewer on a narrower terminal."""
     from rich.console import Console
 
-    screen = Console(highlight=False)
+    screen = Console(highlight=False, markup=False, emoji=False)  # names come from users
     if not screen.is_terminal or screen.width > WIDTH:
         screen.width = WIDTH
     return screen

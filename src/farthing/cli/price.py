@@ -12,19 +12,32 @@ CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def price(
     context: typer.Context,
-    offer: Annotated[str, typer.Argument(metavar="PROVIDER/MODEL", help="Which offer; `farthing prices list` has all.")],
+    offer: Annotated[
+        str, typer.Argument(metavar="PROVIDER/MODEL", help="Which offer; `farthing prices list` has all.")
+    ],
     input: Annotated[str | None, typer.Option(metavar="N", help="Uncached input tokens.")] = None,
     output: Annotated[str | None, typer.Option(metavar="N", help="Output tokens, reasoning included.")] = None,
     cache_read: Annotated[str | None, typer.Option(metavar="N", help="Tokens read from a prompt cache.")] = None,
-    cache_write_5m: Annotated[str | None, typer.Option("--cache-write-5m", metavar="N", help="Tokens cached for 5 minutes.")] = None,
-    cache_write_1h: Annotated[str | None, typer.Option("--cache-write-1h", metavar="N", help="Tokens cached for an hour.")] = None,
-    reasoning: Annotated[str | None, typer.Option(metavar="N", help="Of the output tokens, those spent on reasoning.")] = None,
+    cache_write_5m: Annotated[
+        str | None, typer.Option("--cache-write-5m", metavar="N", help="Tokens cached for 5 minutes.")
+    ] = None,
+    cache_write_1h: Annotated[
+        str | None, typer.Option("--cache-write-1h", metavar="N", help="Tokens cached for an hour.")
+    ] = None,
+    reasoning: Annotated[
+        str | None, typer.Option(metavar="N", help="Of the output tokens, those spent on reasoning.")
+    ] = None,
     requests: Annotated[int, typer.Option(metavar="N", min=1, help="How many requests the counts are the sum of.")] = 1,
     tier: Annotated[str | None, typer.Option(metavar="T", help="Service tier served: batch, flex, priority, …")] = None,
     region: Annotated[str | None, typer.Option(metavar="R", help="Region served.")] = None,
-    attr: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="What else a price may depend on (size=1024x1024); repeatable.")] = None,
+    attr: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What else a price may depend on (size=1024x1024); repeatable."),
+    ] = None,
     at: At = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", metavar="INSTANT", help="Use only what was recorded by then.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="INSTANT", help="Use only what was recorded by then.")
+    ] = None,
     card: Cards = None,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +88,9 @@ def _other_meters(args: list[str]) -> dict[str, str]:
         try:
             known = meter(name.removeprefix("--"))
         except ValueError as error:
-            raise FarthingError(f"{name} is no option, and {error}; `farthing price --help` shows the usual ones") from None
+            raise FarthingError(
+                f"{name} is no option, and {error}; `farthing price --help` shows the usual ones"
+            ) from None
         if not equals:
             if not rest:
                 raise FarthingError(f"{name} needs a number")

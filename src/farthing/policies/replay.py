@@ -33,6 +33,7 @@ AS_IS, BATCH, PROMPT_CACHE = "as-is", "batch", "prompt-cache"
 POLICIES = (AS_IS, BATCH, PROMPT_CACHE)
 Progress = Callable[[int], None]
 _ONE = Fraction(1)
+_SPREADS = 200  # percentiles take milliseconds a row of the answer: left out of very long answers
 
 
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     `served`: the offer at which it ran ("provider/model"), for usage that does not say, or instead of
     what it says. `to`: offers (globs allowed) to price it at; empty: a short list, and all of the book
     summed up. `policies`: names joined by "+"; empty: each alone and both. `at`: price everything at
-    one instant. `start`: when a trace that gives only offsets began.
+    one instant (the time of the week stays). `now`: what today is; usage that names no model is a workload
+    and not a bill, and is priced at today's rates.
     `token_ratios`: tokens of that offer's tokenizer for each token of the usage; `answer_ratios`: the
     length of its answers, in the same words. The first that matches an offer counts; none is 1, assumed.
     """
@@ -58,7 +60,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     to: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     at: datetime | None = None
-    start: datetime
+    now: datetime
     token_ratios: tuple[Ratio, ...] = ()
     answer_ratios: tuple[Ratio, ...] = ()
 
@@ -68,7 +70,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `total_usd` is None while `unpriced_rows` is not 0; `known_usd` is then a lower bound. `ratio` is to
     the usage as it was. `usd_per_mtok` is per million tokens of the usage's own mix (as recorded).
-    `shares` are parts of the cost by kind of meter.
+    `shares` are parts of the cost by kind of meter; `lines` give each meter's count (1/scale units) and
+    dollars (None: no row of it has a price).
     """
 
     offer: str
@@ -83,10 +86,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     unpriced_rows: int
     reasons: dict[str, int]
-    grade: Grade
+    grade: Grade | None
     notes: tuple[str, ...]
     assumptions: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    lines: dict[str, tuple[int | Fraction, Usd | None]] = {}
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,21 +116,29 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 class _Staged:
     """The usage in columns, and again as each prompt cache would have left it."""
 
-    def __init__(self, question: Question, served: Offer | None) -> None:
+    def __init__(self, question: Question, served: Offer | None, table: UsageTable | None) -> None:
         self.question = question
         self.served = served
-        self.connection = connect()
-        self.table = UsageTable(self.connection)
+        self.connection = table.connection if table else connect()
+        self.table = table or UsageTable(self.connection)
         self.relative = False
+        self.nameless = all(subject.model is None for subject in self.table.subjects)
         self.cacheable = 0
+        self.estimated = 0
+        if table is not None and served is not None:
+            table.subjects = [
+                msgspec.structs.replace(s, provider=served.provider, model=served.model, channel=served.channel)
+                for s in table.subjects
+            ]
 
     def normal(self, usage: Usage) -> Usage:
         """`usage` on the clock of the question, and as served where it says."""
         if usage.relative:
             self.relative = True
             usage = msgspec.structs.replace(
-                usage, at=self.question.start + (usage.at - EPOCH), completed=None, relative=False
+                usage, at=_midnight(self.question.now) + (usage.at - EPOCH), completed=None, relative=False
             )
+        self.nameless = self.nameless and usage.model is None
         if self.served is not None:
             usage = msgspec.structs.replace(
                 usage, provider=self.served.provider, model_served=self.served.model, channel=self.served.channel
@@ -137,6 +149,7 @@ class _Staged:
         for number, usage in enumerate(map(self.normal, records), 1):
             self.table.add(usage)
             self.cacheable += tells_what_is_shared(usage)
+            self.estimated += usage.estimated
             if number % 65_536 == 0:
                 progress(number)
         self.table.flush()
@@ -156,21 +169,31 @@ class _Staged:
 
 
 def replay(
-    records: Callable[[], Iterator[Usage]], book: Book, question: Question, progress: Progress = lambda rows: None
+    records: Callable[[], Iterator[Usage]],
+    book: Book,
+    question: Question,
+    progress: Progress = lambda rows: None,
+    table: UsageTable | None = None,
 ) -> Replay:
     """Price the usage as it was and as `question` asks. `records` gives the usage afresh each time.
+
+    `table`: the usage already in columns (`view_parquet`), which then is not read through `records`;
+    prompt caches cannot be simulated on it.
 
     Raises `FarthingError` for an unknown offer or policy, or usage without a row.
     """
     policies = [_policy(name) for name in question.policies]
     served = book.find(question.served) if question.served else None
-    staged = _Staged(question, served)
-    staged.stage(records(), progress)
+    staged = _Staged(question, served, table)
+    if table is None:
+        staged.stage(records(), progress)
     table = staged.table
     if not table.rows:
         raise FarthingError("no usable row of usage; `farthing usage FILE` says what was rejected and why")
 
     nameless = Unknown("the usage names no model; --from OFFER says where it was served")
+    if question.at is None and (staged.nameless or staged.relative):
+        question = msgspec.structs.replace(question, at=question.now)
     offers = {
         n: book.lookup(subject.provider, subject.model) if subject.model else nameless
         for n, subject in enumerate(table.subjects)
@@ -203,10 +226,13 @@ def replay(
     everywhere.sort(key=lambda r: (r.total_usd is None, r.total_usd or r.known_usd, r.offer))
 
     shown = asked or _short_list(book, offers.values())
-    combos = policies or [(AS_IS,), (BATCH,), (PROMPT_CACHE,), (BATCH, PROMPT_CACHE)]
+    # Where nothing tells what prompts share, a cache is simulated only if it is asked for by name.
+    both = [(PROMPT_CACHE,), (BATCH, PROMPT_CACHE)] if staged.cacheable else []
+    combos = policies or [(AS_IS,), (BATCH,), *both]
+    spread = len(shown) * len(combos) <= _SPREADS
     ways: dict[str, Behaviour | None] = {}
+    moment = question.at or from_micro((table.span() or (0, 0))[1])
     if any(PROMPT_CACHE in combo for combo in combos):
-        moment = question.at or from_micro((table.span() or (0, 0))[1])
         for offer in shown:
             rule = caching_rule(offer.provider, offer.model, moment)
             ways[offer.id] = behaviour(rule) if rule else None
@@ -218,9 +244,7 @@ def replay(
     rows = []
     for offer in shown:
         for combo in combos:
-            if not question.policies and not asked and combo != (AS_IS,) and _name(offer) not in asker.own:
-                continue  # the short list is as-is; policies are shown for the user's own offers
-            rows.append(_answer(offer, combo, asker, cached, ways.get(offer.id), staged, row))
+            rows.append(_answer(offer, combo, asker, cached, ways.get(offer.id), moment, spread, row))
     span = table.span()
     return Replay(
         as_is=as_is,
@@ -279,12 +303,17 @@ class _Asker:
         whole = chain(stretch, carry_over, rewrite)
         priced: dict[int, tuple[Price, Facts]] = {}
         bill = self.counterfactual.bill(
-            offer, whole, at=self.question.at, price_of=_price_then_or_first, priced=priced if spread else None
+            offer,
+            whole,
+            at=self.question.at,
+            price_of=_price_then_or_first,
+            cuts=_cuts(offer, self.question),
+            priced=priced if spread else None,
         )
         first = offer.prices[0].valid_from if offer.prices else None
         if first is not None and bill.usd and self.question.at is None and self._starts_before(first):
             bill.notes[f"not yet offered then: priced at its first rates, of {show_instant(first)}"] += 1
-            bill.grade = worst((bill.grade, Grade.DERIVED))
+            bill.lower_grade(Grade.DERIVED)
         if not spread:
             return bill, None
         if self.requests is None:
@@ -312,34 +341,33 @@ def _answer(
     asker: _Asker,
     cached: dict[Behaviour, _Asker],
     way: Behaviour | None,
-    staged: _Staged,
+    moment: datetime,
+    spread: bool,
     row: Callable[..., Row],
 ) -> Row:
     policy = "+".join(combo)
     use, notes = asker, []
     rewrite: Rewrite | None = in_batch if BATCH in combo else None
-    if PROMPT_CACHE in combo:
-        rule = batch_rule(
-            offer.provider, offer.model, staged.question.at or from_micro((staged.table.span() or (0, 0))[1])
-        )
+    rule = batch_rule(offer.provider, offer.model, moment) if BATCH in combo else None
+    if rule is not None and rule.cached == "none":
+        rewrite = chain(uncached, rewrite)
+        notes.append("batch and prompt caching do not stack there: nothing is cached in a batch")
+    elif PROMPT_CACHE in combo:
         if way is None:
             rewrite = chain(uncached, rewrite)
             notes.append("no prompt cache is known of this offer: everything is uncached")
-        elif BATCH in combo and rule is not None and rule.cached == "none":
-            rewrite = chain(uncached, rewrite)
-            notes.append("does not stack: nothing is cached in a batch there")
         elif way not in cached:
             notes.append("nothing tells what prompts share (no block hashes, no sessions): left as it was")
         else:
             use = cached[way]
-    bill, spread = use.bill(offer, rewrite, spread=True)
+    bill, spreading = use.bill(offer, rewrite, spread)
     for note in notes:
         bill.notes[note] += 1
     assumptions = asker.assumptions(offer)
     if use is not asker:
         assumptions.append("cache simulated under the provider's rule")
-        bill.grade = worst((bill.grade, Grade.DERIVED))
-    made: Row = row(offer.id, policy, bill, spread, assumptions)
+        bill.lower_grade(Grade.DERIVED)
+    made: Row = row(offer.id, policy, bill, spreading, assumptions)
     return made
 
 
@@ -349,6 +377,7 @@ def _row(
 ) -> Row:  # fmt: skip
     total = bill.total_usd
     grade = worst((bill.grade, Grade.ASSUMED)) if assumptions else bill.grade
+    priced = bool(bill.usd_by_meter)
     return Row(
         offer=offer,
         policy=policy,
@@ -362,10 +391,11 @@ def _row(
         rows=bill.rows,
         unpriced_rows=bill.unpriced,
         reasons=dict(bill.reasons.most_common()),
-        grade=grade,
+        grade=grade if priced else None,
         notes=tuple(bill.notes),
         assumptions=tuple(assumptions),
         sources=tuple(bill.sources.values()),
+        lines={name: (n, bill.usd_by_meter.get(name)) for name, n in bill.quantity_by_meter.items()},
     )
 
 
@@ -467,10 +497,17 @@ def _by_model(own: Served, offers: dict[int, Offer | Unknown], row: Callable[...
 
 
 def _notes(staged: _Staged, question: Question) -> Iterator[str]:
-    if staged.relative and question.at is None:
-        yield f"the usage gives only offsets: priced as if it had begun on {show_instant(question.start)}"
+    if staged.estimated:
+        yield f"{staged.estimated:,} rows come from logs that can undercount: their counts are estimates"
+    if staged.relative:
+        yield "the usage gives only offsets in time"
     if question.at is not None:
-        yield f"everything is priced at the rates of {show_instant(question.at)}"
+        why = ": the usage names no model, so it is a workload and not a bill" if staged.nameless else ""
+        yield f"priced at the rates of {show_instant(question.at)}{why}"
     buckets = [s for s in staged.table.subjects if s.bucket and "context_window" not in dict(s.attrs)]
     if buckets:
         yield "some rows sum several requests: context tiers are judged by their mean request"
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

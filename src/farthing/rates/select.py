@@ -40,17 +40,14 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The rate that applies, and the modifiers on it. `factor` is the product of the modifiers'."""
+    """The rate that applies, the modifiers on it, and dollars per stored count (1/scale of a unit) with
+    the modifiers in it; `unit_usd` is None for brackets, where `factor_usd` (dollars per unit of the
+    record's currency, times the modifiers) multiplies what they give."""
 
     rate: Rate
     modifiers: tuple[Modifier, ...]
-
-    @property
-    def factor(self) -> Fraction:
-        product = Fraction(1)
-        for modifier in self.modifiers:
-            product *= Fraction(modifier.factor)
-        return product
+    unit_usd: Fraction | None
+    factor_usd: Fraction
 
 
 # --- conditions as sets of requests -----------------------------------------------------------
@@ -235,6 +232,8 @@ class Index:
 
     def __init__(self, price: Price) -> None:
         self.price = price
+        self._units: dict[object, Resolved] = {}
+        self._possible: dict[tuple[int, str], list[tuple[Modifier, frozenset[str]]]] = {}
         self.tiers: dict[str, list[Period | None]] = {}
         for when in (*(rate.when for rate in price.rates), *(modifier.when for modifier in price.modifiers)):
             if when.tier is not None:
@@ -258,34 +257,50 @@ class Index:
                 if holds(rate.when, facts):
                     if rate.amount is None and not rate.brackets:
                         return Unknown(f"only a range is stated for {name}: {rate.low} to {rate.high}")
-                    return Resolved(rate, self._modifiers(rate, meter, facts))
+                    return self._resolved(rate, self._modifiers(rate, meter, facts))
             name = METERS[name].covered_by
         if meter in self.rates:
             return Unknown(f"no price of {meter} under these conditions")
         return Unknown(f"no price stated for {meter}")
 
+    def _resolved(self, rate: Rate, modifiers: tuple[Modifier, ...]) -> Resolved:
+        key = (id(rate), tuple(id(modifier) for modifier in modifiers))
+        found = self._units.get(key)
+        if found is None:
+            factor = currency_factor(self.price)
+            for modifier in modifiers:
+                factor *= Fraction(modifier.factor)
+            unit = None if rate.brackets or rate.per_count is None else rate.per_count * factor
+            found = self._units[key] = Resolved(rate, modifiers, unit, factor)
+        return found
+
     def states_tier(self, tier: str, at: datetime) -> bool:
         """Whether the record says anything of service tier `tier` at `at`. One that it does not is unknown."""
-        return any(period is None or period.covers(at) for period in self.tiers.get(tier, ()))
+        periods = self.tiers.get(tier, ())
+        return None in periods or any(period is not None and period.covers(at) for period in periods)
 
     def _modifiers(self, rate: Rate, meter: str, facts: Facts) -> tuple[Modifier, ...]:
         if not self.price.modifiers:
             return ()
-        token = METERS[meter].unit == "token"
-        holding = [
-            modifier
-            for modifier in self.price.modifiers
-            if (meter in modifier.meters or rate.meter in modifier.meters if modifier.meters else token)
-            and not (modifier.when.keys and modifier.when.keys <= rate.when.keys)
-            and holds(modifier.when, facts)
-        ]
+        key = (id(rate), meter)
+        possible = self._possible.get(key)
+        if possible is None:
+            token, named = METERS[meter].unit == "token", rate.when.keys
+            possible = self._possible[key] = [
+                (m, m.when.keys)
+                for m in self.price.modifiers
+                if (meter in m.meters or rate.meter in m.meters if m.meters else token)
+                and not (m.when.keys and m.when.keys <= named)
+            ]
+        holding = [pair for pair in possible if holds(pair[0].when, facts)]
         # Factors of different conditions multiply; of one condition ("over 100k", "over 200k") the
         # narrowest counts, as it does among rates.
         return tuple(
             m
-            for m in holding
+            for m, keys in holding
             if not any(
-                n.when.keys == m.when.keys and inside(n.when, m.when) and not inside(m.when, n.when) for n in holding
+                other is not m and k == keys and inside(other.when, m.when) and not inside(m.when, other.when)
+                for other, k in holding
             )
         )
 

@@ -74,7 +74,7 @@ def charge_json(charge: Charge) -> dict[str, Any]:
         "requests": usage.requests,
         "total_usd": None if total is None else decimal_text(total),
         "known_usd": decimal_text(charge.known_usd),
-        "grade": str(charge.grade),
+        "grade": None if charge.grade is None else str(charge.grade),
         "valid_from": show_instant(price.valid_from) if price and price.valid_from else None,
         "lines": [line_json(line, currency) for line in charge.lines if line.usd is not None],
         "unknown": [line_json(line, currency) for line in charge.unknown]

@@ -5,17 +5,17 @@ few distinct values: each distinct combination is a `Subject`, and a row holds i
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from farthing.problems import FarthingError
+from farthing.problems import FarthingError, Problems
 from farthing.time import EPOCH, microseconds
 from farthing.units import METERS, PROMPT_METERS
-from farthing.usage.record import Usage, tier_name
+from farthing.usage.record import LARGEST_COUNT, Usage, tier_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -177,47 +177,70 @@ def stage(
 PARQUET_TEXT = ("provider", "model", "tier", "region")
 
 
-def view_parquet(paths: list[Path], connection: "duckdb.DuckDBPyConnection | None" = None) -> UsageTable:
+def view_parquet(
+    paths: Sequence[Path], problems: Problems, connection: "duckdb.DuckDBPyConnection | None" = None
+) -> UsageTable:
     """Usage over Parquet files that stay where they are, read in columns: nothing is copied.
 
-    The files need a column `at` (a timestamp with time zone), `model`, and meter columns of whole
-    counts; `provider`, `tier`, `region`, `requests` and `completed` where they have them. Bad counts
-    (negative, null) are not looked for: read such files with `read_usage` instead.
-
-    Raises `FarthingError` when a needed column is missing or the time has no zone.
+    The files need `at` (a timestamp with time zone) and meter columns of whole counts in 1/scale
+    units; `provider`, `model`, `tier`, `region`, `requests` and `completed` where they have them. A
+    null count is none; rows with a negative or absurd count, or without a time, are left out and
+    counted in `problems`. Raises `FarthingError` where a needed column is missing or the time is naive.
     """
     connection = connection or connect()
     names = "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
     files = f"read_parquet({names}, union_by_name = true)"
-    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()}
-    missing = [name for name in ("at", "model") if name not in types]
-    if missing:
-        raise FarthingError(f"{paths[0]}: no column {missing[0]!r}; map one with --map {missing[0]}=COLUMN")
+    types = columns_of(paths, connection)
+    if "at" not in types:
+        raise FarthingError(f"{paths[0]}: no column 'at'; name the one that has the time with --map at=COLUMN")
     if "WITH TIME ZONE" not in types["at"]:
         raise FarthingError(f"{paths[0]}: column 'at' has no time zone; store it as a timestamp with time zone")
     table = UsageTable(connection)
-    table._made = True
     table.meters = [name for name in METERS if name in types and name != "requests"]
+    if not table.meters:
+        raise FarthingError(f"{paths[0]}: no column is a meter (input, output, cache_read, …)")
     text = {name: f"coalesce(\"{name}\", '')" if name in types else "''" for name in PARQUET_TEXT}
-    bucket = '"requests" <> 1' if "requests" in types else "false"
+    requests = 'coalesce("requests", 1)::BIGINT' if "requests" in types else "1::BIGINT"
+    most = {name: LARGEST_COUNT * METERS[name].scale for name in table.meters}
+    good = " AND ".join(
+        ['"at" IS NOT NULL', f"{requests} > 0", *(f'coalesce("{n}", 0) BETWEEN 0 AND {most[n]}' for n in table.meters)]
+    )
+    bucket = f"({requests} <> 1)"
     keys = ", ".join([*(f"{sql} AS s_{name}" for name, sql in text.items()), f"{bucket} AS s_bucket"])
-    rows = connection.execute(f"SELECT DISTINCT {keys} FROM {files}").fetchall()
+    rows = connection.execute(f"SELECT {keys}, count(*) FROM {files} WHERE {good} GROUP BY ALL").fetchall()
     text_columns = ", ".join(f"s_{name} VARCHAR" for name in PARQUET_TEXT)
     connection.execute(f"CREATE TABLE subjects (subject INTEGER, {text_columns}, s_bucket BOOLEAN)")
-    for number, (provider, model, tier, region, is_bucket) in enumerate(rows):
-        subject = Subject(provider=provider or None, model=model or None, tier=tier_name(tier), region=region or None,
-                          bucket=is_bucket)  # fmt: skip
-        table.subjects.append(subject)
+    for number, (provider, model, tier, region, is_bucket, _) in enumerate(rows):
+        table.subjects.append(
+            Subject(provider=provider or None, model=model or None, tier=tier_name(tier), region=region or None,
+                    bucket=is_bucket)
+        )  # fmt: skip
         connection.execute(
             "INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?)", [number, provider, model, tier, region, is_bucket]
-        )
-    counts = ", ".join(f'"{meter}"::BIGINT AS "{meter}"' for meter in table.meters)
-    completed = 'epoch_us("completed")' if "completed" in types else 'epoch_us("at")'
-    requests = '"requests"::BIGINT' if "requests" in types else "1::BIGINT"
-    on = " AND ".join([*(f"{sql} = s_{name}" for name, sql in text.items()), f"({bucket}) = s_bucket"])
+        ).fetchall()
+    counts = ", ".join(f'coalesce("{meter}", 0)::BIGINT AS "{meter}"' for meter in table.meters)
+    completed = 'epoch_us(coalesce("completed", "at"))' if "completed" in types else 'epoch_us("at")'
+    on = " AND ".join([*(f"{sql} = s_{name}" for name, sql in text.items()), f"{bucket} = s_bucket"])
     connection.execute(
         f'CREATE VIEW {table.name} AS SELECT subject, epoch_us("at") AS started, {completed} AS completed, '
-        f"{requests} AS requests, {counts} FROM {files} JOIN subjects ON {on}"
+        f"{requests} AS requests, {counts} FROM {files} JOIN subjects ON {on} WHERE {good}"
     )
-    [(table.rows,)] = connection.execute(f"SELECT count(*) FROM {files}").fetchall()
+    table.rows = sum(row[-1] for row in rows)
+    [(everything,)] = connection.execute(f"SELECT count(*) FROM {files}").fetchall()
+    if everything > table.rows:
+        bad = everything - table.rows
+        problems.add(f"{paths[0]}", f"{bad:,} rows have no time, or a count that is negative or absurd",
+                     "mend them at their source", kind="no time, or a bad count")  # fmt: skip
     return table
+
+
+def columns_of(paths: Sequence[Path], connection: "duckdb.DuckDBPyConnection | None" = None) -> dict[str, str]:
+    """The columns of Parquet files with their SQL types. Raises `FarthingError` for what is not Parquet."""
+    import duckdb
+
+    names = "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
+    try:
+        found = (connection or connect()).execute(f"DESCRIBE SELECT * FROM read_parquet({names}, union_by_name = true)")
+        return {row[0]: row[1] for row in found.fetchall()}
+    except duckdb.Error as error:
+        raise FarthingError(f"{paths[0]}: {str(error).splitlines()[0]}") from None

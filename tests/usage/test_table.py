@@ -1,0 +1,197 @@
+"""Usage in columns: what is staged is what was read, and Parquet gives the same sums without a copy."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farthing.problems import FarthingError, Problems
+from farthing.time import EPOCH, microseconds, parse_instant
+from farthing.usage.record import LARGEST_COUNT, Usage
+from farthing.usage.table import BATCH, Subject, UsageTable, stage, view_parquet
+
+START = parse_instant("2026-11-21T09:30:00Z")
+names = st.sampled_from([None, "a", "b"])
+usages = st.builds(
+    Usage,
+    at=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)).map(lambda naive: naive.replace(tzinfo=EPOCH.tzinfo)),
+    quantities=st.dictionaries(
+        st.sampled_from(["input", "output", "cache_read", "cache_write_1h", "image", "audio_second"]),
+        st.integers(1, 10**12),
+    ),
+    provider=names,
+    model_served=names,
+    tier_served=st.sampled_from([None, "default", "batch"]),
+    region=names,
+    attrs=st.dictionaries(st.sampled_from(["size", "route"]), st.sampled_from(["x", "y"])),
+    requests=st.sampled_from([1, 1, 3]),
+)
+Row = tuple[datetime, datetime, str | None, str, int, tuple[tuple[str, int], ...]]
+
+
+def row(usage: Usage) -> Row:
+    counts = tuple(sorted(usage.quantities.items()))
+    return usage.at, usage.completed or usage.at, usage.offer, usage.tier, usage.requests, counts
+
+
+def total(table: UsageTable, sql: str) -> int:
+    [(found,)] = table.connection.execute(f"SELECT {sql} FROM {table.name}").fetchall()
+    return int(found or 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(usages, max_size=12))
+def test_every_record_comes_back(records: list[Usage]) -> None:
+    table = stage(records)
+    assert table.rows == len(records)
+    found = [usage for _, usage in table.records(range(len(table.subjects)))]
+    assert Counter(map(row, found)) == Counter(map(row, records))
+    assert [usage.at for usage in found] == sorted(usage.at for usage in records)
+    assert len(set(table.subjects)) == len(table.subjects)
+    span = (min(u.at for u in records), max(u.at for u in records)) if records else None
+    assert table.span() == (span and tuple(map(microseconds, span)))
+
+
+def test_records_of_some_subjects_only() -> None:
+    table = stage(Usage(at=START, quantities={"input": n + 1}, model_served="ab"[n % 2]) for n in range(6))
+    wanted = [number for number, subject in enumerate(table.subjects) if subject.model == "b"]
+    assert sorted(usage.quantities["input"] for _, usage in table.records(wanted)) == [2, 4, 6]
+    assert list(table.records([])) == []
+
+
+def test_batches_join_without_a_seam() -> None:
+    """A meter that appears only in a later batch is zero in the earlier ones."""
+    count = BATCH + 10
+    seen: list[int] = []
+    table = stage(
+        (
+            Usage(at=START + timedelta(seconds=n), quantities={"input": n} if n < BATCH else {"output": n})
+            for n in range(count)
+        ),
+        progress=seen.append,
+    )
+    assert (table.rows, table.meters, seen) == (count, ["input", "output"], [BATCH])
+    assert total(table, "sum(input)") == BATCH * (BATCH - 1) // 2
+    assert total(table, "sum(output)") == sum(range(BATCH, count))
+    assert total(table, "count(*) FILTER (output IS NULL OR input IS NULL)") == 0
+
+
+def test_completion_is_stated_or_the_latency_after_the_start() -> None:
+    table = stage(
+        [
+            Usage(at=START, quantities={"input": 1}, latency_s=1.5),
+            Usage(at=START, quantities={"input": 1}, latency_s=1.5, completed=START + timedelta(seconds=9)),
+            Usage(at=START, quantities={"input": 1}),
+        ]
+    )
+    found = table.connection.execute("SELECT completed - started FROM usage ORDER BY 1").fetchall()
+    assert found == [(0,), (1_500_000,), (9_000_000,)]
+
+
+# --- Parquet ----------------------------------------------------------------------------------
+
+
+def parquet(path: Path, select: str) -> Path:
+    quoted = str(path).replace("'", "''")
+    duckdb.connect().execute(f"COPY ({select}) TO '{quoted}' (FORMAT parquet)")
+    return path
+
+
+AT = f"to_timestamp({int(START.timestamp())})"  # unlike a literal, this needs no extension of DuckDB
+ROWS = f"""
+    SELECT to_timestamp({int(START.timestamp())} + i) AS at,
+           CASE i % 3 WHEN 0 THEN 'one' WHEN 1 THEN 'two' END AS model,
+           'p' AS provider, CASE i % 2 WHEN 0 THEN 'default' ELSE 'batch' END AS tier,
+           i AS input, i % 7 AS cache_read, (i * i) % 11 AS output, 1 + i % 2 AS requests
+    FROM range(1000) AS rows(i)
+"""
+
+
+def same_rows() -> list[Usage]:
+    return [
+        Usage(
+            at=START + timedelta(seconds=i),
+            quantities={k: v for k, v in (("input", i), ("cache_read", i % 7), ("output", i * i % 11)) if v},
+            provider="p",
+            model_served={0: "one", 1: "two"}.get(i % 3),
+            tier_served="batch" if i % 2 else "default",
+            requests=1 + i % 2,
+        )
+        for i in range(1000)
+    ]
+
+
+def test_parquet_gives_the_rows_that_staging_gives(tmp_path: Path) -> None:
+    problems = Problems()
+    viewed = view_parquet([parquet(tmp_path / "it's usage.parquet", ROWS)], problems)
+    staged = stage(same_rows())
+    assert problems.total == 0
+    assert (viewed.rows, viewed.meters, viewed.span()) == (staged.rows, staged.meters, staged.span())
+    assert set(viewed.subjects) == set(staged.subjects)
+    for table in (viewed, staged):
+        assert total(table, "sum(input)") == sum(range(1000))
+        assert total(table, "sum(requests)") == 1500
+        assert total(table, f"max{table.prompt_sql()}") == max(i + i % 7 for i in range(1000))
+    records = [
+        Counter(row(usage) for _, usage in table.records(range(len(table.subjects)))) for table in (viewed, staged)
+    ]
+    assert records[0] == records[1]
+    assert Subject(provider="p", model=None, tier="standard", bucket=False) in viewed.subjects
+
+
+def test_parquet_files_with_different_columns(tmp_path: Path) -> None:
+    at = f"{AT} AS at"
+    files = [
+        parquet(tmp_path / "a.parquet", f"SELECT {at}, 'one' AS model, 5 AS input"),
+        parquet(tmp_path / "b.parquet", f"SELECT {at}, 'one' AS model, 7 AS input, 'eu' AS region, {AT} AS completed"),
+    ]
+    table = view_parquet(files, Problems())
+    assert (table.rows, total(table, "count(*)"), total(table, "sum(input)")) == (2, 2, 12)
+    assert {subject.region for subject in table.subjects} == {None, "eu"}
+
+
+def test_bad_rows_of_parquet_are_left_out_and_counted(tmp_path: Path) -> None:
+    most = LARGEST_COUNT
+    path = parquet(
+        tmp_path / "bad.parquet",
+        f"""
+        SELECT to_timestamp("at") AS at, 'one' AS model, input, output, requests
+        FROM (VALUES (1, 10, 1, 1), (2, -1, 1, 1), (3, {most}, NULL, NULL), (4, {most + 1}, 1, 1), (NULL, 5, 5, 1),
+                     (5, 7, 7, 0), (6, 8, 8, -2)) AS rows("at", input, output, requests)
+        """,
+    )
+    problems = Problems()
+    table = view_parquet([path], problems)
+    assert (table.rows, total(table, "count(*)"), total(table, "sum(requests)")) == (2, 2, 2)
+    assert (total(table, "sum(input)"), total(table, "sum(output)")) == (10 + most, 1)
+    assert problems.reasons == {"no time, or a bad count": 1}
+    assert "5 rows have no time, or a count that is negative or absurd" in problems.kept[0].reason
+
+
+@pytest.mark.parametrize(
+    ("select", "says"),
+    [
+        ("SELECT TIMESTAMP '2026-11-21 09:30:00' AS at, 'one' AS model, 1 AS input", "column 'at' has no time zone"),
+        ("SELECT '2026-11-21T09:30:00Z' AS at, 'one' AS model, 1 AS input", "column 'at' has no time zone"),
+        ("SELECT 'one' AS model, 1 AS input", "no column 'at'.*--map at=COLUMN"),
+        (f"SELECT {AT} AS at, 'one' AS model, 1 AS requests", "no column is a meter"),
+    ],
+)
+def test_parquet_that_cannot_be_priced_is_refused(tmp_path: Path, select: str, says: str) -> None:
+    path = parquet(tmp_path / "bad.parquet", select)
+    with pytest.raises(FarthingError, match=says) as refused:
+        view_parquet([path], Problems())
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_what_is_not_parquet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    path.write_text("at,model,input\n")
+    with pytest.raises(FarthingError) as refused:
+        view_parquet([path], Problems())
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
