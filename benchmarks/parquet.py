@@ -31,7 +31,8 @@ began = time.perf_counter()
 book = Book()
 table = view_parquet([Path(path) for path in sys.argv[1:]], Problems(), connect())
 bill = bill_as_served(table, {n: book.lookup(s.provider, s.model) for n, s in enumerate(table.subjects)}).bill
-print(f"{table.rows:,} rows, ${float(bill.usd):,.2f}, {bill.unpriced:,} unpriced, in {time.perf_counter() - began:.1f} s")
+took = time.perf_counter() - began
+print(f"{table.rows:,} rows, ${float(bill.usd):,.2f}, {bill.unpriced:,} unpriced, in {took:.1f} s")
 """
 
 
@@ -43,7 +44,8 @@ def main() -> None:
         each = ROWS // FILES
         began = time.perf_counter()
         for number, path in enumerate(paths):
-            duckdb.connect().execute(WRITE.format(start=number * each, stop=(number + 1) * each, path=path)).fetchall()
+            writer = duckdb.connect(config={"enable_progress_bar": False})
+            writer.execute(WRITE.format(start=number * each, stop=(number + 1) * each, path=path)).fetchall()
         size = sum(path.stat().st_size for path in paths)
         print(f"wrote {size / 2**30:.2f} GiB of Parquet in {time.perf_counter() - began:.0f} s")
         subprocess.run([sys.executable, "-c", READ, *map(str, paths)], check=True)

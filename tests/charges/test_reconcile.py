@@ -204,6 +204,13 @@ def test_days_of_another_time_zone(hours: float) -> None:
     assert shown in result.lines[0].evidence
 
 
+def test_buckets_of_a_day_are_moved_by_days_only() -> None:
+    rows = [use(day, 0, output=10_000 * (day + 1) ** 2) for day in range(5)]
+    result = reconcile(rows, offer_of, bills(rows, shift_h=-1))
+    assert by_code(result) == {"day boundary": 0}
+    assert result.lines[0].evidence.startswith("the dates of the invoice are a day early")
+
+
 def test_rounding() -> None:
     # 0.123456M output x $8 = 0.987648, printed 0.99
     result = reconcile([use(output=123_456)], offer_of, [bill(0, "0.99")])
@@ -409,7 +416,7 @@ rows_of = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     rows_of,
     st.sampled_from(["none", "factor", "zone", "drop", "tier", "double"]),
@@ -452,6 +459,34 @@ def test_a_factor_is_found_whatever_the_usage(outputs: list[int], factor: str) -
     rows = [use(day, output=n) for day, n in enumerate(outputs)]
     result = reconcile(rows, offer_of, bills(rows, factor))
     assert by_code(result) == {"constant factor": result.charged_usd * (Fraction(factor) - 1)}
+
+
+any_line = st.builds(
+    lambda day, days, cents, places, model, kind, tier, quantity, provider: InvoiceLine(
+        start=DAY + day * ONE, end=DAY + (day + days) * ONE, usd=Fraction(cents, 100), places=places, place="i",
+        model=model, kind=kind, tier=tier, quantity=quantity, provider=provider, description="what",
+    ),
+    st.integers(-1, 5),
+    st.sampled_from([1, 1, 1, 30]),
+    st.integers(-200, 900),
+    st.sampled_from([2, 2, 8]),
+    st.sampled_from(["alpha", "alpha-2026-05-01", "beta", "bare", "gamma", None]),
+    st.sampled_from([None, "input", "cache_read", "output", "web_search"]),
+    st.sampled_from([None, "batch"]),
+    st.sampled_from([None, Fraction(0), Fraction(500_000)]),
+    st.sampled_from(["openai", None, "azure"]),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows_of, st.lists(any_line, min_size=1, max_size=12))
+def test_any_invoice_is_explained_to_the_last_digit(rows: list[Usage], lines: list[InvoiceLine]) -> None:
+    result = reconcile(rows, offer_of, lines)
+    by_code(result)
+    assert result.billed_usd == sum(line.usd for line in lines)
+    known = (offer_of(usage) for usage in rows)
+    priced = [price_usage(u, o).known_usd for u, o in zip(rows, known, strict=True) if isinstance(o, Offer)]
+    assert result.charged_usd == sum(priced)
 
 
 class _Book:

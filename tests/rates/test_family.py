@@ -130,13 +130,10 @@ def test_every_id_of_the_catalogue_has_a_family_that_is_its_own_key() -> None:
     assert len({family(name) for name in CATALOGUE}) < len(set(CATALOGUE))
 
 
-@given(st.sampled_from(CATALOGUE), st.sampled_from(["", ":free", "-FP8", "-hf"]), st.booleans())
+@given(st.sampled_from([name for name in CATALOGUE if ":" not in name and "/" not in name]), st.sampled_from(["", ":free", "-FP8", "-hf"]), st.booleans())
 def test_hosts_prefixes_and_precision_say_nothing(name: str, suffix: str, upper: bool) -> None:
-    if ":" in name or "/" in name:
-        return
     shown = f"some-host/{name}{suffix}"
-    if not (suffix.startswith("-") and re.match(r"gpt-(?!oss)|voyage-|redpajama-|ft", name)):
-        assert family(shown.upper() if upper else shown) == family(name)
+    assert family(shown.upper() if upper else shown) == family(name)
 
 
 @given(st.text(max_size=40))

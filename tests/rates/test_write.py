@@ -44,7 +44,7 @@ def test_a_random_card_is_read_back_and_charges_the_same(offer: Offer, rows: lis
     (read,) = load_card(write_card(kept)).offers
     assert (read, left) == (kept[0], [])
     before, after = (price_records(rows, lambda usage, one=one: one) for one in (offer, read))
-    assert (before.usd, before.usd_by_meter, before.reasons) == (after.usd, after.usd_by_meter, after.reasons)
+    assert (before.usd, before.usd_by_meter, before.unpriced) == (after.usd, after.usd_by_meter, after.unpriced)
 
 
 def test_the_whole_catalogue_is_read_back() -> None:

@@ -24,7 +24,7 @@ from farthing.usage.record import Usage
 
 SLOT = timedelta(minutes=30)
 """Time zones differ by half-hours (a few by quarters, which is not tried)."""
-_COARSE = timedelta(hours=1)
+_HOUR, _DAY, _NONE = timedelta(hours=1), timedelta(days=1), timedelta(0)
 _SUFFIXES = ("", "_audio", "_image", "_video")
 
 CACHE = {
@@ -167,7 +167,10 @@ def merged(piles: Iterable[Pile]) -> list[Pile]:
 
 @dataclass
 class Collected:
-    """All piles, and what is true of the usage as a whole. `coarse`: rows sum an hour or more."""
+    """All piles, and what is true of the usage as a whole.
+
+    `coarse`: some rows are buckets of whole hours, or all are dated by the day, so their hours are unknown.
+    """
 
     piles: list[Pile] = field(default_factory=list)
     rows: int = 0
@@ -214,12 +217,15 @@ def collect(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | Unknow
     piles: dict[tuple[int, tuple[object, ...]], Pile] = {}
     seen: dict[int, _Seen] = {}
     used: dict[tuple[str, str], int] = {}
+    timed = False
     for usage in records:
         if usage.relative:
             raise FarthingError("the usage has offsets and no dates, so it cannot be compared with an invoice")
         found.rows += 1
-        if usage.requests != 1 and usage.completed is not None and usage.completed - usage.at >= _COARSE:
-            found.coarse = True
+        timed = timed or (usage.at - EPOCH) % _DAY > _NONE
+        if usage.completed is not None and usage.completed > usage.at:
+            hours, rest = divmod(usage.completed - usage.at, _HOUR)
+            found.coarse |= hours > 0 and not rest and not (usage.at - EPOCH) % _HOUR
         offer = offer_of(usage)
         price = offer if isinstance(offer, Unknown) else price_at(offer, usage.at)
         reason = price.reason if isinstance(price, Unknown) else ""
@@ -248,4 +254,5 @@ def collect(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | Unknow
         pile.add(1, usage.requests, usage.quantities)
         if alone and known is not None and seen[id(known)].quota:
             lines(known, usage.quantities, usage.requests, facts, quotas=used)
+    found.coarse |= not timed
     return found

@@ -33,7 +33,8 @@ from farthing.rates.select import Unknown
 from farthing.time import show_instant
 from farthing.usage.record import Usage
 
-_ZONES = range(-24, 29)  # UTC-12 to UTC+14 in half-hours
+_DAYS = (-48, 0, 48)  # half-hours: dates that are a day early, as they should be, or a day late
+_ZONES = tuple(sorted({*range(-24, 29), *_DAYS}))  # and UTC-12 to UTC+14 in half-hours
 _SURE = Fraction(1, 1000)  # one group alone shows a factor only where it is known to this share
 
 
@@ -236,10 +237,9 @@ def _factor(cells: Sequence[Cell]) -> Fraction | None:
 def _zones(sides: Sides) -> list[tuple[int, str]]:
     """The time zone in which the days of the invoice fit the usage best, as billed and as scaled to the bill.
 
-    The search is in floats; what it finds is judged exactly. Rows that sum an hour or more cannot be moved.
+    The search is in floats; what it finds is judged exactly. Rows without an hour of their own are moved by days only.
     """
-    if sides.usage.coarse or sides.used is None:
-        return []
+    shifts = _DAYS if sides.usage.coarse else _ZONES
     billed: dict[tuple[Any, str], float] = defaultdict(float)
     for line, family in zip(sides.invoice, sides.family_of_line, strict=True):
         billed[line.start, family] += float(line.usd)
@@ -253,9 +253,9 @@ def _zones(sides: Sides) -> list[tuple[int, str]]:
     scale = sum(billed.values()) / ours if ours else 1.0
     found: list[tuple[int, str]] = []
     for by in (1.0, scale):
-        left = {shift: _left(sides, billed, slots, shift, by) for shift in _ZONES}
+        left = {shift: _left(sides, billed, slots, shift, by) for shift in shifts}
         least = min(left.values())
-        near = [shift for shift in _ZONES if left[shift] <= least * (1 + 1e-9) + 1e-12]
+        near = [shift for shift in shifts if left[shift] <= least * (1 + 1e-9) + 1e-12]
         shift = min(near, key=abs)
         if shift and 2 * left[shift] <= left[0] and all(shift != known for known, _ in found):
             found.append((shift, _zone_text(shift, near)))
@@ -280,6 +280,9 @@ def _moves_days(sides: Sides, shift: int) -> bool:
 
 
 def _zone_text(shift: int, near: Sequence[int]) -> str:
+    if shift in _DAYS:
+        return f"the dates of the invoice are a day {'late' if shift > 0 else 'early'}"
+    near = [one for one in near if one not in _DAYS]
     others = f" ({_offset(min(near))} to {_offset(max(near))} fit equally)" if len(near) > 1 else ""
     begins = (timedelta(days=1) - shift * SLOT) % timedelta(days=1)
     clock = f"{begins.seconds // 3600:02}:{begins.seconds % 3600 // 60:02}"

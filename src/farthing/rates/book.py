@@ -153,7 +153,7 @@ class Book:
             if found:
                 # The catalogue says that this provider charges the other's prices; so it is its offer.
                 offer = msgspec.structs.replace(combine(found, self.as_of), provider=known, channel=channel(known))
-                return msgspec.structs.replace(offer, note=f"priced as {other}'s {offer.model}")
+                return msgspec.structs.replace(offer, via=f"{other}/{offer.model}")
         return Unknown(f"no offer {known}/{model} in the price book")
 
     def find(self, text: str) -> Offer:

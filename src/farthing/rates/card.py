@@ -183,7 +183,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """One model at one provider over one channel, with its dated prices from one source.
 
     `pattern` is a regular expression (searched, case folded) for further names of the model;
-    `aliases` are exact further names. `prices` are in the order of `valid_from`, undated first.
+    `aliases` are exact further names. `via`: the offer whose prices this provider charges, where the
+    catalogue states none of its own. `prices` are in the order of `valid_from`, undated first.
     """
 
     provider: str
@@ -197,6 +198,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     context_window: int | None = None
     retires: date | None = None
+    via: str = ""
     note: str = ""
 
     @property

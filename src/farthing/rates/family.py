@@ -88,16 +88,15 @@ def _without_bedrock(key: str) -> str:
 
 
 def _without_serving(key: str) -> str:
-    if key.startswith(_INSTRUCT_IS_ANOTHER) and not key.startswith("gpt-oss"):
-        return key
+    another = key.startswith(_INSTRUCT_IS_ANOTHER) and not key.startswith("gpt-oss")
     kept: list[str] = []
     level = False
     tokens = key.split("-")
     for position, token in enumerate(tokens):
         others = [*tokens[:position], *tokens[position + 1 :]]
         # Without a number the rest would not say which model it is: "deepseek-chat".
-        spoken = token in ("instruct", "chat") and position > 0 and any(re.search(r"\d", other) for other in others)
-        if spoken or (token in _SERVED and position > 0):
+        spoken = token in ("instruct", "chat") and not another and any(re.search(r"\d", other) for other in others)
+        if position > 0 and (spoken or token in _SERVED):
             level = True
         elif not (level and token in _AFTER_INSTRUCT):
             kept.append(token)

@@ -43,6 +43,7 @@ def prepare(offers: Iterable[Offer], seen: date) -> tuple[list[Offer], list[Prob
     names = _names(listed)
     for position, offer in enumerate(listed):
         prices = [_price(price, seen, sources) for price in offer.prices if price.rates]
+        prices = [price for price in prices if price.rates]
         if len(prices) < len(offer.prices):
             left.append(Problem(offer.id, "no price", "it stays unknown"))
         if prices and not names[position]:
@@ -92,6 +93,8 @@ def _price(price: Price, seen: date, sources: dict[Source, Source]) -> Price:
     day = source.seen or seen
     groups: dict[When, list[Rate]] = {ALWAYS: []}
     for rate in price.rates:
+        if _never(rate.when):
+            continue
         when = _when(rate.when)
         own = named(rate.source) if rate.source else None
         free = rate.free if rate.free and rate.free.quantity else None
@@ -102,6 +105,7 @@ def _price(price: Price, seen: date, sources: dict[Source, Source]) -> Price:
     modifiers = [
         msgspec.structs.replace(m, when=_when(m.when), source=named(m.source) if m.source else None)
         for m in price.modifiers
+        if not _never(m.when)
     ]
     return msgspec.structs.replace(
         price,
@@ -110,6 +114,12 @@ def _price(price: Price, seen: date, sources: dict[Source, Source]) -> Price:
         modifiers=tuple(modifiers),
         recorded=price.recorded or datetime(day.year, day.month, day.day, tzinfo=UTC),
     )
+
+
+def _never(when: When) -> bool:
+    """Whether no request can be in `when`: a period without length, which a card cannot state and need not."""
+    period = when.period
+    return period is not None and period.start is not None and period.end is not None and period.start >= period.end
 
 
 def _when(when: When) -> When:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from farthing.charges.reference import Charge, Line
 from farthing.evidence import Source
 from farthing.money import decimal_text, is_finite_decimal, show_usd
+from farthing.rates.card import ALWAYS
 from farthing.time import show_instant
 from farthing.units import METERS
 
@@ -80,6 +81,7 @@ def charge_json(charge: Charge) -> dict[str, Any]:
         "unknown": [line_json(line, currency) for line in charge.unknown]
         + ([{"meter": None, "usd": None, "reason": charge.reason}] if charge.reason else []),
         "sources": [source_json(source) for source in sources.values()],
+        "via": charge.offer.via if charge.offer else "",
         "note": charge.offer.note if charge.offer else "",
     }
 
@@ -115,7 +117,7 @@ def charge_table(charge: Charge) -> "Group":
                 sign = "$" if currency == "USD" else f"{currency} "
                 per = "" if rate.per == 1 else f"/{_per(rate.per)}"
                 shown = f"{sign}{decimal_text(rate.amount)}{per}"
-            conditions = [] if rate is None or line.usd is None else [text for text in [describe(rate.when)] if text]
+            conditions = [] if rate is None or line.usd is None or rate.when == ALWAYS else [describe(rate.when)]
             conditions += [f"x{decimal_text(m.factor)} {describe(m.when)}" for m in line.modifiers]
             conditions += [text for text in (line.note,) if text]
             if line.billed != line.quantity and line.usd is not None:
@@ -137,7 +139,9 @@ def charge_table(charge: Charge) -> "Group":
         parts.append(Text(f"source: {source.title}{seen}, {source.grade}", style="dim"))
     if price is not None:
         since = f"since {show_instant(price.valid_from)}" if price.valid_from else "undated: the source gives no start"
-        parts.append(Text(f"record: {since}" + (f"; {charge.offer.note}" if charge.offer.note else ""), style="dim"))
+        parts.append(
+            Text(f"record: {since}" + (f"; priced as {charge.offer.via}" if charge.offer.via else ""), style="dim")
+        )
     return Group(*parts)
 
 

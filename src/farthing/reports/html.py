@@ -39,7 +39,7 @@ _KINDS = {
 _OTHER_KINDS = ("#c65b7c", "#7a9a3a", "#5aa9c9", "#a58b6f", "#6d78c9", "#8c8c8c")
 _POLICIES = {AS_IS: "#7d8ba1", "batch": "#d95f76", PROMPT_CACHE: "#5aa04a", "batch+prompt-cache": "#b07a2a"}
 # Texts and lines take the page's own colour: light, dark and print need no second drawing.
-_INK = {name: "currentColor" for name in ("labelColor", "titleColor", "tickColor", "domainColor", "gridColor")}
+_INK = dict.fromkeys(("labelColor", "titleColor", "tickColor", "domainColor", "gridColor"), "currentColor")
 _CONFIG = {
     "background": "transparent",
     "font": "inherit",

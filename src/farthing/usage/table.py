@@ -53,6 +53,7 @@ def connect(memory: str = MEMORY) -> "duckdb.DuckDBPyConnection":
     import duckdb
 
     connection = duckdb.connect(config={"memory_limit": memory, "preserve_insertion_order": False})
+    connection.execute("SET enable_progress_bar = false")  # it would write to standard output
     connection.execute(f"SET temp_directory = '{tempfile.gettempdir()}'")
     return connection
 
