@@ -48,7 +48,9 @@ SAME = {
     "gemini-1.5-pro": ["gemini-pro-1.5", "google/gemini-1.5-pro"],
     "gemini-2-flash": ["gemini-2.0-flash", "gemini-2.0-flash-001"],
     "gpt-4o": ["gpt-4o", "gpt-4o-2024-08-06", "openai/gpt-4o"],
-    "mixtral-8x7b": ["mixtral-8x7b-32768", "mistralai/Mixtral-8x7B-Instruct-v0.1", "mistral.mixtral-8x7b-instruct-v0:1"],
+    "mixtral-8x7b": [
+        "mixtral-8x7b-32768", "mistralai/Mixtral-8x7B-Instruct-v0.1", "mistral.mixtral-8x7b-instruct-v0:1",
+    ],
     "gemma-2-9b": ["gemma2-9b-it", "google/gemma-2-9b-it:free"],
     "nova-lite": ["amazon.nova-lite-v1:0", "amazon/nova-lite-v1"],
 }  # fmt: skip
@@ -130,7 +132,11 @@ def test_every_id_of_the_catalogue_has_a_family_that_is_its_own_key() -> None:
     assert len({family(name) for name in CATALOGUE}) < len(set(CATALOGUE))
 
 
-@given(st.sampled_from([name for name in CATALOGUE if ":" not in name and "/" not in name]), st.sampled_from(["", ":free", "-FP8", "-hf"]), st.booleans())
+@given(
+    st.sampled_from([name for name in CATALOGUE if ":" not in name and "/" not in name]),
+    st.sampled_from(["", ":free", "-FP8", "-hf"]),
+    st.booleans(),
+)
 def test_hosts_prefixes_and_precision_say_nothing(name: str, suffix: str, upper: bool) -> None:
     shown = f"some-host/{name}{suffix}"
     assert family(shown.upper() if upper else shown) == family(name)

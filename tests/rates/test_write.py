@@ -70,7 +70,9 @@ def test_every_key_survives() -> None:
         mode="chat", region="eu", channel="vertex", aliases=("other",), pattern=r"^m-\d{8}$", title="M",
         context_window=1000, retires=date(2027, 1, 1), note="noted",
     )  # fmt: skip
-    factor = Modifier(when=When(tier="flex"), factor=Decimal("0.5"), meters=frozenset({"output"}), note="n", source=other)
+    factor = Modifier(
+        when=When(tier="flex"), factor=Decimal("0.5"), meters=frozenset({"output"}), note="n", source=other
+    )
     offer = msgspec.structs.replace(
         offer,
         prices=(msgspec.structs.replace(offer.prices[0], modifiers=(factor,), minimum_usd=Decimal("0.01"), note="n"),),

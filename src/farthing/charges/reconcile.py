@@ -329,7 +329,9 @@ def _where(groups: Iterable[Group]) -> str:
     """ "3 days from 2026-11-01, gpt-4o"."""
     spans = sorted({group.span for group in groups})
     families = sorted({group.family for group in groups})
-    days = show_instant(spans[0].start) if len(spans) == 1 else f"{len(spans)} days from {show_instant(spans[0].start)}"
+    what = "days" if all(span.end - span.start == timedelta(days=1) for span in spans) else "periods"
+    first = show_instant(spans[0].start)
+    days = first if len(spans) == 1 else f"{len(spans)} {what} from {first}"
     more = f" and {len(families) - 2} more" if len(families) > 2 else ""
     return f"{days}, {', '.join(families[:2])}{more}"
 

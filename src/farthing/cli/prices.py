@@ -52,9 +52,12 @@ def list_prices(
     if provider is None and model is None and mode is None:
         rows = prices.provider_rows(book, moment)
         if as_json:
-            print_json({"at": prices.plain(moment), "providers": prices.plain(rows[: limit or None])})
+            shown = rows[: limit or None]
+            print_json(
+                {"at": prices.plain(moment), "providers": prices.plain(shown), "left_out": len(rows) - len(shown)}
+            )
         else:
-            price_tables.providers_table(console(), rows, moment)
+            price_tables.providers_table(console(), rows, limit or 0, moment)
         return
     known = None if provider is None else book.provider(provider)
     if provider is not None and known is None:
@@ -220,7 +223,7 @@ def import_prices(
         print_json({**view, "out": str(out) if out else None, "written": written})
         return
     screen = console()
-    price_tables.accounts_table(screen, checked.accounts)
+    price_tables.accounts_table(screen, checked.accounts, repaired=False)
     price_tables.conflicts_table(screen, checked, 20 if out is None else 0)
     if out is None:
         price_tables.say(

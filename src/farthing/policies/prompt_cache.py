@@ -77,14 +77,14 @@ class PromptCache:
     def apply(self, usage: Usage) -> Usage:
         """`usage` with its prompt split into what this cache would have read and written, and the rest.
 
-        A request whose shared part nothing tells of (no hashes, no session), or that sums several,
-        keeps its prompt uncached.
+        A request of which nothing tells what it shares (no hashes, no session), or that sums several,
+        is left as it was recorded.
         """
+        if not tells_what_is_shared(usage):
+            return usage
         prompt = sum(n for name, n in usage.quantities.items() if name in _TEXT_PROMPT)
         now = microseconds(usage.at)
-        if usage.requests != 1 or not (usage.prefix_hashes or usage.session):
-            read = written = 0
-        elif usage.prefix_hashes:
+        if usage.prefix_hashes:
             read, written = self._by_blocks(usage.prefix_hashes, usage.block_tokens or 1, prompt, now)
         else:
             read, written = self._by_session((usage.model, usage.session or ""), prompt, now)

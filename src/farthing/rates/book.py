@@ -12,17 +12,16 @@ from functools import cached_property
 
 import msgspec
 
-from farthing.evidence import Grade, Source
+from farthing.evidence import Grade
 from farthing.problems import FarthingError
 from farthing.rates.card import ALWAYS, Offer, Price
 from farthing.rates.derive import with_rules
 from farthing.rates.rules import provider_names, providers
-from farthing.rates.select import Unknown, currency_factor, price_at
+from farthing.rates.select import Unknown, ambiguous, currency_factor, price_at
 from farthing.rates.toml import Card, packaged_cards
 from farthing.usage.record import Usage
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-_NOTHING = Price(source=Source(id="", title="", where="", seen=None, grade=Grade.ASSUMED), rates=())
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=$|[-:@])")
 
 
@@ -145,9 +144,9 @@ class Book:
         if known is None:
             return Unknown(f"no provider {provider!r} in the price book")
         for name in dict.fromkeys((model, _COMPACT_DATE.sub(r"-\1-\2-\3", model))):
-            found = [offer for layer in self.layers(known) if (offer := layer.find(name))]
+            found = [(layer, offer) for layer in self.layers(known) if (offer := layer.find(name))]
             if found:
-                return combine(found, self.as_of)
+                return combine([offer for _, offer in found], self.as_of, sum(not layer.feed for layer, _ in found))
         for other in self._catalogue.get(known, ("", "", ()))[2]:
             found = [offer for layer in self.layers(other) if (offer := layer.find(model))]
             if found:
@@ -213,10 +212,11 @@ class Book:
     def offers(self, provider: str | None = None) -> Iterator[Offer]:
         """Every offer (of one provider), each with one price for each instant."""
         for name in [provider] if provider else self.providers:
-            for group in self._groups(name):
-                yield combine(group, self.as_of)
+            for group, closed in self._groups(name):
+                yield combine(group, self.as_of, closed)
 
-    def _groups(self, provider: str) -> Iterator[list[Offer]]:
+    def _groups(self, provider: str) -> Iterator[tuple[list[Offer], int]]:
+        """The offers of all layers that are one, and how many of them are the user's cards."""
         layers = self.layers(provider)
         seen: set[str] = set()
         for position, layer in enumerate(layers):
@@ -231,7 +231,7 @@ class Book:
                         group.append(match)
                         seen.update(name.casefold() for name in (match.model, *match.aliases))
                 seen |= names
-                yield group
+                yield group, sum(not one.feed for one in layers if any(o in group for o in one.offers))
 
     def offer_of(self, usage: Usage) -> Offer | Unknown:
         """The offer at which `usage` was served, or why none is known."""
@@ -242,8 +242,8 @@ class Book:
     def conflicts(self, provider: str | None = None, at: datetime | None = None) -> Iterator[Conflict]:
         """Where a less trusted source states another price than the one used, when it said so (or at `at`)."""
         for name in [provider] if provider else self.providers:
-            for group in self._groups(name):
-                used = combine(group, self.as_of)
+            for group, closed in self._groups(name):
+                used = combine(group, self.as_of, closed)
                 for offer in group:
                     for price in offer.prices:
                         moment = at or price.valid_from or price.recorded or datetime.now(UTC)
@@ -281,35 +281,31 @@ def _differences(used: Offer, now: Price, price: Price, at: datetime) -> Iterato
                            other=stated, other_source=price.source.id, other_grade=price.source.grade)  # fmt: skip
 
 
-def _end_of_last(spans: Sequence[tuple[datetime | None, Price]], position: int) -> datetime | None:
-    """When the price of a run of equal spans is withdrawn; None where another follows it, or nothing does."""
-    price = spans[position][1]
-    after = next((span for span in spans[position:] if span[1] is not price), None)
-    return after[0] if after is not None and after[1] is _NOTHING else None
-
-
-def combine(offers: Sequence[Offer], as_of: datetime | None = None) -> Offer:
+def combine(offers: Sequence[Offer], as_of: datetime | None = None, closed: int = 0) -> Offer:
     """One offer from several layers' (the most trusted first): at each instant the first that has a price.
 
-    The records of the result follow one another without overlaps, as `price_at` expects.
+    What that price leaves out (a meter, a condition of a meter whose plain price both state alike) is
+    taken from the next, with its source; not for the first `closed` offers, which are whole as they
+    are: what a user's card does not state is unknown. The records of the result follow one another
+    without overlaps, as `price_at` expects.
     """
     first = offers[0]
     if len(offers) == 1 and as_of is None:
         return first
     edges = sorted({m for o in offers for p in o.prices for m in (p.valid_from, p.valid_to) if m is not None})
-    spans: list[tuple[datetime | None, Price]] = []
+    spans: list[tuple[datetime | None, tuple[Price, ...]]] = []
     for start in [None, *edges]:
-        answers = (price_at(offer, start or _BEGINNING, as_of) for offer in offers)
-        answer = next((answer for answer in answers if isinstance(answer, Price)), None)
-        if answer is not None:
-            spans.append((start, answer))
-        elif spans:
-            spans.append((start, _NOTHING))
-    prices = [
-        msgspec.structs.replace(price, valid_from=start, valid_to=_end_of_last(spans, position))
-        for position, (start, price) in enumerate(spans)
-        if price is not _NOTHING and not (position and spans[position - 1][1] is price)
-    ]
+        answers = [price_at(offer, start or _BEGINNING, as_of) for offer in offers]
+        whole = next((a for a in answers[:closed] if isinstance(a, Price)), None)
+        found = (whole,) if whole is not None else tuple(a for a in answers if isinstance(a, Price))
+        if not spans or [id(p) for p in found] != [id(p) for p in spans[-1][1]]:
+            spans.append((start, found))
+    prices = []
+    for (start, found), after in zip(spans, [*spans[1:], None], strict=True):
+        if found:
+            # The next record ends this one; where there is none, it was withdrawn.
+            end = after[0] if after is not None and not after[1] else None
+            prices.append(msgspec.structs.replace(_supplemented(found), valid_from=start, valid_to=end))
     aliases = dict.fromkeys(name for o in offers for name in (o.model, *o.aliases) if name != first.model)
     titles = [o.title for o in offers if o.title]
     return msgspec.structs.replace(
@@ -320,3 +316,28 @@ def combine(offers: Sequence[Offer], as_of: datetime | None = None) -> Offer:
         context_window=next((o.context_window for o in offers if o.context_window), None),
         retires=next((o.retires for o in offers if o.retires), None),
     )
+
+
+def _supplemented(prices: Sequence[Price]) -> Price:
+    """The first of `prices` with rates that it lacks from the others, each under its own source."""
+    base = prices[0]
+    rates = list(base.rates)
+    stated = {rate.meter for rate in base.rates if rate.source is None}
+    for other in prices[1:]:
+        if (other.currency, other.usd) != (base.currency, base.usd):
+            continue
+        theirs = {rate.meter: rate.per_count for rate in other.rates if rate.when == ALWAYS}
+        ours = {rate.meter: rate.per_count for rate in rates if rate.when == ALWAYS}
+        # What a source states goes before what our rules derived from a more trusted source's input price.
+        new = {rate.meter for rate in other.rates if rate.source is None} - stated
+        rates = [rate for rate in rates if rate.meter not in new]
+        present = {rate.meter for rate in rates}
+        for rate in other.rates:
+            if rate.meter not in new:
+                if rate.meter in present and (rate.when == ALWAYS or ours.get(rate.meter) != theirs.get(rate.meter)):
+                    continue
+                if ambiguous([*(r for r in rates if r.meter == rate.meter), rate]) is not None:
+                    continue
+            rates.append(msgspec.structs.replace(rate, source=rate.source or other.source))
+        stated |= new
+    return base if len(rates) == len(base.rates) else msgspec.structs.replace(base, rates=tuple(rates))

@@ -148,8 +148,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 class Modifier(msgspec.Struct, frozen=True, kw_only=True):
     """A factor on the rates of `meters` (empty: all token meters) under `when`.
 
-    It does not apply to a rate whose own condition already names all of the modifier's keys: an
-    explicit price for "batch" is the batch price, and is not discounted again.
+    It does not apply to a rate whose own condition already names all of the modifier's keys (its
+    period apart): an explicit price for "batch" is the batch price, and is not discounted again.
     """
 
     when: When

@@ -290,7 +290,7 @@ class Index:
                 (m, m.when.keys)
                 for m in self.price.modifiers
                 if (meter in m.meters or rate.meter in m.meters if m.meters else token)
-                and not (m.when.keys and m.when.keys <= named)
+                and not (m.when.keys - _DATES and m.when.keys - _DATES <= named)
             ]
         holding = [pair for pair in possible if holds(pair[0].when, facts)]
         # Factors of different conditions multiply; of one condition ("over 100k", "over 200k") the
@@ -305,6 +305,7 @@ class Index:
         )
 
 
+_DATES = frozenset({"period"})  # when a discount began is no reason to take it off a price that is net of it
 _INDEXES: dict[int, Index] = {}
 
 

@@ -86,10 +86,10 @@ def _table(*columns: str, left: int = 1) -> "Table":
 # --- list -----------------------------------------------------------------------------------------
 
 
-def providers_table(screen: "Console", rows: Sequence[ProviderRow], at: datetime) -> None:
-    """One line a provider."""
+def providers_table(screen: "Console", rows: Sequence[ProviderRow], limit: int, at: datetime) -> None:
+    """One line a provider, the first `limit` (0: all)."""
     table = _table("Provider", "Channel", "Offers", "Priced", "Free", "Output: low", "median", "high", left=2)
-    for row in rows:
+    for row in rows[: limit or None]:
         _add(table, row.provider, row.channel, str(row.offers), str(row.priced), str(row.free or ""),
                       money(row.lowest), money(row.median), money(row.highest))  # fmt: skip
     say(screen, f"Prices at {show_instant(at)}: dollars per million output tokens, of offers that charge for them.\n")
@@ -97,7 +97,9 @@ def providers_table(screen: "Console", rows: Sequence[ProviderRow], at: datetime
     say(
         screen,
         f"\n{sum(r.offers for r in rows):,} offers of {len(rows)} providers; "
-        f"{sum(r.offers - r.priced for r in rows):,} without a price now.\n"
+        f"{sum(r.offers - r.priced for r in rows):,} without a price now"
+        + (f", {len(rows) - limit} providers not shown" if 0 < limit < len(rows) else "")
+        + ".\n"
         "`farthing prices list PROVIDER` shows its offers; `--model GLOB` finds a model everywhere.",
     )
 
@@ -159,6 +161,8 @@ def _rates(screen: "Console", price: Price, at: datetime) -> None:
         when = "" if rate.when == ALWAYS else describe(rate.when)
         terms = "; ".join(describe_terms(rate) if rate.amount is not None else [rate.note] * bool(rate.note))
         words = f"{when} ({terms})" if when and terms else when or terms
+        if rate.source is not None:
+            words = f"{words} [{rate.source.id}, {rate.source.grade}]".strip()
         _add(table, name, words, rate_text(rate, price), describe_unit(rate.meter, rate.per))
     screen.print(table)
     for modifier in price.modifiers:
@@ -304,8 +308,8 @@ def _day(moment: datetime) -> str:
 # --- check and import -----------------------------------------------------------------------------
 
 
-def accounts_table(screen: "Console", accounts: Sequence[Account]) -> None:
-    """What was read of each source, and what could not be expressed."""
+def accounts_table(screen: "Console", accounts: Sequence[Account], repaired: bool = True) -> None:
+    """What was read of each source, what could not be expressed, and (unless only counted) repaired numbers."""
     table = _table("Source", "Entries", "Expressed", "No price", "Not expr.", "Repaired", "Zero", "Undated")
     for a in accounts:
         counts = (a.read, a.expressed, a.priceless, len({p.place for p in a.not_expressed}), len(a.repaired),
@@ -315,7 +319,8 @@ def accounts_table(screen: "Console", accounts: Sequence[Account]) -> None:
     for a in accounts:
         _problems(screen, f"{a.name}: not expressed", a.not_expressed)
         _problems(screen, f"{a.name}: ambiguous", a.ambiguous)
-        _problems(screen, f"{a.name}: numbers that a binary float had spoilt", a.repaired, shown=5)
+        if repaired:
+            _problems(screen, f"{a.name}: numbers that a binary float had spoilt", a.repaired, shown=5)
 
 
 def _problems(screen: "Console", title: str, problems: Sequence[Problem], shown: int = _PROBLEMS_SHOWN) -> None:
