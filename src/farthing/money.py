@@ -83,4 +83,6 @@ def show_usd(amount: Fraction | None) -> str:
     places = 2
     while size * 10**places < 1000 and places < 15:
         places += 1
-    return f"{sign}${format(round_usd(size, places), 'f')}"
+    text = format(round_usd(size, places), "f")
+    whole, _, cents = text.partition(".")
+    return f"{sign}${whole}.{cents.rstrip('0').ljust(2, '0')}"

@@ -70,6 +70,8 @@ def rates(draw: st.DrawFn, meter: str, when: When, linear: bool) -> Rate:
         free=Free(quantity=draw(st.integers(0, 2000)), per=draw(st.sampled_from(["day", "month", "ever"])), group="g")
         if odd == "free"
         else None,
+        brackets_per=draw(st.sampled_from(["request", "day", "month"])) if odd == "brackets" else "request",
+        group="h" if odd == "brackets" else "",
         brackets=(Bracket(up_to=100, amount=draw(amounts)), Bracket(up_to=None, amount=draw(amounts)))
         if odd == "brackets"
         else (),

@@ -84,6 +84,9 @@ def test_list_shows_one_line_a_provider() -> None:
     assert by_name["aws"]["channel"] == "bedrock"
     total = sum(row["offers"] for row in providers)
     assert f"{total:,} offers of {len(providers)} providers" in table.out
+    few = run("prices", "list", "--limit", 3, *AT)
+    assert f"{len(providers) - 3} providers not shown" in few.out and len(few.out) < len(table.out)
+    assert run("prices", "list", "--limit", 3, *AT, "--json").json["left_out"] == len(providers) - 3
 
 
 def test_list_of_a_provider(card: Path) -> None:
@@ -157,6 +160,14 @@ def test_show_in_json(card: Path) -> None:
     assert batch["conditions"] == {"tier": "batch", "bands": [{"low": 200001, "high": 1 << 62, "of": "prompt"}]}
     assert view["price"]["modifiers"][0]["factor"] == "0.5"
     assert view["sources"][0]["source"]["grade"] == "measured"
+
+
+def test_show_names_the_source_of_a_rate_that_has_its_own(card: Path) -> None:
+    other = 'source.o = { title = "A rumour", where = "W", seen = 2026-11-01, grade = "assumed" }\n'
+    card.write_text(other + CARD.replace("output = 12.50", 'output = { amount = 12.50, source = "o" }'))
+    assert "[o, assumed]" in run("prices", "show", "acme/widget", "--card", card, *AT).out
+    (row,) = run("prices", "list", "acme", "--model", "widget", "--card", card, *AT, "--json").json["offers"]
+    assert row["grade"] == "assumed"  # the worst that the line rests on
 
 
 def test_show_names_conflicts_and_rules() -> None:

@@ -61,7 +61,7 @@ def charge(found: Offer, meter: str, at: datetime = NOW, **facts: Any) -> Decima
     got = index(record).resolve(meter, Facts(at=at, completed=facts.pop("completed", at), **facts))
     assert isinstance(got, Resolved), got
     assert got.rate.amount is not None
-    return got.rate.amount * got.factor.numerator / got.factor.denominator
+    return got.rate.amount * got.factor_usd.numerator / got.factor_usd.denominator
 
 
 def test_the_examples_cost_what_the_text_says() -> None:

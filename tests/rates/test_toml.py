@@ -262,7 +262,7 @@ rates = { input = 1.2 }
     def cost(meter: str, tier: str, prompt: int) -> tuple[Decimal | None, Decimal]:
         got = index(found).resolve(meter, Facts(at=at, completed=at, tier=tier, measures={"prompt": prompt}))
         assert isinstance(got, Resolved)
-        return got.rate.amount, Decimal(got.factor.numerator) / got.factor.denominator
+        return got.rate.amount, Decimal(got.factor_usd.numerator) / got.factor_usd.denominator
 
     assert cost("input", "standard", 100) == (1, 1)
     assert cost("input", "standard", 101) == (2, 1)

@@ -15,7 +15,7 @@ import msgspec
 from farthing.evidence import Grade, Source
 from farthing.money import ZERO, Usd
 from farthing.rates.card import Modifier, Offer, Price, Rate
-from farthing.rates.select import Facts, Index, Resolved, Unknown, currency_factor, index, price_at
+from farthing.rates.select import Facts, Index, Resolved, Unknown, index, price_at
 from farthing.units import METERS, ORDER, PROMPT_METERS
 from farthing.usage.record import Usage
 
@@ -181,7 +181,7 @@ def lines(
     if price.minimum_usd is not None and bucket:
         made.append(Line(meter="requests", quantity=requests, reason="each request has a minimum charge of its own"))
     elif price.minimum_usd is not None and made and all(line.usd is not None for line in made):
-        least = Fraction(price.minimum_usd) * requests * currency_factor(price)
+        least = Fraction(price.minimum_usd) * requests  # in dollars, whatever the currency of the rates
         short = least - sum((line.usd or ZERO for line in made), ZERO)
         if short > 0:
             note = "raised to the minimum charge"
@@ -211,12 +211,16 @@ def _line(
         note = "; ".join(filter(None, (note, "context tier judged by the mean request")))
     billed: int | Fraction = quantity
     if not rate.linear:
-        billed = _billed(quantity, rate, scale, price, facts.at, quotas, meter)
+        billed = _billed(quantity, rate, scale, price, facts.at, quotas)
     if resolved.unit_usd is not None:
         # A covered meter has the scale of the meter that covers it, so the unit price holds for both.
         usd = resolved.unit_usd * billed
     else:
-        usd = _brackets(rate, Fraction(billed) / scale) * resolved.factor_usd
+        units, before = Fraction(billed) / scale, Fraction(0)
+        if rate.brackets_per != "request":
+            used = _used_before("brackets", rate.group, rate.brackets_per, rate, price, facts.at, quotas, int(billed))
+            before = Fraction(used, scale)
+        usd = (_brackets(rate, before + units) - _brackets(rate, before)) * resolved.factor_usd
     return Line(meter=meter, quantity=quantity, billed=billed, usd=usd, rate=rate, modifiers=resolved.modifiers,
                 source=source, grade=grade, note=note)  # fmt: skip
 
@@ -233,7 +237,6 @@ def _billed(
     price: Price,
     at: datetime,
     quotas: Quotas | None,
-    meter: str,
 ) -> int | Fraction:
     """What one request is charged for: raised to the minimum, up to a whole step, less what is free."""
     billed = quantity
@@ -243,12 +246,12 @@ def _billed(
         step = Fraction(rate.step) * scale
         billed = -(-billed // step) * step
     if rate.free is not None:
-        billed = _after_quota(billed, rate, price, at, quotas, meter)
+        billed = _after_quota(billed, rate, price, at, quotas)
     return billed
 
 
 def _brackets(rate: Rate, units: Fraction) -> Fraction:
-    """The marginal price of `units` of one request: each bracket's amount for the units that lie in it."""
+    """The marginal price of the first `units`: each bracket's amount for the units that lie in it."""
     total, start = ZERO, Fraction(0)
     for bracket in rate.brackets:
         end = units if bracket.up_to is None else min(units, Fraction(bracket.up_to))
@@ -258,15 +261,26 @@ def _brackets(rate: Rate, units: Fraction) -> Fraction:
     return total
 
 
+def _used_before(
+    what: str, group: str, per: str, rate: Rate, price: Price, at: datetime, quotas: Quotas | None, billed: int
+) -> int:
+    """What `group` had consumed of `what` in the period of `at` before this request, which is added to it.
+
+    Without a group it is the rate's own meter: what it covers beside that (audio charged as input)
+    uses up the same quota.
+    """
+    span = {"day": at.date().isoformat(), "month": at.strftime("%Y-%m")}.get(per, "ever")
+    key = (f"{what} {group or f'{price.source.id}/{rate.meter}/{id(price)}'}", span)
+    used = quotas.get(key, 0) if quotas is not None else 0
+    if quotas is not None:
+        quotas[key] = used + billed
+    return used
+
+
 def _after_quota(
-    billed: int | Fraction, rate: Rate, price: Price, at: datetime, quotas: Quotas | None, meter: str
+    billed: int | Fraction, rate: Rate, price: Price, at: datetime, quotas: Quotas | None
 ) -> int | Fraction:
     free = rate.free
     assert free is not None
-    span = {"day": at.date().isoformat(), "month": at.strftime("%Y-%m")}.get(free.per, "ever")
-    key = (free.group or f"{price.source.id}/{meter}/{id(price)}", span)
-    used = quotas.get(key, 0) if quotas is not None else 0
-    left = max(0, free.quantity * METERS[meter].scale - used)
-    if quotas is not None:
-        quotas[key] = used + int(billed)
-    return max(billed - left, 0)
+    used = _used_before("free", free.group, free.per, rate, price, at, quotas, int(billed))
+    return max(billed - max(0, free.quantity * METERS[rate.meter].scale - used), 0)

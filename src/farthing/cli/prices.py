@@ -52,10 +52,9 @@ def list_prices(
     if provider is None and model is None and mode is None:
         rows = prices.provider_rows(book, moment)
         if as_json:
-            shown = rows[: limit or None]
-            print_json(
-                {"at": prices.plain(moment), "providers": prices.plain(shown), "left_out": len(rows) - len(shown)}
-            )
+            first = rows[: limit or None]
+            left = len(rows) - len(first)
+            print_json({"at": prices.plain(moment), "providers": prices.plain(first), "left_out": left})
         else:
             price_tables.providers_table(console(), rows, limit or 0, moment)
         return

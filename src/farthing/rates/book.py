@@ -8,17 +8,20 @@ in force answers; what the others say instead is a conflict, which is kept and s
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from fractions import Fraction
 from functools import cached_property
 
 import msgspec
 
 from farthing.evidence import Grade
+from farthing.money import decimal_text
 from farthing.problems import FarthingError
 from farthing.rates.card import ALWAYS, Offer, Price
 from farthing.rates.derive import with_rules
 from farthing.rates.rules import provider_names, providers
-from farthing.rates.select import Unknown, ambiguous, currency_factor, price_at
+from farthing.rates.select import WITHDRAWN, Unknown, ambiguous, currency_factor, price_at
 from farthing.rates.toml import Card, packaged_cards
+from farthing.units import METERS
 from farthing.usage.record import Usage
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -26,7 +29,9 @@ _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=$|[-:@])")
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
-    """Two sources that state different prices of one meter of one offer at one instant."""
+    """Two sources that state different prices of one meter of one offer at one instant.
+
+    Both amounts are for the units that the one in use is stated for."""
 
     offer: str
     meter: str
@@ -148,10 +153,10 @@ class Book:
             if found:
                 return combine([offer for _, offer in found], self.as_of, sum(not layer.feed for layer, _ in found))
         for other in self._catalogue.get(known, ("", "", ()))[2]:
-            found = [offer for layer in self.layers(other) if (offer := layer.find(model))]
-            if found:
+            theirs = [offer for layer in self.layers(other) if (offer := layer.find(model))]
+            if theirs:
                 # The catalogue says that this provider charges the other's prices; so it is its offer.
-                offer = msgspec.structs.replace(combine(found, self.as_of), provider=known, channel=channel(known))
+                offer = msgspec.structs.replace(combine(theirs, self.as_of), provider=known, channel=channel(known))
                 return msgspec.structs.replace(offer, via=f"{other}/{offer.model}")
         return Unknown(f"no offer {known}/{model} in the price book")
 
@@ -229,7 +234,9 @@ class Book:
                     match = next((other._exact[n] for n in names if n in other._exact), None) or other.find(offer.model)
                     if match is not None and match not in group:
                         group.append(match)
-                        seen.update(name.casefold() for name in (match.model, *match.aliases))
+                        theirs = {name.casefold() for name in (match.model, *match.aliases)}
+                        if names & theirs:  # found by a pattern only, it is also an offer of its own
+                            seen |= theirs
                 seen |= names
                 yield group, sum(not one.feed for one in layers if any(o in group for o in one.offers))
 
@@ -274,8 +281,9 @@ def _differences(used: Offer, now: Price, price: Price, at: datetime) -> Iterato
             inside = rate.low is not None and rate.high is not None and rate.low <= (ours.amount or 0) <= rate.high
             stated = f"{rate.low} to {rate.high}"
         else:
+            assert ours.amount is not None and rate.amount is not None
             inside = rate.per_count * currency_factor(price) == (ours.per_count or 0) * currency_factor(now)
-            stated = str(rate.amount)
+            stated = decimal_text(Fraction(rate.amount) * ours.per / rate.per)
         if not inside:
             yield Conflict(offer=used.id, meter=rate.meter, at=at, used=str(ours.amount), used_source=now.source.id,
                            other=stated, other_source=price.source.id, other_grade=price.source.grade)  # fmt: skip
@@ -297,7 +305,7 @@ def combine(offers: Sequence[Offer], as_of: datetime | None = None, closed: int 
     for start in [None, *edges]:
         answers = [price_at(offer, start or _BEGINNING, as_of) for offer in offers]
         whole = next((a for a in answers[:closed] if isinstance(a, Price)), None)
-        found = (whole,) if whole is not None else tuple(a for a in answers if isinstance(a, Price))
+        found = (whole,) if whole is not None else tuple(_until_withdrawn(answers))
         if not spans or [id(p) for p in found] != [id(p) for p in spans[-1][1]]:
             spans.append((start, found))
     prices = []
@@ -306,7 +314,9 @@ def combine(offers: Sequence[Offer], as_of: datetime | None = None, closed: int 
             # The next record ends this one; where there is none, it was withdrawn.
             end = after[0] if after is not None and not after[1] else None
             prices.append(msgspec.structs.replace(_supplemented(found), valid_from=start, valid_to=end))
-    aliases = dict.fromkeys(name for o in offers for name in (o.model, *o.aliases) if name != first.model)
+    mine = {first.model, *first.aliases}
+    alike = [o for o in offers if mine & {o.model, *o.aliases}]
+    aliases = dict.fromkeys(name for o in alike for name in (o.model, *o.aliases) if name != first.model)
     titles = [o.title for o in offers if o.title]
     return msgspec.structs.replace(
         first,
@@ -316,6 +326,15 @@ def combine(offers: Sequence[Offer], as_of: datetime | None = None, closed: int 
         context_window=next((o.context_window for o in offers if o.context_window), None),
         retires=next((o.retires for o in offers if o.retires), None),
     )
+
+
+def _until_withdrawn(answers: Sequence[Price | Unknown]) -> Iterator[Price]:
+    """The prices up to the first layer that says the offer is withdrawn: less trusted ones may not know yet."""
+    for answer in answers:
+        if isinstance(answer, Price):
+            yield answer
+        elif answer.reason.startswith(WITHDRAWN):
+            return
 
 
 def _supplemented(prices: Sequence[Price]) -> Price:
@@ -330,14 +349,16 @@ def _supplemented(prices: Sequence[Price]) -> Price:
         ours = {rate.meter: rate.per_count for rate in rates if rate.when == ALWAYS}
         # What a source states goes before what our rules derived from a more trusted source's input price.
         new = {rate.meter for rate in other.rates if rate.source is None} - stated
-        rates = [rate for rate in rates if rate.meter not in new]
+        rates = [r for r in rates if r.source is None or not new & {r.meter, METERS[r.meter].covered_by}]
         present = {rate.meter for rate in rates}
         for rate in other.rates:
+            if rate.source is not None:
+                continue  # what our rules made of that source's prices is worth less than what is here
             if rate.meter not in new:
                 if rate.meter in present and (rate.when == ALWAYS or ours.get(rate.meter) != theirs.get(rate.meter)):
                     continue
                 if ambiguous([*(r for r in rates if r.meter == rate.meter), rate]) is not None:
                     continue
-            rates.append(msgspec.structs.replace(rate, source=rate.source or other.source))
+            rates.append(msgspec.structs.replace(rate, source=other.source))
         stated |= new
     return base if len(rates) == len(base.rates) else msgspec.structs.replace(base, rates=tuple(rates))

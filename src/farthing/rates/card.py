@@ -104,7 +104,7 @@ class Free(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bracket(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a marginal price: the units of a request from the last bracket's end up to `up_to`."""
+    """One step of a marginal price: the units from the last bracket's end up to `up_to`."""
 
     up_to: int | None
     amount: Decimal
@@ -114,8 +114,9 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The price of one meter: `amount` of the record's currency per `per` units, under `when`.
 
     `minimum` and `step`: a request's quantity is raised to the minimum (if it is not zero), then up
-    to a multiple of the step; both in whole units. `brackets` replace `amount` by marginal steps
-    over a request's own quantity. `low`/`high` are a stated range: known, shown, not a rate.
+    to a multiple of the step; both in whole units. `brackets` replace `amount` by marginal steps over
+    what one "request" consumed, or all requests of a UTC "day" or "month", or "ever" (`brackets_per`),
+    shared by `group` as a free quota is. `low`/`high` are a stated range: known, shown, not a rate.
     `source` is set where it is not the record's own.
     """
 
@@ -127,6 +128,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     step: Decimal | None = None
     free: Free | None = None
     brackets: tuple[Bracket, ...] = ()
+    brackets_per: str = "request"
+    group: str = ""
     low: Decimal | None = None
     high: Decimal | None = None
     note: str = ""

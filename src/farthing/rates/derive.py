@@ -89,9 +89,8 @@ def _with_cache_prices(price: Price, rules: list[CachingRule], at: datetime) -> 
             continue
         for rate in price.rates:
             if rate.meter == "input" and rate.amount is not None and rate.linear:
-                added.append(
-                    msgspec.structs.replace(rate, meter=meter, amount=rate.amount * factor, source=_derived(rule.source),
-                                            note=f"{factor} x the input price, by the provider's caching rule")
-                )  # fmt: skip
+                note = f"{factor} x the input price, by the provider's caching rule"
+                amount, source = rate.amount * factor, _derived(rule.source)
+                added.append(msgspec.structs.replace(rate, meter=meter, amount=amount, source=source, note=note))
         stated.add(meter)
     return msgspec.structs.replace(price, rates=(*price.rates, *added)) if added else price

@@ -131,7 +131,8 @@ def describe_terms(rate: Rate) -> list[str]:
     terms = []
     if rate.brackets:
         steps = [f"{b.amount:f} {f'up to {b.up_to:,}' if b.up_to is not None else 'beyond'}" for b in rate.brackets]
-        terms.append("in steps: " + ", ".join(steps))
+        over = "" if rate.brackets_per == "request" else f" of all requests, per {rate.brackets_per}"
+        terms.append(f"in steps{over}: " + ", ".join(steps))
     if rate.low is not None and rate.high is not None:
         terms.append(f"stated as a range: {rate.low:f} to {rate.high:f}")
     if rate.minimum is not None:

@@ -81,7 +81,8 @@ def _without_bedrock(key: str) -> str:
     makers = re.match(r"(?:[a-z-]+\.)+(?=[a-z])", key)
     if makers is None:
         return key
-    rest = re.sub(r"-v0:(\d)$", r"-v0.\1", key[makers.end() :])
+    rest = re.sub(r":(?=[a-z]).*$", "", key[makers.end() :])  # a host's variant, such as ":free"
+    rest = re.sub(r"-v0:(\d)$", r"-v0.\1", rest)
     rest = re.sub(r"(?:(?<=-20\d{6})-v\d+:\d+|-v1(?::\d+)?|-\d:\d|:\d)$", "", rest)
     maker = makers[0].rstrip(".").rsplit(".", 1)[-1]
     return f"{maker}-{rest}" if maker == "deepseek" and not rest.startswith(maker) else rest

@@ -161,8 +161,26 @@ def _common_regions(one: frozenset[str], other: frozenset[str]) -> frozenset[str
     )
 
 
+def _common_window(one: Window, other: Window) -> Window | None:
+    """The window of what is in both, or None where no single window says it: they look at different
+    moments, or a day that counts whole in one counts by the minute in the other."""
+    if one.decides != other.decides:
+        return None
+    if not (one.dates - other.dates <= other.not_dates and other.dates - one.dates <= one.not_dates):
+        return None
+    return Window(
+        minutes=one.minutes & other.minutes,
+        decides=one.decides,
+        dates=one.dates & other.dates,
+        not_dates=one.not_dates | other.not_dates,
+    )
+
+
 def meet(one: When, other: When) -> When:
-    """The requests that are in both sets (which are not disjoint)."""
+    """The requests that are in both sets (which are not disjoint).
+
+    Raises `ValueError` where no one condition says it: see `_common_window`.
+    """
     ranges = _bands(one)
     for of, (low, high) in _bands(other).items():
         mine_low, mine_high = ranges.get(of, (0, NO_LIMIT))
@@ -171,13 +189,10 @@ def meet(one: When, other: When) -> When:
     if one.regions is not None and other.regions is not None:
         regions = _common_regions(one.regions, other.regions)
     window = one.window or other.window
-    if one.window is not None and other.window is not None and one.window.decides == other.window.decides:
-        window = Window(
-            minutes=one.window.minutes & other.window.minutes,
-            decides=one.window.decides,
-            dates=one.window.dates & other.window.dates,
-            not_dates=one.window.not_dates | other.window.not_dates,
-        )
+    if one.window is not None and other.window is not None:
+        window = _common_window(one.window, other.window)
+        if window is None:
+            raise ValueError("two windows of time whose overlap is no window")
     period = one.period or other.period
     if one.period is not None and other.period is not None:
         period = Period(
@@ -218,7 +233,10 @@ def ambiguous(rates: Sequence[Rate]) -> tuple[Rate, Rate] | None:
                     return one, other
                 if first or second:
                     continue
-                overlap = meet(one.when, other.when)
+                try:
+                    overlap = meet(one.when, other.when)
+                except ValueError:
+                    return one, other
                 if not any(same(third.when, overlap) for third in group):
                     return one, other
     return None
@@ -306,6 +324,7 @@ class Index:
 
 
 _DATES = frozenset({"period"})  # when a discount began is no reason to take it off a price that is net of it
+WITHDRAWN = "withdrawn on"
 _INDEXES: dict[int, Index] = {}
 
 
@@ -332,7 +351,7 @@ def price_at(offer: Offer, at: datetime, as_of: datetime | None = None) -> Price
         return Unknown(f"no price before {first.date().isoformat()}")
     latest = max(started, key=lambda p: (p.valid_from is not None, p.valid_from or at, *_recorded(p)))
     if latest.valid_to is not None and at >= latest.valid_to:
-        return Unknown(f"withdrawn on {latest.valid_to.date().isoformat()}")
+        return Unknown(f"{WITHDRAWN} {latest.valid_to.date().isoformat()}")
     return latest
 
 

@@ -67,6 +67,8 @@ def _rate(table: Table, name: str, sources: Sources, when: When, source: Source 
         step=table.number("step", positive=True),
         free=_free(free) if free else None,
         brackets=brackets,
+        brackets_per=(table.choice("brackets_per", ("request", "day", "month", "ever")) or "request"),
+        group=table.text("group") or "",
         low=low,
         high=high,
         note=table.text("note") or "",

@@ -238,6 +238,10 @@ def _rate(rate: Rate) -> str:
             f"up_to = {b.up_to}, " * (b.up_to is not None) + f"amount = {_number(b.amount)}" for b in rate.brackets
         ]
         parts.append("brackets = [" + ", ".join(f"{{ {step} }}" for step in steps) + "]")
+    if rate.brackets_per != "request":
+        parts.append(f"brackets_per = {_text(rate.brackets_per)}")
+    if rate.group:
+        parts.append(f"group = {_text(rate.group)}")
     if rate.free is not None:
         group = f", group = {_text(rate.free.group)}" if rate.free.group else ""
         parts.append(f"free = {{ quantity = {rate.free.quantity}, per = {_text(rate.free.per)}{group} }}")

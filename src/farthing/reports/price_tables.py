@@ -91,7 +91,7 @@ def providers_table(screen: "Console", rows: Sequence[ProviderRow], limit: int, 
     table = _table("Provider", "Channel", "Offers", "Priced", "Free", "Output: low", "median", "high", left=2)
     for row in rows[: limit or None]:
         _add(table, row.provider, row.channel, str(row.offers), str(row.priced), str(row.free or ""),
-                      money(row.lowest), money(row.median), money(row.highest))  # fmt: skip
+             money(row.lowest), money(row.median), money(row.highest))  # fmt: skip
     say(screen, f"Prices at {show_instant(at)}: dollars per million output tokens, of offers that charge for them.\n")
     screen.print(table)
     say(
