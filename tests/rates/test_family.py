@@ -133,7 +133,8 @@ def test_every_id_of_the_catalogue_has_a_family_that_is_its_own_key() -> None:
 
 
 @given(
-    st.sampled_from([name for name in CATALOGUE if ":" not in name and "/" not in name]),
+    # Bedrock's own ids end in a revision, and are never served under another host's name.
+    st.sampled_from([n for n in CATALOGUE if ":" not in n and "/" not in n and not re.match(r"[a-z-]+\.[a-z]", n)]),
     st.sampled_from(["", ":free", "-FP8", "-hf"]),
     st.booleans(),
 )

@@ -5,7 +5,7 @@ and a plain CSV or JSONL. Amounts are exact: text or JSON digits, never a binary
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -165,7 +165,7 @@ def _money(value: object, currency: object, cents: bool = False) -> dict[str, An
     }
 
 
-def _span(start: object, end: object, *, utc: bool = False) -> dict[str, datetime]:
+def _span(start: object, end: object, *, utc: bool = False) -> dict[str, Any]:
     """`start` and `end`: as stated, or the UTC day that `start` is in; "2026-11" is its whole month."""
     if isinstance(start, str) and (month := _MONTH.fullmatch(start.strip())):
         year, number = int(month[1]), int(month[2])
@@ -319,6 +319,6 @@ def half_unit(line: InvoiceLine, places: int) -> Fraction:
     return max(printed, abs(line.usd) / 2**52) if line.binary else printed
 
 
-def places_of(invoice: list[InvoiceLine]) -> int:
+def places_of(invoice: Sequence[InvoiceLine]) -> int:
     """The decimals of a dollar that the invoice is printed with: the most that any line shows."""
     return max((line.places for line in invoice), default=0)

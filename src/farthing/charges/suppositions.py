@@ -84,12 +84,12 @@ def _unpriced(cell: Cell, kind: str | None, usd: Fraction, found: Found) -> bool
     billed = cell.billed.get(kind)
     if billed is None or kind not in cell.unpriced or billed.usd - usd <= billed.tolerance:
         return False
-    reasons = {}
+    reasons = set()
     for pile in cell.piles:
         sums = pile.sums()
         for meter, reason in (sums.unknown if sums else {}).items():
             if cell.belongs(meter) and cell.kind_of(meter) == kind:
-                reasons[pile.model, reason] = None
+                reasons.add((pile.model, reason))
     what = "; ".join(sorted({f"{model}: {reason}" for model, reason in reasons})[:3])
     known = cell.ours.get(kind, Priced()).usd
     found.entries.append(Entry(UNPRICED, what, Group(cell.span, cell.family, kind), billed.usd - known))

@@ -69,7 +69,10 @@ class Book:
 
     def __init__(self, cards: Sequence[Card] = (), as_of: datetime | None = None) -> None:
         self.as_of = as_of
-        self._cards = [(f"card {number}", card.offers) for number, card in enumerate(cards, 1)]
+        self._cards = [
+            (f"card {number}", tuple(_under_its_id(offer) for offer in card.offers))
+            for number, card in enumerate(cards, 1)
+        ]
         self._layers: dict[str, list[Layer]] = {}
         self._found: dict[tuple[str | None, str], Offer | Unknown] = {}
 
@@ -209,9 +212,8 @@ class Book:
             else [o.model for o in self.offers()]
         )
         near = list(dict.fromkeys(difflib.get_close_matches(model, names, 3, 0.5)))
-        hint = (
-            f"; near it: {', '.join(near)}" if near else f"; `farthing prices list {known or ''}` shows them".rstrip()
-        )
+        listing = " ".join(filter(None, ("farthing prices list", known)))
+        hint = f"; near it: {', '.join(near)}" if near else f"; `{listing}` shows them"
         raise FarthingError(f"no price for {f'{known}/' if known else ''}{model}{hint}")
 
     def offers(self, provider: str | None = None) -> Iterator[Offer]:
@@ -263,6 +265,12 @@ def channel(provider: str) -> str:
     """How offers of `provider` reach a model: "direct", or "bedrock", "azure", "openrouter", …"""
     known = providers().get(provider)
     return known.channel if known else "direct"
+
+
+def _under_its_id(offer: Offer) -> Offer:
+    """A card's offer under the id of its provider: a card may say "bedrock", usage and book say "aws"."""
+    known = provider_names().get(offer.provider.casefold(), offer.provider)
+    return offer if known == offer.provider else msgspec.structs.replace(offer, provider=known)
 
 
 def _graded(offer: Offer, good: bool) -> Offer | None:
