@@ -16,7 +16,7 @@ from farthing.usage.record import Usage, quantities
 
 if TYPE_CHECKING:
     from farthing.charges.reconcile import Reconciliation
-    from farthing.policies.replay import Replay
+    from farthing.policies.question import Replay
     from farthing.usage.summary import Summary
 
 __all__ = ["Book", "Charge", "FarthingError", "Problems", "Usage"]
@@ -141,7 +141,7 @@ def replay(
     The options are those of `farthing replay`; ratios map an offer (or glob) to an exact number.
     Raises `FarthingError` for an unknown offer or policy, or files without a usable row.
     """
-    from farthing.policies.replay import Question, Ratio
+    from farthing.policies.question import Question, Ratio
     from farthing.policies.replay import replay as run
 
     def ratios(stated: Mapping[str, Fraction | int] | None) -> tuple[Ratio, ...]:

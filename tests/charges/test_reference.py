@@ -294,5 +294,5 @@ def test_another_instant_keeps_the_duration() -> None:
         'when = { time = { from = "13:00", to = "14:00", decides = "completion" } }\nmultiply = 2\n'
     )
     usage = used(input=1_000_000, completed=AT + timedelta(minutes=30))
-    assert [price_usage(usage, offer, at=at).total_usd for at in
-            (None, AT + timedelta(minutes=29), AT + timedelta(minutes=30), AT + timedelta(minutes=90))] == [1, 1, 2, 1]  # fmt: skip
+    moments = (None, *(AT + timedelta(minutes=minutes) for minutes in (29, 30, 89, 90)))
+    assert [price_usage(usage, offer, at=moment).total_usd for moment in moments] == [1, 1, 2, 2, 1]

@@ -152,15 +152,21 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         return total(self.by_subject.values())
 
 
-def bill_as_served(table: UsageTable, offers: Mapping[int, Offer | Unknown], at: datetime | None = None) -> Served:
+def bill_as_served(
+    table: UsageTable,
+    offers: Mapping[int, Offer | Unknown],
+    at: datetime | None = None,
+    rewrites: Mapping[int, Rewrite] | None = None,
+) -> Served:
     """The bill of the usage as it was: each subject (by number) at its own offer, at its own times.
 
-    `at` prices everything under the record of that instant instead; the time of the week stays."""
+    `at` prices everything under the record of that instant instead; the time of the week stays.
+    `rewrites` are applied to the requests of some subjects first."""
     cuts = {n: cuts_of(offer.prices) for n, offer in offers.items() if isinstance(offer, Offer)}
     try:
-        return _bill_as_served(table, offers, at, tally(table, cuts, kinds=False))
+        return _bill_as_served(table, offers, at, rewrites or {}, tally(table, cuts, kinds=False))
     except _SomeUnknown:
-        return _bill_as_served(table, offers, at, tally(table, cuts))
+        return _bill_as_served(table, offers, at, rewrites or {}, tally(table, cuts))
 
 
 class _SomeUnknown(Exception):
@@ -168,7 +174,11 @@ class _SomeUnknown(Exception):
 
 
 def _bill_as_served(
-    table: UsageTable, offers: Mapping[int, Offer | Unknown], at: datetime | None, made: Tally
+    table: UsageTable,
+    offers: Mapping[int, Offer | Unknown],
+    at: datetime | None,
+    rewrites: Mapping[int, Rewrite],
+    made: Tally,
 ) -> Served:
     bills = {number: Bill() for number in range(len(table.subjects))}
     by_row: set[int] = set()
@@ -181,7 +191,9 @@ def _bill_as_served(
         if isinstance(price, Unknown):
             bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
             continue
-        added = _add(bill, table, price, cell, cell.quantities, facts)
+        rewrite = rewrites.get(cell.subject)
+        quantities, seen = rewrite(cell.quantities, facts, price) if rewrite else (cell.quantities, facts)
+        added = _add(bill, table, price, cell, quantities, seen)
         if added is False:
             by_row.add(cell.subject)
         elif added is None and not made.kinds:
@@ -189,7 +201,7 @@ def _bill_as_served(
         priced[cell.key] = (price, facts)
     if by_row:
         bills |= {number: Bill() for number in by_row}
-        _row_by_row(bills, table, {n: offers[n] for n in by_row}, None, at, price_at)
+        _row_by_row(bills, table, {n: offers[n] for n in by_row}, rewrites, at, price_at)
     return Served(by_subject=bills, tally=made, priced={} if by_row else priced)
 
 
@@ -211,7 +223,7 @@ def _row_by_row(
     bills: Mapping[int, Bill],
     table: UsageTable,
     offers: Mapping[int, Offer | Unknown],
-    rewrite: Rewrite | None,
+    rewrites: Mapping[int, Rewrite],
     at: datetime | None,
     price_of: PriceOf,
 ) -> None:
@@ -227,7 +239,7 @@ def _row_by_row(
             bill.add_unknown(price.reason, 1, usage.requests, usage.quantities)
             continue
         quantities: Quantities = usage.quantities
-        if rewrite is not None:
+        if rewrite := rewrites.get(number):
             quantities, facts = rewrite(quantities, facts, price)
         made = lines(price, quantities, usage.requests, facts, bucket=_bucket(table, number), quotas=quotas)
         bill.add(made, 1, usage.requests)
@@ -304,7 +316,14 @@ class Counterfactual:
                 quantities, facts = rewrite(quantities, facts, price)
             if _add(bill, table, price, cell, quantities, facts) is False:
                 whole = {number: Bill() for number in range(len(table.subjects))}
-                _row_by_row(whole, table, dict.fromkeys(whole, offer), rewrite, at, price_of)
+                _row_by_row(
+                    whole,
+                    table,
+                    dict.fromkeys(whole, offer),
+                    dict.fromkeys(whole, rewrite) if rewrite else {},
+                    at,
+                    price_of,
+                )
                 if priced is not None:
                     priced.clear()
                 return total(whole.values())

@@ -13,7 +13,7 @@ from farthing.problems import FarthingError, Problems
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from farthing.policies.replay import Ratio
+    from farthing.policies.question import Ratio
     from farthing.usage.record import Usage
     from farthing.usage.table import UsageTable
 
@@ -73,7 +73,7 @@ def replay(
     """
     from datetime import UTC, datetime
 
-    from farthing.policies.replay import Question
+    from farthing.policies.question import Question
     from farthing.policies.replay import replay as run
     from farthing.reports.replay import replay_json, replay_view, write_csv
 
@@ -165,7 +165,7 @@ def _ratios(option: str, pairs: list[str] | None) -> "tuple[Ratio, ...]":
     from fractions import Fraction
 
     from farthing.money import parse_decimal
-    from farthing.policies.replay import Ratio
+    from farthing.policies.question import Ratio
 
     made = []
     for pair in pairs or []:

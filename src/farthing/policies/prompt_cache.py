@@ -126,11 +126,9 @@ class PromptCache:
         read, written = self._split(min(run * size, prompt), prompt)
         if read or written:
             for place, block in enumerate(hashes):
-                entry = self._blocks.get(block)
-                if place < run and entry is not None:
-                    if read:
-                        entry.used = now
-                else:
+                if read and place < run:
+                    self._blocks[block].used = now
+                else:  # new, expired, or too short to be read and so written again
                     self._blocks[block] = _Entry(stored=now, used=now)
         self._sweep(now)
         return read, written
@@ -141,7 +139,7 @@ class PromptCache:
         shared = entry.tokens if entry is not None and self._alive(entry, now) and entry.tokens <= prompt else 0
         read, written = self._split(shared, prompt)
         if read or written:
-            stored = entry.stored if entry is not None and shared else now
+            stored = entry.stored if entry is not None and read else now
             self._sessions[session] = _Entry(stored=stored, used=now, tokens=self._storable(prompt))
         return read, written
 

@@ -13,10 +13,11 @@ import msgspec
 from farthing.charges.bill import Quantities, Rewrite
 from farthing.rates.card import Price
 from farthing.rates.select import Facts, Resolved, index
-from farthing.units import CACHE_WRITES, METERS
+from farthing.units import CACHE_READS, CACHE_WRITES, METERS
 from farthing.usage.record import STANDARD
 
 BATCH = "batch"
+_CACHED = frozenset(CACHE_READS) | frozenset(CACHE_WRITES)  # tokens; a cache's storage is no part of the prompt
 _DEFAULT_WRITES = ("cache_write", "cache_write_5m", "cache_write_30m")
 
 
@@ -32,12 +33,12 @@ def carry_over(quantities: Quantities, facts: Facts, price: Price) -> tuple[Quan
     prices = index(price)
     if facts.tier != STANDARD and not prices.states_tier(facts.tier, facts.at):
         facts = msgspec.structs.replace(facts, tier=STANDARD)
-    if not any(name.startswith("cache_") for name in quantities):
+    if _CACHED.isdisjoint(quantities):
         return quantities, facts
     moved: dict[str, int | Fraction] = {}
     for name, quantity in quantities.items():
         goal = name
-        if name.startswith("cache_") and not isinstance(prices.resolve(name, facts), Resolved):
+        if name in _CACHED and not isinstance(prices.resolve(name, facts), Resolved):
             options = _DEFAULT_WRITES if name in CACHE_WRITES else ("cache_read",)
             plain = _plain(name)
             text = plain == "input"
@@ -55,7 +56,7 @@ def uncached(quantities: Quantities, facts: Facts, price: Price) -> tuple[Quanti
     """The same request where nothing is cached: all that was read or written through a cache is plain input."""
     moved: dict[str, int | Fraction] = {}
     for name, quantity in quantities.items():
-        goal = _plain(name) if name.startswith("cache_") else name
+        goal = _plain(name) if name in _CACHED else name
         moved[goal] = moved.get(goal, 0) + quantity
     return moved, facts
 

@@ -18,7 +18,7 @@ import msgspec
 from farthing import __version__
 from farthing.evidence import Source
 from farthing.money import decimal_text, is_finite_decimal, show_usd
-from farthing.policies.replay import AS_IS, PROMPT_CACHE, Replay, Row
+from farthing.policies.question import AS_IS, PROMPT_CACHE, Replay, Row
 from farthing.problems import FarthingError
 from farthing.reports.charge import quantity_text
 from farthing.reports.usage import duration, percent

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farthing.money import decimal_text, show_usd
-from farthing.policies.replay import AS_IS, Replay, Row
+from farthing.policies.question import AS_IS, AS_SERVED, Replay, Row
 from farthing.problems import Problems
 from farthing.reports.charge import quantity_text, source_json
 from farthing.time import show_instant
@@ -308,7 +308,12 @@ def _footnotes(replay: Replay) -> Iterable[str]:
     if not replay.cacheable_rows:
         yield "Prompt caching is not simulated: the usage has neither prefix hashes nor sessions."
     for row in replay.rows:
-        if "prompt-cache" in row.policy and row.offer == replay.as_is.offer and row.ratio and row.ratio > 1:
+        if (
+            "prompt-cache" in row.policy
+            and row.offer in (replay.as_is.offer, AS_SERVED)
+            and row.ratio
+            and row.ratio > 1
+        ):
             yield f"{row.policy} at {row.offer} comes out {float(row.ratio):.3g} times as dear as it was."
     notes = dict.fromkeys((row.offer, note) for row in replay.rows for note in row.notes)
     for offer, note in list(notes)[:6]:
