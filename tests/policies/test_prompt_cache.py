@@ -91,9 +91,8 @@ def test_what_tells_nothing_is_left_as_it_was_recorded() -> None:
 
 
 def test_recorded_caching_is_replaced_and_audio_left_alone() -> None:
-    usage = Usage(
-        at=START, session="s", quantities={"input": 1, "cache_read": 2, "cache_write_1h": 3, "input_audio": 50, "output": 9}
-    )  # fmt: skip
+    recorded = {"input": 1, "cache_read": 2, "cache_write_1h": 3, "input_audio": 50, "output": 9}
+    usage = Usage(at=START, session="s", quantities=recorded)
     assert PromptCache(PLAIN).apply(usage).quantities == {"input_audio": 50, "output": 9, "cache_write": 6}
 
 
@@ -178,12 +177,10 @@ ways = st.builds(
     refresh=st.booleans(),
     breakpoint=st.booleans(),
 )
+sessions = st.sampled_from([None, "a", "b"])
 traffic = st.lists(
-    st.tuples(
-        st.integers(0, 120), st.lists(st.integers(0, 3), max_size=6), st.integers(0, 99), st.sampled_from([None, "a", "b"])
-    ),
-    max_size=25,
-)  # fmt: skip
+    st.tuples(st.integers(0, 120), st.lists(st.integers(0, 3), max_size=6), st.integers(0, 99), sessions), max_size=25
+)
 
 
 @settings(deadline=None, max_examples=150)
@@ -243,8 +240,8 @@ def test_behaviour_takes_what_is_not_stated_at_its_least_favourable() -> None:
     assert behaviour(gpt) == like(
         min_tokens=1024, step=128, at_most=3_600_000_000, breakpoint=False, write_meter="input"
     )
-    silent = msgspec.structs.replace(gpt, refresh_on_read=None, min_tokens=None,
-                                     ttls=(msgspec.structs.replace(gpt.ttls[0], seconds=None, at_most_s=None),))  # fmt: skip
+    unstated = msgspec.structs.replace(gpt.ttls[0], seconds=None, at_most_s=None)
+    silent = msgspec.structs.replace(gpt, refresh_on_read=None, min_tokens=None, ttls=(unstated,))
     assert behaviour(silent) == like(step=128, refresh=False, breakpoint=False, write_meter="input")
     none = caching_rule("openai", "gpt-4-turbo", now)
     assert none is not None and behaviour(none) is None

@@ -52,7 +52,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `total_usd` is None while `unpriced_rows` is not 0; `known_usd` is then a lower bound. `ratio` is to
     the usage as it was. `usd_per_mtok` is per million tokens of the usage's own mix (as recorded).
     `shares` are parts of the cost by kind of meter; `lines` give each meter's count (1/scale units) and
-    dollars (None: no row of it has a price).
+    dollars (None: no row of it has a price). `too_long_rows` exceed the offer's context length.
     """
 
     offer: str
@@ -71,6 +71,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     assumptions: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    too_long_rows: int = 0
     lines: dict[str, tuple[int | Fraction, Usd | None]] = {}
 
 

@@ -100,7 +100,8 @@ def replay(
         for offer in candidates:
             bill = asker.bill(offer, None)[0]
             if bill.unpriced < bill.rows:
-                everywhere.append(row(offer.id, AS_IS, bill, None, asker.assumptions(offer)))
+                made = row(offer.id, AS_IS, bill, None, asker.assumptions(offer))
+                everywhere.append(msgspec.structs.replace(made, too_long_rows=asker.too_long(offer)))
     unable = len(candidates) - len(everywhere) if not asked else 0
     everywhere.sort(key=lambda r: (r.total_usd is None, r.total_usd or r.known_usd, r.offer))
 
@@ -156,6 +157,7 @@ class _Asker:
         self.question = question
         self.own = own
         self.requests: Requests | None = None
+        self._too_long: dict[int, int] = {}
 
     def ratios(self, offer: Offer) -> tuple[Fraction, Fraction]:
         return _ratios(offer, self.question)
@@ -188,6 +190,18 @@ class _Asker:
         if self.requests is None:
             self.requests = Requests(self.counterfactual.tally)
         return bill, self.requests.spread(priced, whole)
+
+    def too_long(self, offer: Offer) -> int:
+        """How many requests that offer could not have read at all, as far as its context length is known."""
+        window = offer.context_window
+        if window is None:
+            return 0
+        limit = int(window / self.ratios(offer)[0])
+        if limit not in self._too_long:
+            table = self.counterfactual.tally.table
+            sql = f"SELECT count(*) FROM {table.name} WHERE requests = 1 AND {table.prompt_sql()} > {limit}"
+            [(self._too_long[limit],)] = table.connection.execute(sql).fetchall()
+        return self._too_long[limit]
 
     def _starts_before(self, moment: datetime) -> bool:
         span = self.counterfactual.tally.table.span()
@@ -238,12 +252,14 @@ def _answer(
     bill, spreading = (cached[way] if way else asker).bill(offer, rewrite, spread)
     if note:
         bill.notes[note] += 1
+    if longer := asker.too_long(offer):
+        bill.notes[f"{longer:,} requests are longer than its context of {offer.context_window:,} tokens"] += 1
     assumptions = asker.assumptions(offer)
     if way:
         assumptions.append(_SIMULATED)
         bill.lower_grade(Grade.DERIVED)
     made: Row = row(offer.id, "+".join(combo), bill, spreading, assumptions)
-    return made
+    return msgspec.structs.replace(made, too_long_rows=longer)
 
 
 def _as_served(

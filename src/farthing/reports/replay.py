@@ -56,6 +56,7 @@ def row_json(row: Row) -> dict[str, Any]:
         ],
         "rows": row.rows,
         "unpriced_rows": row.unpriced_rows,
+        "too_long_rows": row.too_long_rows,
         "unknown": [{"reason": reason, "rows": rows} for reason, rows in row.reasons.items()],
         "grade": None if row.grade is None else str(row.grade),
         "assumptions": list(row.assumptions),
@@ -283,15 +284,15 @@ def _short(usd: Fraction | None) -> str:
 def _everywhere(replay: Replay) -> Any:
     from rich.table import Table
 
-    paid = [row for row in replay.everywhere if row.total_usd]
+    paid = [row for row in replay.everywhere if row.total_usd and not row.too_long_rows]
     free = sum(1 for row in replay.everywhere if row.total_usd == 0)
-    counted = f"of {len(replay.everywhere):,} offers in the book that can price it"
-    if free:
-        counted += f" ({free} free)"
-    if replay.unable:
-        counted += f"; {replay.unable:,} cannot"
+    counted = f"of {len(replay.everywhere) + replay.unable:,} offers"
+    short = sum(1 for row in replay.everywhere if row.too_long_rows)
+    left_out = [f"{free} free"] * bool(free) + [f"{short:,} too short"] * bool(short)
+    left_out += [f"{replay.unable:,} without a price for it"] * bool(replay.unable)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    table.add_column(f"the cheapest {min(CHEAPEST, len(paid))} {counted}", overflow="ellipsis", no_wrap=True)
+    tail = f" ({', '.join(left_out)})" if left_out else ""
+    table.add_column(f"the cheapest {min(CHEAPEST, len(paid))} {counted}{tail}", overflow="ellipsis", no_wrap=True)
     for name in ("cost", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in paid[:CHEAPEST]:
