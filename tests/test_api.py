@@ -150,6 +150,7 @@ def test_replay(tmp_path: Path) -> None:
     made = farthing.replay([file], to=["openai/gpt-4o-mini"], policies=["as-is", "batch"], problems=problems)
     assert made.as_is.total_usd == Fraction(9, 1000)  # 2 x (1,000 x 2.5 + 200 x 10) / 10^6
     assert [(one.offer, one.policy, one.total_usd) for one in made.rows] == [
+        ("as served", "batch", Fraction(45, 10_000)),
         ("openai/gpt-4o-mini", "as-is", Fraction(54, 100_000)),  # 2 x (1,000 x 0.15 + 200 x 0.60) / 10^6
         ("openai/gpt-4o-mini", "batch", Fraction(27, 100_000)),
     ]
@@ -160,10 +161,11 @@ def test_replay(tmp_path: Path) -> None:
 
 def test_replay_with_ratios_and_a_card(tmp_path: Path) -> None:
     file = jsonl(tmp_path / "u.jsonl", row())
+    book = Book([load_card(CARD.replace("input = 3", "input = 3\noutput = 10"))])
+    ratios = {"acme/*": Fraction("1.5")}
     made = farthing.replay(
-        [file], to=["acme/*"], policies=["as-is"], book=Book([load_card(CARD.replace("input = 3", "input = 3\noutput = 10"))]),
-        token_ratios={"acme/*": Fraction("1.5")}, answer_ratios={"acme/m": 2},
-    )  # fmt: skip
+        [file], to=["acme/*"], policies=["as-is"], book=book, token_ratios=ratios, answer_ratios={"acme/m": 2}
+    )
     [one] = made.rows
     # 1,000 x 1.5 x 3 + 200 x 1.5 x 2 x 10, a million
     assert one.total_usd == Fraction(4500 + 6000, MILLION)
@@ -174,4 +176,5 @@ def test_reconcile(tmp_path: Path) -> None:
     invoice = tmp_path / "invoice.csv"
     invoice.write_text("date,provider,model,amount_usd\n2026-11-01,openai,gpt-4o,0.009\n")
     made = farthing.reconcile([usage], invoice)
-    assert made.usage_usd == made.invoice_usd == Fraction(9, 1000)
+    assert made.charged_usd == made.billed_usd == Fraction(9, 1000)
+    assert (made.difference_usd, made.rows, made.invoice_lines) == (0, 2, 1)
