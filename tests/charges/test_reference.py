@@ -254,7 +254,9 @@ def test_a_sum_of_requests_is_judged_by_its_mean_and_says_so() -> None:
                  "rates = { input = 2 }\n")  # fmt: skip
     low = price_usage(used(requests=2, input=200), offer)
     assert texts(low) == {"input": "0.0002"}  # 100 each: not over
-    assert low.grade is Grade.VENDOR_STATED  # the plain rate has no context tier
+    assert low.grade is Grade.ASSUMED  # one of the two may have been over
+    certain = price_usage(used(requests=2, input=100), offer)
+    assert certain.grade is Grade.VENDOR_STATED  # not even both together are
     assert texts(price_usage(used(requests=2, input=201), offer)) == {"input": "0.000201"}  # whole tokens: 100 each
     high = price_usage(used(requests=2, input=202), offer)
     assert texts(high) == {"input": "0.000404"}  # 101 each
@@ -296,3 +298,29 @@ def test_another_instant_keeps_the_duration() -> None:
     usage = used(input=1_000_000, completed=AT + timedelta(minutes=30))
     moments = (None, *(AT + timedelta(minutes=minutes) for minutes in (29, 30, 89, 90)))
     assert [price_usage(usage, offer, at=moment).total_usd for moment in moments] == [1, 1, 2, 2, 1]
+
+
+# --- volume prices ----------------------------------------------------------------------------
+
+
+def test_brackets_over_a_months_consumption() -> None:
+    """The first 100 tokens of a month at 1, the rest at 0.5; each request starts where the last one ended."""
+    offer = card("[offer.price.rates]\ninput = { brackets = [{ up_to = 100, amount = 1 }, { amount = 0.5 }], "
+                 'brackets_per = "month" }\n')  # fmt: skip
+    last = datetime(2026, 11, 30, 23, tzinfo=UTC)
+    rows = [used(last, input=60), used(last, input=60), used(last, input=60),
+            used(last + timedelta(hours=1), input=60)]  # fmt: skip
+    assert [texts(charge)["input"] for charge in price_all((row, offer) for row in rows)] == [
+        "0.00006",  # 60 x 1
+        "0.00005",  # 40 x 1 + 20 x 0.5
+        "0.00003",  # 60 x 0.5
+        "0.00006",  # December
+    ]
+    assert texts(price_usage(rows[1], offer)) == {"input": "0.00006"}  # on its own it is the month's first
+
+
+def test_brackets_that_offers_share() -> None:
+    rate = ("[offer.price.rates]\ninput = { brackets = [{ up_to = 100, amount = 1 }, { amount = 0.5 }], "
+            'brackets_per = "day", group = "g" }\n')  # fmt: skip
+    made = list(price_all([(used(input=100), card(rate)), (used(input=100), card(rate))]))
+    assert [texts(charge)["input"] for charge in made] == ["0.0001", "0.00005"]

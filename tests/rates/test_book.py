@@ -300,3 +300,10 @@ def test_every_offer_is_found_under_its_own_id_with_the_same_prices(provider: st
         assert len(starts) == len(set(starts))
         dated = [start for start in starts if start is not None]
         assert dated == sorted(dated) and starts[len(starts) - len(dated) :] == dated
+
+
+def test_after_a_contract_has_ended_the_list_price_counts_again() -> None:
+    card = offer("gpt-4o", "valid_from = 2026-01-01\nvalid_to = 2026-07-01|input = 1", provider="openai")
+    made = found(book(card), "openai", "gpt-4o")
+    assert plain(at(made, "2026-06-30T23:59:59Z")) == "1"
+    assert plain(at(made, "2026-07-01")) == plain(at(found(book(), "openai", "gpt-4o"), "2026-07-01")) != "1"

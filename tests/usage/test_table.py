@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from farthing.problems import FarthingError, Problems
 from farthing.time import EPOCH, microseconds, parse_instant
+from farthing.usage.read import read_usage
 from farthing.usage.record import LARGEST_COUNT, Usage
 from farthing.usage.table import BATCH, Subject, UsageTable, stage, view_parquet
 
@@ -128,6 +129,7 @@ def same_rows() -> list[Usage]:
 def test_parquet_gives_the_rows_that_staging_gives(tmp_path: Path) -> None:
     problems = Problems()
     viewed = view_parquet([parquet(tmp_path / "it's usage.parquet", ROWS)], problems)
+    assert viewed is not None
     staged = stage(same_rows())
     assert problems.total == 0
     assert (viewed.rows, viewed.meters, viewed.span()) == (staged.rows, staged.meters, staged.span())
@@ -150,6 +152,7 @@ def test_parquet_files_with_different_columns(tmp_path: Path) -> None:
         parquet(tmp_path / "b.parquet", f"SELECT {at}, 'one' AS model, 7 AS input, 'eu' AS region, {AT} AS completed"),
     ]
     table = view_parquet(files, Problems())
+    assert table is not None
     assert (table.rows, total(table, "count(*)"), total(table, "sum(input)")) == (2, 2, 12)
     assert {subject.region for subject in table.subjects} == {None, "eu"}
 
@@ -166,17 +169,20 @@ def test_bad_rows_of_parquet_are_left_out_and_counted(tmp_path: Path) -> None:
     )
     problems = Problems()
     table = view_parquet([path], problems)
+    assert table is not None
     assert (table.rows, total(table, "count(*)"), total(table, "sum(requests)")) == (2, 2, 2)
     assert (total(table, "sum(input)"), total(table, "sum(output)")) == (10 + most, 1)
-    assert problems.reasons == {"no time, or a bad count": 1}
-    assert "5 rows have no time, or a count that is negative or absurd" in problems.kept[0].reason
+    assert (problems.total, problems.reasons) == (5, {"no time, or a bad count": 5})
+    assert [problem.place for problem in problems.kept] == [f"{path} row {n}" for n in (2, 4, 5, 6, 7)]
+    few = Problems(keep=2)
+    view_parquet([path], few)
+    assert (few.total, len(few.kept), few.reasons.total()) == (5, 2, 5)
 
 
 @pytest.mark.parametrize(
     ("select", "says"),
     [
         ("SELECT TIMESTAMP '2026-11-21 09:30:00' AS at, 'one' AS model, 1 AS input", "column 'at' has no time zone"),
-        ("SELECT '2026-11-21T09:30:00Z' AS at, 'one' AS model, 1 AS input", "column 'at' has no time zone"),
         ("SELECT 'one' AS model, 1 AS input", "no column 'at'.*--map at=COLUMN"),
         (f"SELECT {AT} AS at, 'one' AS model, 1 AS requests", "no column is a meter"),
     ],
@@ -186,6 +192,85 @@ def test_parquet_that_cannot_be_priced_is_refused(tmp_path: Path, select: str, s
     with pytest.raises(FarthingError, match=says) as refused:
         view_parquet([path], Problems())
     assert str(refused.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        f"{AT} AS at, 'one' AS model, 100 AS input_total, 30 AS cache_read",
+        f"{AT} AS at, 'one' AS model, 1.5::DOUBLE AS input",
+        f"{AT} AS at, 'one' AS model, 1.5::DECIMAL(9, 2) AS input",
+        f"{AT} AS at, 'one' AS model, '5' AS input",
+        f"{AT} AS at, 'one' AS model, [5] AS input",
+        f"{AT} AS at, 'one' AS model, true AS input",
+        f"{AT} AS at, 1 AS model, 5 AS input",
+        f"{AT} AS at, 'one' AS model, 5 AS input, '7' AS requests",
+        f"{AT} AS at, 'one' AS model, 5 AS input, '2026-11-21T09:31:00Z' AS completed",
+        f"{AT} AS at, 'one' AS model, 5 AS input, 3.5::DOUBLE AS latency_s",
+        f"{AT} AS at, 'one' AS model, 5 AS input, {{'geography': 'us'}} AS attrs",
+        f"{AT} AS at, 'one' AS model, 5 AS input, 'same' AS id FROM range(2)",
+        "'2026-11-21T09:30:00Z' AS at, 'one' AS model, 5 AS input",
+        "1795253400 AS at, 'one' AS model, 5 AS input",
+    ],
+)
+def test_what_columns_alone_would_misread_is_left_to_the_reader(tmp_path: Path, columns: str) -> None:
+    assert view_parquet([parquet(tmp_path / "usage.parquet", f"SELECT {columns}")], Problems()) is None
+
+
+COLUMNS = f"""
+    SELECT {AT} + to_seconds(i) AS at, ['OpenAI', 'aws_bedrock', ' x-ai ', '', NULL][1 + i % 5] AS provider,
+           CASE WHEN i % 3 = 0 THEN 'served' WHEN i % 3 = 1 THEN ' ' END AS model_served, 'asked' AS model_asked,
+           CASE WHEN i % 4 = 0 THEN 'batch' END AS service_tier, CASE WHEN i % 2 = 0 THEN 'bedrock' END AS channel,
+           i AS input, 1 + i % 3 AS audio_second, i % 5 AS reasoning, i % 7 AS output, i AS id, {AT} AS completed
+    FROM range(60) AS rows(i)
+"""
+
+
+def test_columns_and_the_reader_make_the_same_of_every_name_and_unit(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "usage.parquet", f"SELECT * REPLACE (CAST(id AS VARCHAR) AS id) FROM ({COLUMNS})")
+    seen, read = Problems(), Problems()
+    viewed, staged = view_parquet([path], seen), stage(read_usage([path], read))
+    assert viewed is not None
+    assert seen.total == read.total > 0  # reasoning beyond the output
+    assert [p.place for p in seen.kept] == [p.place for p in read.kept]
+    sums = "count(*), sum(input), sum(audio_second), sum(output), sum(completed)"
+    for table in (viewed, staged):
+        assert total(table, "sum(audio_second)") % 1_000_000 == 0
+    groups = [
+        Counter(
+            {(table.subjects[number], *rest): n
+             for number, n, *rest in table.connection.execute(
+                 f"SELECT subject, {sums} FROM {table.name} GROUP BY subject").fetchall()}
+        )
+        for table in (viewed, staged)
+    ]  # fmt: skip
+    by_subject: list[dict[Subject, tuple[int, ...]]] = []
+    for group in groups:
+        made: dict[Subject, tuple[int, ...]] = {}
+        for (subject, *counted), n in group.items():
+            made[subject] = tuple(map(sum, zip(made.get(subject, (0,) * 5), (n, *counted), strict=True)))
+        by_subject.append(made)
+    assert by_subject[0] == by_subject[1]
+
+
+def test_times_beyond_the_calendar_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = parquet(
+        tmp_path / "usage.parquet",
+        f"SELECT unnest([to_timestamp(-9e10), to_timestamp(9e12), {AT}]) AS at, 5 AS input",
+    )
+    problems, read = Problems(), Problems()
+    table = view_parquet([path], problems)
+    assert table is not None
+    assert (table.rows, problems.total) == (1, 2)
+    assert [usage.at for usage in read_usage([path], read)] == [START]
+    assert read.total == 2
+
+
+def test_a_column_of_requests_is_the_records_own_field(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    path.write_text('{"at": "2026-11-21T09:30:00Z", "model": "one", "input": 6, "requests": 3}\n' * 2)
+    table = stage(read_usage([path], Problems()))
+    assert (table.meters, total(table, "sum(requests)"), total(table, "sum(input)")) == (["input"], 6, 12)
 
 
 def test_what_is_not_parquet_is_refused(tmp_path: Path) -> None:

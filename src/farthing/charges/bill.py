@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import msgspec
 
-from farthing.charges.columns import Cell, Cuts, Merged, Tally, cuts_of, facts_of_cell, joining, merge, shift, tally
+from farthing.charges.columns import Cell, Cuts, Merged, Tally, cuts_of, facts_of_cell, joining, merge, tally
 from farthing.charges.reference import Line, billable, facts_of, grade_of, lines
 from farthing.evidence import Grade, Source
 from farthing.money import ZERO, Usd
@@ -231,9 +231,7 @@ def _row_by_row(
     quotas: dict[tuple[str, str], int] = {}
     for number, usage in table.records(offers):
         offer, bill = offers[number], bills[number]
-        facts = facts_of(usage)
-        moved = shift(facts.at, at)
-        facts = msgspec.structs.replace(facts, at=facts.at + moved, completed=facts.completed + moved)
+        facts = msgspec.structs.replace(facts_of(usage), priced_at=at)
         price = offer if isinstance(offer, Unknown) else price_of(offer, at or facts.at)
         if isinstance(price, Unknown):
             bill.add_unknown(price.reason, 1, usage.requests, usage.quantities)

@@ -9,7 +9,7 @@ Rates that are not linear (minimums, steps, free quotas, brackets) are priced ro
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _THURSDAY = 3 * 1440  # 1970-01-01 was one; weeks are counted from Monday
 _SPAN_END = 1 << 62
-_WEEK = timedelta(days=7)
 _DAY = 86_400_000_000  # microseconds
 _MOST_COLUMNS = 16  # dates of one subject that are compared one by one; more are found by a range join
 
@@ -293,26 +292,20 @@ def _bin_sql(sql: str, edges: Sequence[int]) -> str:
 
 
 def facts_of_cell(cell: Cell, table: UsageTable, at: datetime | None = None) -> Facts:
-    """What conditions see of the requests in `cell`, moved by whole weeks to end at the instant `at`, if
-    it is given: the time of the week, which some prices depend on, stays."""
+    """What conditions see of the requests in `cell`, priced at the rates of the instant `at` if it is given."""
     subject = table.subjects[cell.subject]
     seen: dict[str, int | Fraction] = dict(cell.measures)
     if window := dict(subject.attrs).get("context_window"):
         seen["prompt"] = measures({}, 1, window)["prompt"]
-    moved = shift(cell.started, at)
     return Facts(
-        at=cell.started + moved,
-        completed=cell.completed + moved,
+        at=cell.started,
+        completed=cell.completed,
         tier=subject.tier,
         region=subject.region,
         attrs=frozenset(subject.attrs),
         measures=seen,
+        priced_at=at,
     )
-
-
-def shift(moment: datetime, at: datetime | None) -> timedelta:
-    """The whole weeks from `moment` to the week that ends at `at`; none where `at` is None."""
-    return timedelta(0) if at is None else (at - moment) // _WEEK * _WEEK
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):

@@ -168,6 +168,7 @@ def lines(
     `bucket`: the quantities are a source's sum of several requests, whose single lengths nobody knows.
     """
     prices = index(price)
+    longest = sum(quantities.get(name, 0) for name in PROMPT_METERS) if bucket else 0
     made = []
     for meter, quantity in billable(quantities, requests, prices).items():
         resolved = prices.resolve(meter, facts)
@@ -177,7 +178,8 @@ def lines(
             why = f"{meter} is charged request by request, and this row sums several"
             made.append(Line(meter=meter, quantity=quantity, rate=resolved.rate, source=price.source, reason=why))
         else:
-            made.append(_line(meter, quantity, resolved, price, facts, bucket, quotas))
+            by_mean = bucket and prices.depends_on_length(resolved.rate.meter, longest)
+            made.append(_line(meter, quantity, resolved, price, facts, by_mean, quotas))
     if price.minimum_usd is not None and bucket:
         made.append(Line(meter="requests", quantity=requests, reason="each request has a minimum charge of its own"))
     elif price.minimum_usd is not None and made and all(line.usd is not None for line in made):
@@ -198,7 +200,7 @@ def _line(
     resolved: Resolved,
     price: Price,
     facts: Facts,
-    bucket: bool,
+    by_mean: bool,
     quotas: Quotas | None,
 ) -> Line:
     rate = resolved.rate
@@ -206,7 +208,7 @@ def _line(
     source = rate.source or price.source
     grade = grade_of(resolved, source)
     note = rate.note
-    if bucket and "context" in rate.when.keys:
+    if by_mean:
         grade = Grade.ASSUMED
         note = "; ".join(filter(None, (note, "context tier judged by the mean request")))
     billed: int | Fraction = quantity

@@ -61,9 +61,10 @@ def price(
     attrs = {}
     for pair in attr or []:
         key, equals, value = pair.partition("=")
-        if not equals:
+        if not (key and equals):
             raise FarthingError(f"--attr {pair!r} is not KEY=VALUE")
-        attrs[key] = value
+        if attrs.setdefault(key, value) != value:
+            raise FarthingError(f"--attr {key} is given twice: {attrs[key]} and {value}")
     charge = price_request(
         offer, counts, requests=requests, tier=tier, region=region, attrs=attrs, at=instant(at),
         book=book_with(card, instant(as_of)),

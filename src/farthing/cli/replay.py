@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from farthing.usage.table import UsageTable
 
 PROFILE, PROFILE_REQUESTS = "coding-agent", 2000
+_DIGITS = 6  # of a ratio, before or after the point
 Records = Callable[[], Iterator["Usage"]]
 
 
@@ -162,6 +163,7 @@ def _columns(files: list[str], format: str | None, map: list[str] | None, proble
 
 
 def _ratios(option: str, pairs: list[str] | None) -> "tuple[Ratio, ...]":
+    from decimal import Decimal
     from fractions import Fraction
 
     from farthing.money import parse_decimal
@@ -171,10 +173,11 @@ def _ratios(option: str, pairs: list[str] | None) -> "tuple[Ratio, ...]":
     for pair in pairs or []:
         offers, equals, text = pair.rpartition("=")
         try:
-            ratio = Fraction(parse_decimal(text))
+            number = parse_decimal(text)
         except ValueError:
-            ratio = Fraction(0)
-        if not equals or ratio <= 0:
+            number = Decimal(0)
+        # An absurd exponent is refused before it becomes an integer of that many digits.
+        if not equals or number <= 0 or abs(number.adjusted()) > _DIGITS:
             raise FarthingError(f"{option} {pair!r} is not OFFER=RATIO, such as 'openai/*=1.15'")
-        made.append(Ratio(offers=offers, ratio=ratio))
+        made.append(Ratio(offers=offers, ratio=Fraction(number)))
     return tuple(made)

@@ -31,7 +31,7 @@ def carry_over(quantities: Quantities, facts: Facts, price: Price) -> tuple[Quan
     the policy "prompt-cache" simulates it instead.
     """
     prices = index(price)
-    if facts.tier != STANDARD and not prices.states_tier(facts.tier, facts.at):
+    if facts.tier != STANDARD and not prices.states_tier(facts.tier, facts.dated):
         facts = msgspec.structs.replace(facts, tier=STANDARD)
     if _CACHED.isdisjoint(quantities):
         return quantities, facts

@@ -313,7 +313,7 @@ def combine(offers: Sequence[Offer], as_of: datetime | None = None, closed: int 
     for start in [None, *edges]:
         answers = [price_at(offer, start or _BEGINNING, as_of) for offer in offers]
         whole = next((a for a in answers[:closed] if isinstance(a, Price)), None)
-        found = (whole,) if whole is not None else tuple(_until_withdrawn(answers))
+        found = (whole,) if whole is not None else tuple(_until_withdrawn(answers[closed:]))
         if not spans or [id(p) for p in found] != [id(p) for p in spans[-1][1]]:
             spans.append((start, found))
     prices = []

@@ -23,8 +23,8 @@ ALL_WEEK = (1 << MINUTES_OF_WEEK) - 1
 class Band(msgspec.Struct, frozen=True, kw_only=True):
     """A range of a request's measured quantity, half-open: low <= quantity < high.
 
-    `of` is "prompt" (input, cache reads and writes together), or a meter's name.
-    "over 200000" is low=200001; "at least 200000" is low=200000.
+    `of` is "prompt" (input, cache reads and writes together), or a meter's name, whose counts (1/scale
+    units, see `units`) the ends are. "over 200000" is low=200001; "at least 200000" is low=200000.
     """
 
     low: int = 0

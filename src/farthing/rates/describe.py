@@ -68,15 +68,23 @@ def between(start: datetime | None, end: datetime | None) -> str:
     return " ".join(named) or "at any time"
 
 
+def edge(band: Band, count: int) -> tuple[int, bool]:
+    """An end of `band` in whole units as it is published, and whether it is one count beyond that number:
+    from 200,001 on is "over 200,000"; from 8,000,001 millionths of a second on is "over 8"."""
+    scale = METERS[band.of].scale if band.of in METERS else 1
+    beyond = count % max(scale, 100) == 1 and count > 1
+    return (count - beyond) // scale, beyond
+
+
 def _band(band: Band) -> str:
-    """Round thresholds are written as they are published: 200,001 and more is "over 200,000"."""
     unit = METERS[band.of].unit + "s" if band.of in METERS else "tokens"
     parts = []
     if band.low:
-        over = band.low % 100 == 1 and band.low > 1
-        parts.append(f"over {band.low - 1:,}" if over else f"of at least {band.low:,}")
+        low, over = edge(band, band.low)
+        parts.append(f"over {low:,}" if over else f"of at least {low:,}")
     if band.high < NO_LIMIT:
-        parts.append(f"up to {band.high - 1:,}" if band.high % 100 == 1 else f"under {band.high:,}")
+        high, included = edge(band, band.high)
+        parts.append(f"up to {high:,}" if included else f"under {high:,}")
     return f"{band.of} {' and '.join(parts) or 'of any length'} {unit}"
 
 

@@ -22,7 +22,9 @@ from farthing.usage.record import STANDARD
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What conditions look at: a request's times, tier, region, attributes and measured quantities.
 
-    `measures` maps "prompt" and meter names to the quantity of one request; an absent one is 0.
+    `priced_at`: the instant at whose rates it is priced, where that is not its own time; its promotions and
+    holidays count then, while the time of the week stays the request's. `measures` maps "prompt" and
+    meter names to the quantity of one request; an absent one is 0.
     """
 
     at: datetime
@@ -31,6 +33,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     attrs: frozenset[tuple[str, str]] = frozenset()
     measures: Mapping[str, int | Fraction] = msgspec.field(default_factory=dict)
+    priced_at: datetime | None = None
+
+    @property
+    def dated(self) -> datetime:
+        """The instant that dated conditions look at."""
+        return self.priced_at or self.at
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -68,13 +76,21 @@ def holds(when: When, facts: Facts) -> bool:
     for band in when.bands:
         if not band.low <= facts.measures.get(band.of, 0) < band.high:
             return False
-    if when.window is not None and not when.window.covers(
-        facts.completed if when.window.decides == "completion" else facts.at
-    ):
+    if when.window is not None and not _in_window(when.window, facts):
         return False
-    if when.period is not None and not when.period.covers(facts.at):
+    if when.period is not None and not when.period.covers(facts.dated):
         return False
     return not when.attrs or when.attrs <= facts.attrs
+
+
+def _in_window(window: Window, facts: Facts) -> bool:
+    moment = facts.completed if window.decides == "completion" else facts.at
+    if facts.priced_at is None:
+        return window.covers(moment)
+    day = facts.priced_at.date()
+    if day in window.dates or day in window.not_dates:
+        return day in window.dates
+    return Window(minutes=window.minutes).covers(moment)
 
 
 def _bands(when: When) -> dict[str, tuple[int, int]]:
@@ -267,7 +283,7 @@ class Index:
 
     def resolve(self, meter: str, facts: Facts) -> Resolved | Unknown:
         """The rate and modifiers of `meter` for this request, or why there is none."""
-        if facts.tier != STANDARD and not self.states_tier(facts.tier, facts.at):
+        if facts.tier != STANDARD and not self.states_tier(facts.tier, facts.dated):
             return Unknown(f"no price stated for service tier {facts.tier!r}")
         name = meter
         while name:
@@ -291,6 +307,11 @@ class Index:
             unit = None if rate.brackets or rate.per_count is None else rate.per_count * factor
             found = self._units[key] = Resolved(rate, modifiers, unit, factor)
         return found
+
+    def depends_on_length(self, meter: str, longest: int | Fraction) -> bool:
+        """Whether requests of at most `longest` prompt tokens can meet different prices of `meter`."""
+        whens = [rate.when for rate in self.rates.get(meter, ())] + [m.when for m in self.price.modifiers]
+        return any(0 < edge <= longest for when in whens for band in when.bands for edge in (band.low, band.high))
 
     def states_tier(self, tier: str, at: datetime) -> bool:
         """Whether the record says anything of service tier `tier` at `at`. One that it does not is unknown."""

@@ -134,8 +134,8 @@ def _price(table: Table, sources: Sources) -> Price:
     table.finish()
     if not rates:
         table.fail(None, "a price without rates", "write [offer.price.rates]; a free model states a rate of 0")
-    if not re.fullmatch("[A-Z]{3,5}", currency):
-        table.fail("currency", f"currency {currency!r}", "write its code, such as EUR or CNY")
+    if not re.fullmatch("[A-Z]{3,12}", currency):
+        table.fail("currency", f"currency {currency!r}", "write its code, such as EUR, CNY or CREDIT")
     if currency != "USD" and usd is None:
         table.fail("currency", f"no rate for {currency}", f"state the dollars for one {currency}: usd = …")
     if currency == "USD" and usd not in (None, 1):

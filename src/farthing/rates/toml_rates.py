@@ -171,11 +171,13 @@ def _band(table: Table) -> Band:
         table.fail("under", "both 'up_to' and 'under'", "'up_to' includes the number, 'under' excludes it: keep one")
     if over is at_least is up_to is under is None:
         table.fail(None, "a context condition without a threshold", "write over, at_least, up_to or under")
-    low = over + 1 if over is not None else at_least or 0
-    high = up_to + 1 if up_to is not None else under if under is not None else NO_LIMIT
+    of = of if of == "prompt" else meter_name(table, "of", of)
+    scale = METERS[of].scale if of in METERS else 1  # seconds are written, and counted in millionths
+    low = over * scale + 1 if over is not None else (at_least or 0) * scale
+    high = up_to * scale + 1 if up_to is not None else under * scale if under is not None else NO_LIMIT
     if low >= high:
-        table.fail(None, f"no quantity is at least {low:,} and under {high:,}")
-    return Band(low=low, high=high, of=of if of == "prompt" else meter_name(table, "of", of))
+        table.fail(None, "no quantity is in this range", "the lower end comes before the upper one")
+    return Band(low=low, high=high, of=of)
 
 
 def _minute(table: Table, key: str) -> int | None:

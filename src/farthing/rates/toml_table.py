@@ -117,7 +117,9 @@ class Document:
         """Raise `FarthingError` at the line of `path`, or of the nearest enclosing key that has one."""
         while path not in self.lines:
             path = path[:-1]
-        raise FarthingError(f"{self.place}:{self.lines[path]}: {reason}" + (f" ({repair})" if repair else ""))
+        text = reason + (f" ({repair})" if repair else "")
+        one_line = " ".join(text.split())  # a value that it shows may hold line breaks
+        raise FarthingError(f"{self.place}:{self.lines[path]}: {one_line}")
 
 
 class Table:

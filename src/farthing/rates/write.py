@@ -16,7 +16,7 @@ from farthing.evidence import Source
 from farthing.problems import FarthingError, Problem
 from farthing.rates.card import ALWAYS, NO_LIMIT, Band, Modifier, Offer, Price, Rate, When, Window
 from farthing.rates.check import Account
-from farthing.rates.describe import clock, spans
+from farthing.rates.describe import clock, edge, spans
 from farthing.rates.toml import load_card
 from farthing.rates.toml_rates import DAYS
 from farthing.time import show_instant
@@ -269,11 +269,13 @@ def _condition(when: When) -> str:
 
 
 def _band(band: Band) -> str:
-    parts = [f"at_least = {band.low}"] if band.low or band.high >= NO_LIMIT else []
-    if band.low % 100 == 1 and band.low > 1:
-        parts = [f"over = {band.low - 1}"]
+    parts = []
+    if band.low or band.high >= NO_LIMIT:
+        low, over = edge(band, band.low)
+        parts.append(f"over = {low}" if over else f"at_least = {low}")
     if band.high < NO_LIMIT:
-        parts.append(f"up_to = {band.high - 1}" if band.high % 100 == 1 else f"under = {band.high}")
+        high, included = edge(band, band.high)
+        parts.append(f"up_to = {high}" if included else f"under = {high}")
     if band.of != "prompt":
         parts.append(f"of = {_text(band.of)}")
     return f"{{ {', '.join(parts)} }}"

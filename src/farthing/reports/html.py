@@ -1,32 +1,28 @@
 """`farthing replay --html`: the answer as one page that works offline, on a phone and on paper.
 
 Everything is in the file: words and tables as HTML, charts as Vega-Lite specifications, the libraries
-that draw them (once), styles, scripts. Its content policy forbids the browser to fetch anything. Amounts are written by `money`; floats only place marks in a chart.
-Names of files and models come from others: the template escapes them, and so does the JSON in it.
+that draw them (once), styles, scripts. Its content policy forbids the browser to fetch anything.
+Amounts are written by `money`; floats only place marks in a chart. Names of files and models come from
+others: the template escapes them, and so does the JSON in it.
 """
 
-import contextlib
-import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from farthing import __version__
 from farthing.evidence import Source
+from farthing.files import write_whole
 from farthing.money import decimal_text, is_finite_decimal, show_usd
-from farthing.policies.question import AS_IS, PROMPT_CACHE, Replay, Row
-from farthing.problems import FarthingError
+from farthing.policies.question import AS_SERVED, PROMPT_CACHE, Replay, Row
 from farthing.reports.charge import quantity_text
 from farthing.reports.usage import duration, percent
 from farthing.time import show_instant
 from farthing.units import METERS, TOKEN_METERS
-
-if TYPE_CHECKING:
-    import altair as alt
 
 DRAWN = 40
 """Offers in the chart of candidates, cheapest first; a table holds them all."""
@@ -37,20 +33,6 @@ _KINDS = {
     "cache_write_30m": "#d98a2b", "cache_write_1h": "#c8702a", "output": "#9a6fd0",
 }  # fmt: skip
 _OTHER_KINDS = ("#c65b7c", "#7a9a3a", "#5aa9c9", "#a58b6f", "#6d78c9", "#8c8c8c")
-_POLICIES = {AS_IS: "#7d8ba1", "batch": "#d95f76", PROMPT_CACHE: "#5aa04a", "batch+prompt-cache": "#b07a2a"}
-# Texts and lines take the page's own colour: light, dark and print need no second drawing.
-_INK = dict.fromkeys(("labelColor", "titleColor", "tickColor", "domainColor", "gridColor"), "currentColor")
-_CONFIG = {
-    "background": "transparent",
-    "font": "inherit",
-    "view": {"stroke": None},
-    "axis": {**_INK, "gridOpacity": 0.13, "domainOpacity": 0.3, "tickOpacity": 0.3, "labelFontSize": 12},
-    "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12},
-    "text": {"color": "currentColor"},
-    "rule": {"color": "currentColor"},
-}
-_DOLLARS = "$,.9~f"  # d3-format; the SI style would write a thousandth as "m"
-_LABEL_LIMIT = "containerSize()[0] < 560 ? 130 : 330"
 
 
 class Number(msgspec.Struct, frozen=True):
@@ -67,28 +49,26 @@ def write_page(replay: Replay, out: Path, title: str, source: str, command: str 
     `title` heads the page, `source` says what the usage is (its files), `command` is the line that makes
     the page again. The same input gives the same bytes. Raises `FarthingError` where `out` cannot be written.
     """
-    _write(out, page(replay, title, source, command))
+    # A lone surrogate in somebody's model name has no UTF-8: it is shown as a question mark.
+    write_whole(out, page(replay, title, source, command).encode("utf-8", "replace").decode())
 
 
 def page(replay: Replay, title: str, source: str, command: str = "") -> str:
     """The page of `write_page` as text."""
-    import altair as alt
     import jinja2
-    import vl_convert
+
+    from farthing.reports import html_charts as charts
 
     shown = _Shown(replay)
-    rows, shares, offers = shown.cost_rows(), shown.share_rows(), shown.offers()
-    charts = {
-        "costs": _costs_chart(rows, replay.as_is.total_usd) if rows else None,
-        "offers": _offers_chart(replay) if any(row.total_usd for row in replay.everywhere) else None,
-        "shares": _shares_chart(shares) if shares else None,
-    }
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    specs = {name: {**chart.to_dict(), "config": _CONFIG} for name, chart in charts.items() if chart is not None}
-    runtime = ""
-    if specs:
-        bundle = vl_convert.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;", vl_version=version)
-        runtime = bundle.replace("</script", "<\\/script")
+    rows = shown.cost_rows()
+    shares, offers = shown.share_rows(rows), shown.offers()
+    specs: dict[str, Any] = {}
+    if rows:
+        specs["costs"] = charts.costs(rows, replay.as_is.total_usd)
+    if any(row.total_usd for row in replay.everywhere):
+        specs["offers"] = charts.offers(replay)
+    if shares:
+        specs["shares"] = charts.shares(shares)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("farthing", "reports"),
         autoescape=True,
@@ -103,31 +83,10 @@ def page(replay: Replay, title: str, source: str, command: str = "") -> str:
         command=command,
         version=__version__,
         charts=list(specs),
-        runtime=runtime,
+        runtime=charts.runtime() if specs else "",
         data={"charts": specs, "data": {"rows": rows, "shares": shares}, "offers": offers},
         **shown.words(),
     )
-
-
-def _write(out: Path, text: str) -> None:
-    """A new file beside `out`, then a rename: a full disk or a crash leaves what was there before."""
-    goal = out.resolve()  # a link stays a link
-    if goal.exists() and not goal.is_file():
-        raise FarthingError(f"cannot write {out}: it is not a regular file")
-    draft = goal.with_name(f".{goal.name}.{os.getpid()}.part")
-    try:
-        try:
-            with draft.open("wb") as file:
-                file.write(text.encode("utf-8", "replace"))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(goal)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise FarthingError(f"cannot write {out}: {error.strerror or error}") from None
 
 
 class _Shown:
@@ -135,12 +94,12 @@ class _Shown:
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
-        self.own = {row.offer for row in (replay.models or [replay.as_is])}
+        self.own = {AS_SERVED, *(row.offer for row in replay.models or [replay.as_is])}
 
     def words(self) -> dict[str, Any]:
         """What the template prints. Texts are plain: the template escapes them."""
         replay, as_is = self.replay, self.replay.as_is
-        priced = [row for row in replay.rows if row.total_usd is not None]
+        priced = [row for row in replay.rows if row.total_usd is not None and not row.too_long_rows]
         same = [row for row in priced if row.offer in self.own]
         everything = [as_is, *replay.models, *replay.rows, *replay.everywhere]
         spreads = [row.spread for row in (as_is, *replay.rows) if row.spread is not None]
@@ -160,6 +119,7 @@ class _Shown:
             "sampled": next((spread.rows for spread in spreads if spread.sampled), 0),
             "everywhere": len(replay.everywhere),
             "free": [row.offer for row in replay.everywhere if row.total_usd == 0],
+            "short": sum(row.too_long_rows > 0 for row in replay.everywhere),
             "partial": sum(row.total_usd is None for row in replay.everywhere),
             "unable": replay.unable,
             "notes": replay.notes,
@@ -183,13 +143,13 @@ class _Shown:
             "numbers": [
                 _usd(row.usd_per_mtok),
                 _usd(row.mean_usd),
-                *(_usd(spread and getattr(spread, rank), "-") for rank in ("p50", "p95", "p99")),
+                *(_usd(getattr(spread, rank) if spread else None, "-") for rank in ("p50", "p95", "p99")),
             ],
             "rows": row.rows,
             "unpriced": row.unpriced_rows,
-            "grade": row.grade,
+            "grade": _grade(row),
             "reasons": reasons,
-            "notes": [*row.notes, *reasons],
+            "notes": _notes(row, reasons),
             "segments": _segments(row),
             "saves": row.ratio is not None and row.ratio < 1,
         }
@@ -213,21 +173,16 @@ class _Shown:
 
     def kinds(self) -> list[dict[str, Any]]:
         """What was consumed and what it cost, by meter; a meter that only a price added comes last."""
-        as_is, made = self.replay.as_is, []
-        shares = as_is.shares
-        for name in sorted({*self.replay.quantities, *shares}, key=list(METERS).index):
-            count, share, whole = self.replay.quantities.get(name), shares.get(name), METERS[name].part_of
-            if share is not None:
-                cost = _usd(share * as_is.known_usd)
-            elif whole:
-                cost = Number(f"in {_words(whole)}")
-            else:
-                cost = _usd(None if as_is.unpriced_rows else Fraction(0))
+        as_is, quantities, made = self.replay.as_is, self.replay.quantities, []
+        for name in sorted({*quantities, *as_is.lines}, key=list(METERS).index):
+            billed, usd = as_is.lines.get(name, (0, None))
+            share, whole = as_is.shares.get(name), METERS[name].part_of
+            cost = Number(f"in {_words(whole)}") if whole and usd is None else _usd(usd)
             made.append({
                 "name": f"of which {_words(name)}" if whole else _words(name),
                 "what": METERS[name].what,
                 "colour": _colour(name),
-                "count": "" if count is None else _grouped(quantity_text(name, count)),
+                "count": _grouped(quantity_text(name, quantities.get(name, billed))),
                 "unit": METERS[name].unit,
                 "cost": cost,
                 "share": percent(share) if share is not None else "",
@@ -252,14 +207,13 @@ class _Shown:
                 "cost": _usd(row.total_usd).exact,
                 "ratio": _ratio(row.ratio).text,
                 "per million tokens": show_usd(row.usd_per_mtok),
-                "grade": str(row.grade),
+                "grade": _grade(row),
             }
             for row in rows
         ]
 
-    def share_rows(self) -> list[dict[str, Any]]:
-        """Rows of the chart of kinds, of the same offers in the same order."""
-        drawn = dict.fromkeys(row["offer"] for row in self.cost_rows())
+    def share_rows(self, drawn: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of the chart of kinds, of the same offers as `drawn`, in the same order."""
         return [
             {
                 "offer": row.offer,
@@ -271,127 +225,27 @@ class _Shown:
                 "share": percent(share),
                 "cost": show_usd(share * row.known_usd),
             }
-            for offer in drawn
+            for offer in dict.fromkeys(row["offer"] for row in drawn)
             for row in self.replay.rows
             if row.offer == offer
             for name, share in row.shares.items()
         ]
 
     def offers(self) -> list[list[Any]]:
-        """Every offer: id, exact dollars (None: unknown), dollars for a person, ratio, grade, notes, own."""
+        """Every offer: id, exact dollars (None: unknown), dollars for a person, ratio, grade, notes, own, too short."""
         return [
             [
                 row.offer,
                 None if row.total_usd is None else decimal_text(row.total_usd),
                 show_usd(row.total_usd),
                 _ratio(row.ratio).text,
-                str(row.grade),
-                "; ".join([*row.notes, *row.reasons]),
+                _grade(row),
+                "; ".join(_notes(row, list(row.reasons))),
                 int(row.offer in self.own),
+                int(row.too_long_rows > 0),
             ]
             for row in self.replay.everywhere
         ]
-
-
-def _costs_chart(rows: Sequence[Mapping[str, Any]], as_is: Fraction | None) -> "alt.LayerChart":
-    """Bars of cost, a group for each offer, a bar for each policy; a line where the usage is as it was."""
-    import altair as alt
-
-    policies = _present(rows)
-    longest = max(float(as_is or 0), *(row["end"] for row in rows)) or 1.0
-    bars = alt.Chart(alt.NamedData("rows")).encode(
-        y=alt.Y("offer:N", sort=list(dict.fromkeys(row["offer"] for row in rows)), title=None,
-                axis=alt.Axis(labelLimit=alt.ExprRef(_LABEL_LIMIT), ticks=False, domain=False)),
-        yOffset=alt.YOffset("policy:N", sort=policies),
-        # Room at the right end for the label of the longest bar.
-        x=alt.X("usd:Q", title="US dollars", scale=alt.Scale(domain=[0, longest * 1.3], nice=False),
-                axis=alt.Axis(format=_DOLLARS, tickCount=5, labelOverlap=True)),
-        tooltip=["offer:N", "policy:N", "cost:N", "ratio:N", "per million tokens:N", "grade:N"],
-    )  # fmt: skip
-    colours = alt.Scale(domain=policies, range=[_POLICIES.get(policy, _OTHER_KINDS[0]) for policy in policies])
-    layers: list[Any] = [
-        bars.mark_bar().encode(
-            color=alt.Color("policy:N", scale=colours, legend=alt.Legend(orient="top", title=None, columns=2))
-        ),
-        bars.mark_text(align="left", dx=4, fontSize=11).encode(x="end:Q", text="label:N"),
-    ]
-    if as_is is not None:
-        line = alt.Chart(alt.InlineData(values=[{"as_is": float(as_is)}]))
-        layers.append(line.mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(x="as_is:Q"))
-    # A step for each bar; with one policy there is one bar an offer, which may be thicker.
-    step = {"step": 14 if len(policies) > 1 else 20, "for": "offset"}
-    return alt.layer(*layers).properties(width="container", height=step)
-
-
-def _offers_chart(replay: Replay) -> "alt.LayerChart":
-    """Every offer of the book with a cost above zero: a row for each provider, on a logarithmic axis."""
-    import altair as alt
-
-    providers = list(dict.fromkeys(row.offer.split("/")[0] for row in replay.everywhere if row.total_usd))
-    search = alt.param(
-        name="search",
-        value="",
-        bind=alt.BindInput(input="search", placeholder="provider or model", name="Find "),
-    )
-    found = "indexof(lower(datum.offer), lower(search)) >= 0"
-    points = (
-        alt.Chart(alt.NamedData("offers"))
-        .transform_filter("datum.usd > 0")
-        .encode(
-            x=alt.X("usd:Q", title="US dollars, logarithmic", scale=alt.Scale(type="log", nice=False, padding=12),
-                    axis=alt.Axis(format=_DOLLARS, labelOverlap="greedy", tickCount=6)),
-            y=alt.Y("provider:N", sort=providers, title=None,
-                    axis=alt.Axis(grid=True, ticks=False, domain=False, labelLimit=alt.ExprRef(_LABEL_LIMIT))),
-            tooltip=["offer:N", "cost:N", "ratio:N", "grade:N", "notes:N"],
-        )
-    )  # fmt: skip
-    layers: list[Any] = [
-        points.transform_filter("!datum.own").mark_circle(size=36).encode(
-            color=alt.Color("provider:N", scale=alt.Scale(scheme="tableau10"), legend=None),
-            opacity=alt.when(found).then(alt.value(0.75)).otherwise(alt.value(0.06)),
-        ).add_params(search),
-        points.transform_filter("datum.own").mark_point(
-            shape="diamond", filled=True, size=150, color="currentColor", opacity=1
-        ),
-    ]  # fmt: skip
-    if replay.as_is.total_usd:
-        line = alt.Chart(alt.InlineData(values=[{"as_is": float(replay.as_is.total_usd)}]))
-        layers.append(line.mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(x="as_is:Q"))
-    return alt.layer(*layers).properties(width="container", height={"step": 17})
-
-
-def _shares_chart(rows: Sequence[Mapping[str, Any]]) -> "alt.Chart":
-    """What each candidate's cost is made of, under the policy that the reader chooses."""
-    import altair as alt
-
-    policies = _present(rows)
-    kinds = {row["kind"]: row["colour"] for row in sorted(rows, key=lambda row: int(row["rank"]))}
-    policy = alt.param(name="policy", value=policies[0], bind=alt.binding_select(options=policies, name="Policy "))
-    return (
-        alt.Chart(alt.NamedData("shares"))
-        .mark_bar()
-        .transform_filter("datum.policy === policy")
-        .encode(
-            y=alt.Y("offer:N", sort=list(dict.fromkeys(row["offer"] for row in rows)), title=None,
-                    axis=alt.Axis(labelLimit=alt.ExprRef(_LABEL_LIMIT), ticks=False, domain=False)),
-            x=alt.X("part:Q", stack="zero", title="share of the cost", scale=alt.Scale(domain=[0, 1]),
-                    axis=alt.Axis(format="%", tickCount=5)),
-            color=alt.Color("kind:N", scale=alt.Scale(domain=list(kinds), range=list(kinds.values())),
-                            legend=alt.Legend(orient="top", title=None, columns=3)),
-            order=alt.Order("rank:Q"),
-            tooltip=["offer:N", "policy:N", "kind:N", "share:N", "cost:N"],
-        )
-        .add_params(policy)
-        .properties(width="container", height={"step": 20})
-    )  # fmt: skip
-
-
-def _present(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The policies of `rows`, in the order in which they are told."""
-    return sorted(
-        {row["policy"] for row in rows},
-        key=lambda name: (list(_POLICIES).index(name) if name in _POLICIES else 9, name),
-    )
 
 
 def _segments(row: Row) -> list[dict[str, str]]:
@@ -422,6 +276,15 @@ def _ratio(ratio: Fraction | None) -> Number:
     if ratio is None:
         return Number("unknown")
     return Number("×" + show_usd(ratio).removeprefix("$"), "", float(ratio))  # the same digits as an amount
+
+
+def _grade(row: Row) -> str:
+    return "-" if row.grade is None else str(row.grade)
+
+
+def _notes(row: Row, reasons: Sequence[str]) -> list[str]:
+    short = [f"{row.too_long_rows:,} rows are longer than its context"] if row.too_long_rows else []
+    return [*short, *row.notes, *reasons]
 
 
 def _words(meter: str) -> str:

@@ -96,23 +96,29 @@ def _read(
                     problems.add(str(path), "the same file is given twice", "it is read once", "file given twice")
                 continue
             done.add(path.resolve())
-        with open_source(path, problems) as opened:
-            if not opened.head:
-                if named:
-                    problems.add(opened.place, "nothing can be read from it", "give a file with rows", "empty file")
-                continue
-            try:
-                reader = chosen or _choose(opened)
-            except FarthingError as fault:
-                if named:
-                    raise
-                problems.add(opened.place, str(fault).removeprefix(f"{opened.place}: "), kind="file of no known format")
-                continue
-            memory = memories.setdefault(reader.name, Memory())
-            if opened.head.startswith(b"PAR1") and reader.name == "table":
-                yield from table.read_parquet(_on_disk(opened), opened.place, problems, memory, mapping)
-            else:
-                yield from reader.read(opened.stream, opened.place, problems, memory)
+        try:
+            yield from _one(path, named, problems, chosen, mapping, memories)
+        except FarthingError as fault:
+            if named:
+                raise
+            problems.add(str(path), str(fault).removeprefix(f"{path}: "), kind="file that cannot be read")
+
+
+def _one(
+    path: Path | str, named: bool, problems: Problems, chosen: Reader | None, mapping: Mapping[str, str] | None,
+    memories: dict[str, Memory],
+) -> Iterator[Usage]:  # fmt: skip
+    with open_source(path, problems) as opened:
+        if not opened.head:
+            if named:
+                problems.add(opened.place, "nothing can be read from it", "give a file with rows", "empty file")
+            return
+        reader = chosen or _choose(opened)
+        memory = memories.setdefault(reader.name, Memory())
+        if opened.head.startswith(b"PAR1") and reader.name == "table":
+            yield from table.read_parquet(_on_disk(opened), opened.place, problems, memory, mapping)
+        else:
+            yield from reader.read(opened.stream, opened.place, problems, memory)
 
 
 def _on_disk(opened: Opened) -> Path:
@@ -148,6 +154,10 @@ def _choose(opened: Opened) -> Reader:
     place, head = opened.place, opened.head
     if head.startswith(b"PK\x03\x04"):
         raise FarthingError(f"{place}: a zip archive or a workbook; unpack it, or save it as CSV")
+    if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")):
+        raise FarthingError(f"{place}: packed twice, or in a way that is not read (gzip and zstd are); unpack it")
+    if b"\0" in head[:4]:
+        raise FarthingError(f"{place}: not text in UTF-8, nor Parquet; save it as UTF-8")
     if _is_cost_export(head):
         raise FarthingError(
             f"{place}: a cost export: it holds money, not usage; `farthing reconcile USAGE INVOICE` reads it"

@@ -3,12 +3,14 @@
 A fault is a problem with a place; what was good before it, and after it, is kept.
 """
 
+import codecs
 import io
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -21,6 +23,9 @@ LONGEST_LINE = 64 << 20
 _CHUNK = 256 << 10
 _PACKED_CHUNK = 64 << 10
 _BITE = 1 << 10  # compressed bytes at a time: highly repetitive data swells a thousandfold and more
+_WIDE = (
+    ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"), ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16"),
+)  # fmt: skip
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 decode_json = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -123,9 +128,26 @@ def _inflate(raw: BinaryIO, first: bytes, place: str, problems: Problems) -> Ite
 def _chunks(raw: BinaryIO, place: str, problems: Problems) -> Iterator[bytes]:
     """The chunks of `raw`, decompressed where its first bytes say so; a failing disk or pipe ends them."""
     try:
-        yield from _unpacked(raw, place, problems)
+        yield from _utf8(_unpacked(raw, place, problems), place, problems)
     except OSError as fault:
         problems.add(place, f"reading failed: {fault.strerror or fault}", "read it again", "reading failed")
+
+
+def _utf8(chunks: Iterator[bytes], place: str, problems: Problems) -> Iterator[bytes]:
+    """`chunks` in UTF-8: what opens with the mark of UTF-16 or UTF-32 (some shells write it) is decoded."""
+    first = next(chunks, b"")
+    name = next((name for marks, name in _WIDE if first.startswith(marks)), None)
+    if name is None:
+        yield from chain([first] if first else (), chunks)
+        return
+    decoder = codecs.getincrementaldecoder(name)()
+    try:
+        for chunk in chain([first], chunks):
+            if text := decoder.decode(chunk):
+                yield text.encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as fault:
+        problems.add(place, f"not {name.upper()}: {fault.reason}", "what comes before is read", "damaged text")
 
 
 def _unpacked(raw: BinaryIO, place: str, problems: Problems) -> Iterator[bytes]:
@@ -170,7 +192,8 @@ def numbered_lines(stream: BinaryIO, place: str, problems: Problems) -> Iterator
     while line := stream.readline(LONGEST_LINE):
         number += 1
         if len(line) >= LONGEST_LINE and not line.endswith(b"\n"):
-            problems.add(f"{place}:{number}", f"the line is longer than {LONGEST_LINE >> 20} MiB", kind="line too long")
+            problems.add(f"{place}:{number}", f"the line is longer than {LONGEST_LINE >> 20} MiB",
+                         "end each row with a line break", "line too long")  # fmt: skip
             while line and not line.endswith(b"\n"):
                 line = stream.readline(LONGEST_LINE)
             continue
@@ -182,4 +205,7 @@ def numbered_lines(stream: BinaryIO, place: str, problems: Problems) -> Iterator
 
 def broken_json(problems: Problems, place: str, fault: Exception) -> None:
     """Record that what is at `place` is not JSON."""
+    if isinstance(fault, UnicodeDecodeError):
+        problems.add(place, f"not UTF-8: {fault.reason}", "save the file as UTF-8", "not UTF-8")
+        return
     problems.add(place, f"not JSON: {fault}", "mend or remove the line", "broken JSON")

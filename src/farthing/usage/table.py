@@ -5,8 +5,8 @@ few distinct values: each distinct combination is a `Subject`, and a row holds i
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import msgspec
 from farthing.problems import FarthingError, Problems
 from farthing.time import EPOCH, microseconds
 from farthing.units import METERS, PROMPT_METERS
+from farthing.usage.readers.values import provider_name
 from farthing.usage.record import LARGEST_COUNT, Usage, tier_name
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class UsageTable:
 
         rows, self._pending = self._pending, []
         self.rows += len(rows)
-        for meter in sorted({name for row in rows for name in row[4]} - set(self.meters), key=list(METERS).index):
+        for meter in sorted(
+            {name for row in rows for name in row[4]} - {*self.meters, "requests"}, key=list(METERS).index
+        ):
             self.connection.execute(f'ALTER TABLE {self.name} ADD COLUMN "{meter}" BIGINT DEFAULT 0')
             self.meters.append(meter)
         staged = {
@@ -175,64 +178,124 @@ def stage(
     return table
 
 
-PARQUET_TEXT = ("provider", "model", "tier", "region")
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+_TEXTS = {
+    "provider": ("provider",),
+    "model": ("model_served", "model", "model_asked"),
+    "tier": ("tier_served", "tier", "service_tier", "tier_asked"),
+    "region": ("region",),
+    "channel": ("channel",),
+}
+"""What the columns of a subject are called in a file, the first that has a text deciding, as in the table's reader."""
+_IDS = ("id", "request_id")
+_BY_ROW = frozenset({"input_total", "relative", "estimated", "latency_s", "attrs"})  # only the reader knows these
+_FIRST, _LAST = (microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
 
 
 def view_parquet(
     paths: Sequence[Path], problems: Problems, connection: "duckdb.DuckDBPyConnection | None" = None
-) -> UsageTable:
+) -> UsageTable | None:
     """Usage over Parquet files that stay where they are, read in columns: nothing is copied.
 
-    The files need `at` (a timestamp with time zone) and meter columns of whole counts in 1/scale
-    units; `provider`, `model`, `tier`, `region`, `requests` and `completed` where they have them. A
-    null count is none; rows with a negative or absurd count, or without a time, are left out and
-    counted in `problems`. Raises `FarthingError` where a needed column is missing or the time is naive.
+    The files need `at` (a timestamp with time zone) and whole-number columns of meters. None where
+    columns alone would not give what the table's reader gives (counts that are fractions or text, another
+    column that changes a row's meaning, an id that repeats): read those by row. A null count is none;
+    bad rows are left out, counted in `problems` and the first of them listed. Raises `FarthingError`
+    where a needed column is missing or the time is naive.
     """
     connection = connection or connect()
+    kinds = [columns_of([path], connection) for path in paths]
+    for path, types in zip(paths, kinds, strict=True):
+        if "at" not in types:
+            raise FarthingError(f"{path}: no column 'at'; name the one that has the time with --map at=COLUMN")
+        if types["at"].startswith("TIMESTAMP") and types["at"] != _ZONED:
+            raise FarthingError(f"{path}: column 'at' has no time zone; store it as a timestamp with time zone")
+        if not any(name in types for name in METERS if name != "requests") and "input_total" not in types:
+            raise FarthingError(f"{path}: no column is a meter (input, output, cache_read, …)")
+        if not _plain(types):
+            return None
+    here = {name for types in kinds for name in types}
     names = "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
     files = f"read_parquet({names}, union_by_name = true)"
-    types = columns_of(paths, connection)
-    if "at" not in types:
-        raise FarthingError(f"{paths[0]}: no column 'at'; name the one that has the time with --map at=COLUMN")
-    if "WITH TIME ZONE" not in types["at"]:
-        raise FarthingError(f"{paths[0]}: column 'at' has no time zone; store it as a timestamp with time zone")
     table = UsageTable(connection)
-    table.meters = [name for name in METERS if name in types and name != "requests"]
-    if not table.meters:
-        raise FarthingError(f"{paths[0]}: no column is a meter (input, output, cache_read, …)")
-    text = {name: f"coalesce(\"{name}\", '')" if name in types else "''" for name in PARQUET_TEXT}
-    requests = 'coalesce("requests", 1)::BIGINT' if "requests" in types else "1::BIGINT"
-    most = {name: LARGEST_COUNT * METERS[name].scale for name in table.meters}
-    good = " AND ".join(
-        ['"at" IS NOT NULL', f"{requests} > 0", *(f'coalesce("{n}", 0) BETWEEN 0 AND {most[n]}' for n in table.meters)]
-    )
+    table.meters = [name for name in METERS if name in here and name != "requests"]
+    ids = [f"nullif(trim(\"{name}\"), '')" for name in _IDS if name in here]
+    if ids:
+        key = f"coalesce({', '.join(ids)})"
+        sql = f"SELECT count({key}), count(DISTINCT hash({key})) FILTER ({key} IS NOT NULL) FROM {files}"
+        [(stated_ids, distinct)] = connection.execute(sql).fetchall()
+        if stated_ids != distinct:
+            return None
+    texts = [name for columns in _TEXTS.values() for name in columns if name in here]
+    requests = 'coalesce(try_cast("requests" AS BIGINT), 1)' if "requests" in here else "1::BIGINT"
+    started = 'epoch_us("at")'
+    completed = f'coalesce(epoch_us("completed"), {started})' if "completed" in here else started
+    tests = [f"{time} BETWEEN {_FIRST} AND {_LAST}" for time in dict.fromkeys((started, completed))]
+    tests += [f'coalesce("{name}", 0) BETWEEN 0 AND {LARGEST_COUNT}' for name in table.meters]
+    if "requests" in here:
+        tests.append(f'coalesce("requests", 1) BETWEEN 1 AND {LARGEST_COUNT}')
+    if "reasoning" in here:
+        tests.append('coalesce("reasoning", 0) <= ' + ('coalesce("output", 0)' if "output" in here else "0"))
+    good = f"({' AND '.join(tests)})"
     bucket = f"({requests} <> 1)"
-    keys = ", ".join([*(f"{sql} AS s_{name}" for name, sql in text.items()), f"{bucket} AS s_bucket"])
+    raw = {name: f"coalesce(\"{name}\", '')" for name in texts}
+    keys = ", ".join([*(f'{sql} AS "s_{name}"' for name, sql in raw.items()), f"{bucket} AS s_bucket"])
     rows = connection.execute(f"SELECT {keys}, count(*) FROM {files} WHERE {good} GROUP BY ALL").fetchall()
-    text_columns = ", ".join(f"s_{name} VARCHAR" for name in PARQUET_TEXT)
-    connection.execute(f"CREATE TABLE subjects (subject INTEGER, {text_columns}, s_bucket BOOLEAN)")
-    for number, (provider, model, tier, region, is_bucket, _) in enumerate(rows):
+    held = ", ".join([*(f'"s_{name}" VARCHAR' for name in texts), "s_bucket BOOLEAN", "subject INTEGER"])
+    connection.execute(f"CREATE TABLE subjects ({held})")
+    marks = ", ".join("?" * (len(texts) + 2))
+    for number, (*values, _) in enumerate(rows):
+        stated = dict(zip(texts, values, strict=False))
+        named = {
+            part: next((found for name in columns if (found := stated.get(name, "").strip())), None)
+            for part, columns in _TEXTS.items()
+        }
         table.subjects.append(
-            Subject(provider=provider or None, model=model or None, tier=tier_name(tier), region=region or None,
-                    bucket=is_bucket)
+            Subject(provider=provider_name(named["provider"]), model=named["model"], tier=tier_name(named["tier"]),
+                    region=named["region"], channel=named["channel"], bucket=values[-1])
         )  # fmt: skip
-        connection.execute(
-            "INSERT INTO subjects VALUES (?, ?, ?, ?, ?, ?)", [number, provider, model, tier, region, is_bucket]
-        ).fetchall()
-    counts = ", ".join(f'coalesce("{meter}", 0)::BIGINT AS "{meter}"' for meter in table.meters)
-    completed = 'epoch_us(coalesce("completed", "at"))' if "completed" in types else 'epoch_us("at")'
-    on = " AND ".join([*(f"{sql} = s_{name}" for name, sql in text.items()), f"{bucket} = s_bucket"])
+        connection.execute(f"INSERT INTO subjects VALUES ({marks})", [*values, number]).fetchall()
+    counts = ", ".join(
+        f'try_cast(coalesce("{meter}", 0) AS BIGINT) * {METERS[meter].scale} AS "{meter}"' for meter in table.meters
+    )
+    on = " AND ".join([*(f'{sql} = "s_{name}"' for name, sql in raw.items()), f"{bucket} = s_bucket"])
     connection.execute(
-        f'CREATE VIEW {table.name} AS SELECT subject, epoch_us("at") AS started, {completed} AS completed, '
+        f"CREATE VIEW {table.name} AS SELECT subject, {started} AS started, {completed} AS completed, "
         f"{requests} AS requests, {counts} FROM {files} JOIN subjects ON {on} WHERE {good}"
     )
     table.rows = sum(row[-1] for row in rows)
     [(everything,)] = connection.execute(f"SELECT count(*) FROM {files}").fetchall()
-    if everything > table.rows:
-        bad = everything - table.rows
-        problems.add(f"{paths[0]}", f"{bad:,} rows have no time, or a count that is negative or absurd",
-                     "mend them at their source", kind="no time, or a bad count")  # fmt: skip
+    if bad := everything - table.rows:
+        _list_bad(bad, f"{names}, union_by_name = true, filename = true, file_row_number = true", good, problems,
+                  connection)  # fmt: skip
     return table
+
+
+def _plain(types: Mapping[str, str]) -> bool:
+    """Whether columns of these types mean what the table's reader would make of each row."""
+    if not _BY_ROW.isdisjoint(types):
+        return False
+    texts = (*(name for columns in _TEXTS.values() for name in columns), *_IDS)
+    return (
+        types["at"] == _ZONED
+        and types.get("completed", _ZONED) == _ZONED
+        and all(types.get(name, "VARCHAR") == "VARCHAR" for name in texts)
+        and all(types.get(name, "BIGINT") in _WHOLE for name in (*METERS, "requests"))
+    )
+
+
+def _list_bad(bad: int, files: str, good: str, problems: Problems, connection: "duckdb.DuckDBPyConnection") -> None:
+    """Count `bad` rows of Parquet as problems, and list the first by file and row."""
+    kind, repair = "no time, or a bad count", "mend them at their source"
+    listed = connection.execute(
+        f"SELECT filename, file_row_number + 1 FROM read_parquet({files}) WHERE {good} IS NOT TRUE "
+        f"ORDER BY filename, file_row_number LIMIT {max(problems.keep, 1)}"
+    ).fetchall()
+    for path, number in listed:
+        problems.add(f"{path} row {number}", "no time, or a count that is negative or absurd", repair, kind)
+    problems.total += bad - len(listed)
+    problems.reasons[kind] += bad - len(listed)
 
 
 def columns_of(paths: Sequence[Path], connection: "duckdb.DuckDBPyConnection | None" = None) -> dict[str, str]:

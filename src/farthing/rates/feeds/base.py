@@ -23,6 +23,7 @@ CHANNELS = {"aws": "bedrock", "azure": "azure"}
 
 _EXACT = Context(prec=200)
 _DEBRIS_DIGITS, _OBVIOUS_DIGITS = 15, 12
+_MOST_DIGITS = 30  # before or after the point: 1e999999 would never be computed
 _DEBRIS = re.compile(r"(0{5,}\d{1,2}|9{5,}\d{0,2})$")
 
 
@@ -103,11 +104,13 @@ class Numbers:
     def price(self, key: str, value: object, times: int = 1) -> tuple[Decimal, str]:
         """`value` x `times`, exactly, and a note if it was repaired.
 
-        Raises `ValueError` for what is not a number, and for a negative one.
+        Raises `ValueError` for what is not a number, and for a negative or an absurd one.
         """
         amount = parse_decimal(value)
         if amount < 0:
             raise ValueError(f"{value} is negative")
+        if amount and not -_MOST_DIGITS <= amount.adjusted() <= _MOST_DIGITS:
+            raise ValueError(f"{amount:.4E} is absurd: a price is between 1e-{_MOST_DIGITS} and 1e{_MOST_DIGITS}")
         note = ""
         mended = repair(amount)
         if mended is not None:

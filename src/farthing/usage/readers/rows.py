@@ -142,7 +142,8 @@ def csv_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple
     """The records of a CSV with a header, as column to text, with their places.
 
     The separator is the commonest of comma, semicolon and tab in the header. A quoted field may hold
-    line breaks; a stray quote costs its own line only: the lines after it are read again.
+    line breaks; a stray quote costs its own line only: the lines after it are read again. Raises
+    `FarthingError` for a header that is none.
     """
     field_size_limit(LONGEST_LINE)  # prompts in a cell are longer than csv's default of 128 KiB
     lines = numbered_lines(stream, place, problems)
@@ -151,7 +152,14 @@ def csv_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple
         return
     head = first[1].decode("utf-8", "replace")
     separator = max(",;\t", key=head.count)
-    header = [column.strip() for column in next(csv_reader([head], delimiter=separator))]
+    stated = _fields(first[1], separator)
+    if stated is None or "\r" in head.strip():
+        why = (
+            "a quote is not closed" if stated is None else "lines end with a bare carriage return; save with line feeds"
+        )
+        raise FarthingError(f"{place}: the header of the CSV cannot be read: {why}")
+    header = [column.strip() for column in stated]
+    twice = _repeated(header)
     waiting: deque[tuple[int, bytes]] = deque()
 
     def take() -> tuple[int, bytes] | None:
@@ -167,13 +175,26 @@ def csv_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple
             size += len(following[1])
         fields = _fields(b"".join([record, *(text for _, text in more)]), separator) if quotes % 2 == 0 else None
         if fields is not None and len(fields) == len(header):
-            yield f"{place}:{number}", dict(zip(header, fields, strict=True))
+            if name := next((name for name, at in twice.items() if len({fields[position] for position in at}) > 1), ""):
+                reason = f"two columns are called {name!r} and differ"
+                problems.add(f"{place}:{number}", reason, "give each column a name of its own", "columns of one name")
+            else:
+                yield f"{place}:{number}", dict(zip(header, fields, strict=True))
             continue
         count = "an unclosed quote" if fields is None else f"{len(fields)} fields, the header has {len(header)}"
         problems.add(
             f"{place}:{number}", f"not a row of this CSV: {count}", "mend or remove the line", "broken CSV row"
         )
         waiting.extendleft(reversed(more))
+
+
+def _repeated(header: list[str]) -> dict[str, list[int]]:
+    """The names that head several columns, with the positions of those."""
+    at: dict[str, list[int]] = {}
+    for position, name in enumerate(header):
+        if name:
+            at.setdefault(name, []).append(position)
+    return {name: positions for name, positions in at.items() if len(positions) > 1}
 
 
 def _fields(record: bytes, separator: str) -> list[str] | None:

@@ -5,13 +5,14 @@ is one more field, `input_total`: input that includes the row's cache reads and 
 subtracted from it. A column written "=VALUE" is no column but that value, for every row.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from farthing.money import parse_decimal
 from farthing.problems import FarthingError, Problems
+from farthing.time import EPOCH
 from farthing.units import METERS, PROMPT_METERS
 from farthing.usage.readers.base import Memory, Reader, build, shape
 from farthing.usage.readers.rows import rows
@@ -33,10 +34,10 @@ from farthing.usage.readers.values import (
 from farthing.usage.record import Usage
 
 TIME_NAMES = ("at", "timestamp", "time", "created_at", "datetime", "start_time")
-_TEXTS = (
+_TEXTS = frozenset({
     "model_asked", "model_served", "channel", "tier_asked", "tier_served", "region", "feature", "user", "session",
     "status", "id",
-)  # fmt: skip
+})  # fmt: skip
 _ALIASES = {"model": "model_served", "tier": "tier_served", "service_tier": "tier_served", "request_id": "id"}
 _FIELDS = {*Usage.__struct_fields__, *METERS, "input_total", *_ALIASES} - {"quantities"}
 _BATCH = 10_000
@@ -80,9 +81,9 @@ def _hashes(row: Row) -> tuple[int, ...]:
 
 def _counts(row: Row) -> dict[str, int]:
     stated: dict[str, object] = {}
-    for name, meter in METERS.items():
-        value = row.get(name)
-        if value is None or value == "":
+    for name, value in row.items():
+        meter = METERS.get(name)
+        if meter is None or name == "requests" or value is None or value == "":  # requests are the record's own field
             continue
         if meter.scale == 1:
             stated[name] = whole(row, name)
@@ -100,37 +101,49 @@ def _counts(row: Row) -> dict[str, int]:
     return meters(**stated)
 
 
+def _requests(row: Row) -> int:
+    stated = whole(row, "requests")
+    if not stated:
+        raise BadRow("requests is 0: a row stands for one request or more", kind="bad count")
+    return stated
+
+
+_PARTS: dict[str, Callable[[Row], object]] = {
+    "provider": lambda row: provider_name(row["provider"]),
+    "attrs": lambda row: {str(key): str(value) for key, value in part(row, "attrs").items()},
+    "tags": lambda row: {str(key): str(value) for key, value in part(row, "tags").items()},
+    "completed": lambda row: later(row["completed"]),
+    "latency_s": lambda row: seconds(row["latency_s"]),
+    "ttft_s": lambda row: seconds(row["ttft_s"]),
+    "requests": _requests,
+    "prefix_hashes": _hashes,
+    "block_tokens": lambda row: whole(row, "block_tokens") or None,
+    "reported_usd": lambda row: usd(row["reported_usd"]),
+    "estimated": lambda row: _truth(row["estimated"]),
+}
+"""What each field of a record that is not plain text makes of its column, where the row has a value there."""
+
+
 def _usage(row: Row) -> Usage | None:
-    relative = _truth(row.get("relative"))
-    stated = pick(row, *TIME_NAMES)
-    values: dict[str, Any] = {name: text(row.get(name)) for name in _TEXTS}
+    values: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None or value == "":
+            continue
+        if name in _TEXTS:
+            values[name] = text(value)
+        elif (make := _PARTS.get(name)) is not None:
+            values[name] = make(row)
     for alias, name in _ALIASES.items():
-        values[name] = values[name] or text(row.get(alias))
-    values["status"] = values["status"] or "ok"
-    return Usage(
-        at=_offset(stated) if relative else instant(stated),
-        quantities=_counts(row),
-        provider=provider_name(row.get("provider")),
-        attrs={str(key): str(value) for key, value in part(row, "attrs").items()},
-        tags={str(key): str(value) for key, value in part(row, "tags").items()},
-        completed=later(row.get("completed")),
-        latency_s=seconds(row.get("latency_s")),
-        ttft_s=seconds(row.get("ttft_s")),
-        requests=1 if pick(row, "requests") is None else whole(row, "requests"),
-        prefix_hashes=_hashes(row),
-        block_tokens=whole(row, "block_tokens") or None,
-        reported_usd=usd(row.get("reported_usd")),
-        relative=relative,
-        estimated=_truth(row.get("estimated")),
-        **values,
-    )
+        if alias in row:
+            values[name] = values.get(name) or text(row[alias])
+    values["status"] = values.get("status") or "ok"
+    relative = "relative" in row and _truth(row["relative"])
+    stated = pick(row, *TIME_NAMES)
+    at = _offset(stated) if relative else instant(stated)
+    return Usage(at=at, quantities=_counts(row), relative=relative, **values)
 
 
 def _offset(stated: object) -> datetime:
-    from datetime import timedelta
-
-    from farthing.time import EPOCH
-
     offset = seconds(stated)
     if offset is None:
         raise BadRow(f"{stated!r} is not seconds from the start", kind="bad time")
@@ -143,6 +156,9 @@ def _renamed(
     """Rows under our names. A row that has none of the mapped columns is a problem."""
     constant = {field: column[1:] for field, column in mapping.items() if column.startswith("=")}
     named = {field: column for field, column in mapping.items() if field not in constant}
+    if not mapping:
+        yield from found
+        return
     for place, row in found:
         if named and not any(column in row for column in named.values()):
             reason = f"none of the mapped columns is here: {', '.join(named.values())}"
@@ -152,26 +168,41 @@ def _renamed(
 
 
 def parquet_rows(path: Path, place: str) -> Iterator[tuple[str, Row]]:
-    """The rows of a Parquet file, streamed; times with a zone as microseconds since 1970, fractions as text."""
+    """The rows of a Parquet file, streamed; times with a zone as UTC instants, fractions as text."""
     import duckdb
 
     try:
         link = duckdb.connect()
         columns = link.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(path)]).fetchall()
         chosen = ", ".join(_column(name, kind) for name, kind, *_ in columns)
+        zoned = [name for name, kind, *_ in columns if kind == _ZONED]
         found = link.execute(f"SELECT {chosen} FROM read_parquet(?)", [str(path)])
         number = 0
         while batch := found.fetchmany(_BATCH):
             for values in batch:
                 number += 1
-                yield f"{place} row {number}", {column[0]: value for column, value in zip(columns, values, strict=True)}
+                row = {column[0]: value for column, value in zip(columns, values, strict=True)}
+                for name in zoned:
+                    row[name] = _moment(row[name])
+                yield f"{place} row {number}", row
     except duckdb.Error as fault:
         raise FarthingError(f"{place}: cannot be read as Parquet: {str(fault).splitlines()[0]}") from None
 
 
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+
+
+def _moment(micro: int | None) -> datetime | str | None:
+    """The instant `micro` microseconds after 1970: not the bare number, whose unit would be guessed by its size."""
+    try:
+        return None if micro is None else EPOCH + timedelta(microseconds=micro)
+    except OverflowError:
+        return f"{micro} microseconds after 1970"  # no year that we know: the row is refused
+
+
 def _column(name: str, kind: str) -> str:
     quoted = '"' + name.replace('"', '""') + '"'
-    if kind == "TIMESTAMP WITH TIME ZONE":
+    if kind == _ZONED:
         return f"epoch_us({quoted})"
     if kind in ("DOUBLE", "FLOAT"):
         return f"CAST({quoted} AS VARCHAR)"  # the shortest digits that name it, never a binary float
