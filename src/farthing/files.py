@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -10,17 +11,40 @@ from farthing.problems import FarthingError
 def write_whole(out: Path, text: str) -> None:
     """Write `text` to `out` by way of a temporary file beside it: a full disk or a crash leaves what was there.
 
-    Raises `FarthingError` with one line where it cannot be written.
+    A link is followed, a file keeps its permissions, and what is no file (a device, a pipe) is written to and
+    never replaced. Raises `FarthingError` with one line where it cannot be written.
     """
+    try:
+        target = Path(os.path.realpath(out))
+        mode = target.stat().st_mode if target.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            # Renaming a file over a device would take the device away from the whole machine.
+            with target.open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            return
+        _replace(target, text, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+    except OSError as error:
+        raise FarthingError(f"{out}: cannot be written: {error.strerror or error}") from None
+
+
+def _replace(target: Path, text: str, mode: int) -> None:
     name = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, delete=False) as file:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=target.parent, delete=False) as file:
             name = file.name
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(out)
-    except OSError as error:
+        Path(name).chmod(mode)
+        Path(name).replace(target)
+    except BaseException:  # an interruption, too, leaves nothing behind
         if name is not None:
             Path(name).unlink(missing_ok=True)
-        raise FarthingError(f"{out}: cannot be written: {error.strerror or error}") from None
+        raise
+
+
+def _umask() -> int:
+    """The permissions that a new file is not given; it can only be read by setting it."""
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

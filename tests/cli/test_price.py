@@ -322,6 +322,8 @@ def test_a_broken_card_is_refused_with_its_line(tmp_path: Path, before: str, aft
         (["openai/gpt-4o", "--web-search", 1, "--web-search", 2], "--web-search is given twice"),
         (["openai/gpt-4o", "--input", 1, "17"], "unexpected '17'"),
         (["openai/gpt-4o", "--input", 1, "--attr", "big"], "is not KEY=VALUE"),
+        (["openai/gpt-4o", "--input", 1, "--attr", "=big"], "is not KEY=VALUE"),
+        (["openai/gpt-4o", "--input", 1, "--attr", "size=a", "--attr", "size=b"], "--attr size is given twice: a and b"),
         (["openai/gpt-4o", "--input", 1, "--card", "/nowhere/card.toml"], "/nowhere/card.toml"),
     ],
 )  # fmt: skip

@@ -404,7 +404,7 @@ def test_a_nameless_trace_is_a_workload_at_todays_rates() -> None:
     made = ask(rows, "acme/m", book=NIGHTS)
     assert made.as_is.total_usd is None
     assert row(made, "acme/m").total_usd == 10
-    assert any("is a workload and not a bill" in note for note in made.notes)
+    assert any("names no model: priced at the rates of" in note for note in made.notes)
     named = ask(rows, "acme/m", book=NIGHTS, served="acme/m")
     assert named.as_is.total_usd == row(named, "acme/m").total_usd == 10  # --from says where, not that it is a bill
 

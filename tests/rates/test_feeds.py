@@ -33,6 +33,12 @@ def test_debris_of_a_binary_float_is_repaired(published: str, meant: str) -> Non
     assert mended is not None and str(mended.normalize()) == str(D(meant).normalize())
 
 
+@pytest.mark.parametrize("published", ["1e400", "1e-400", "1e999999999", "-1"])
+def test_an_absurd_or_negative_price_is_refused_in_words(published: str) -> None:
+    with pytest.raises(ValueError, match="absurd|negative"):
+        Numbers("place").price("input", D(published), 10**6)
+
+
 @pytest.mark.parametrize(
     "published", ["0.08333333333333334", "0.0833333333333333", "0.003625", "100000000", "0", "1.5"]
 )

@@ -13,6 +13,7 @@ from farthing.problems import FarthingError
 from farthing.rates.card import ALL_WEEK, NO_LIMIT, Band, Bracket, Free, Offer, Price, Rate, When
 from farthing.rates.select import Facts, Resolved, Unknown, index, price_at
 from farthing.rates.toml import load_card
+from farthing.units import METERS
 
 SOURCE = 'source.s = { title = "T", where = "W", seen = 2026-11-01, grade = "vendor-stated" }\n'
 HEAD = SOURCE + '[[offer]]\nprovider = "p"\nmodel = "m"\n[[offer.price]]\nsource = "s"\n'
@@ -304,3 +305,19 @@ rates.input = 9
 
     assert known(None) == 8
     assert known(datetime(2026, 6, 15, tzinfo=UTC)) == 9
+
+
+def test_a_threshold_of_seconds_is_in_seconds() -> None:
+    """8 s are not over 8 s, and a millionth more is: such counts are kept in millionths."""
+
+    def rate_of(threshold: str, seconds: str) -> Decimal | None:
+        rule = f"[[offer.price.rule]]\nwhen.context = {threshold}\nrates = {{ video_second = 2 }}\n"
+        count = int(Decimal(seconds) * METERS["video_second"].scale)
+        moment = datetime(2026, 11, 1, tzinfo=UTC)
+        facts = Facts(at=moment, completed=moment, measures={"video_second": count})
+        found = index(price("[offer.price.rates]\nvideo_second = 1\n" + rule)).resolve("video_second", facts)
+        return found.rate.amount if isinstance(found, Resolved) else None
+
+    over, from_8_to_9 = ('{ over = 8, of = "video_second" }', '{ at_least = 8, under = 9, of = "video_second" }')
+    assert [rate_of(over, seconds) for seconds in ("7", "8", "8.000001", "9")] == [1, 1, 2, 2]
+    assert [rate_of(from_8_to_9, seconds) for seconds in ("7.999999", "8", "8.999999", "9")] == [1, 2, 2, 1]

@@ -66,6 +66,7 @@ TWO = HEAD + RATES  # lines 1 to 8
         (HEAD + "valid_from = 2026-02-30\n" + RATES, 7, ""),
         (HEAD + 'currency = "CNY"\n' + RATES, 7, "state the dollars for one CNY"),
         (HEAD + 'currency = "yuan"\nusd = 0.14\n' + RATES, 7, "write its code"),
+        (HEAD + "currency = '''x\ny'''\nusd = 0.14\n" + RATES, 7, "write its code"),  # one line, whatever it quotes
         (HEAD + "usd = 0.14\n" + RATES, 7, "a dollar is not 0.14 dollars"),
         (TWO.replace('model = "m"', 'model = "m"\npattern = "("'), 5, "not a regular expression"),
         (TWO.replace("[[offer]]", "[[offer"), 2, ""),

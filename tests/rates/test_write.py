@@ -135,6 +135,10 @@ def test_conditions_in_words() -> None:
     assert words('{ tier = "batch", context = { over = 200_000 } }') == "tier batch, prompt over 200,000 tokens"
     assert words("{ context = { at_least = 200_000 } }") == "prompt of at least 200,000 tokens"
     assert words('{ context = { up_to = 200, of = "output" } }') == "output up to 200 tokens"
+    assert words('{ context = { over = 8, of = "video_second" } }') == "video_second over 8 seconds"
+    assert words('{ context = { at_least = 101, under = 600, of = "audio_second" } }') == (
+        "audio_second of at least 101 and under 600 seconds"
+    )
     assert words('{ regions = ["us-*", "eu-1"], size = "large" }') == "size large, region eu-1 or us-*"
     assert words("{ period = { from = 2026-11-01, to = 2026-12-01 } }") == "from 2026-11-01 until 2026-12-01"
     excepted = '{ time = { days = ["sat", "mon"], not_dates = [2026-10-01] } }'

@@ -58,7 +58,7 @@ def price(
     counts: dict[str, object] = {name: value for name, value in stated.items() if value is not None}
     if not counts and requests == 1:
         raise FarthingError("nothing to price; state counts such as --input 1000 --output 200")
-    attrs = {}
+    attrs: dict[str, str] = {}
     for pair in attr or []:
         key, equals, value = pair.partition("=")
         if not (key and equals):

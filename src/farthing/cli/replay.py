@@ -1,5 +1,7 @@
 """`farthing replay`: what usage cost, and what it would have cost anywhere else."""
 
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,7 +99,8 @@ def replay(
     if html is not None:
         from farthing.reports.html import write_page
 
-        write_page(answer, html, "What it cost, and what it would have cost", source)
+        command = shlex.join(["farthing", *sys.argv[1:]])
+        write_page(answer, html, "What it cost, and what it would have cost", source, command)
     if as_json:
         print_json(replay_json(answer, source, problems))
     else:

@@ -371,8 +371,11 @@ def _notes(staged: Staged, question: Question) -> Iterator[str]:
     if staged.relative:
         yield "the usage gives only offsets in time"
     if question.at is not None:
-        why = ": the usage names no model, so it is a workload and not a bill" if staged.nameless else ""
-        yield f"priced at the rates of {show_instant(question.at)}{why}"
+        day = show_instant(question.at)[:10]
+        if staged.nameless:
+            yield f"the usage itself names no model: priced at the rates of {day}, not of its own time"
+        else:
+            yield f"priced at the rates of {day}"
     buckets = [s for s in staged.table.subjects if s.bucket and "context_window" not in dict(s.attrs)]
     if buckets:
         yield "some rows sum several requests: context tiers are judged by their mean request"
