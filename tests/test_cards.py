@@ -1,7 +1,8 @@
 """Rate cards of many price structures, in tests/golden/cards/*.toml, each with worked examples in its comments.
 
 A line "#: ARGUMENTS == SUM" of a card says that `farthing price ARGUMENTS --card THAT` gives SUM, which is written
-as arithmetic, may be followed by the same as a figure ("== FIGURE"), or is the word "unknown".
+as arithmetic, may be followed by the same as a figure ("== FIGURE"), or is the word "unknown". The columns must
+give what the reference gave.
 """
 
 import ast
@@ -14,14 +15,19 @@ from typing import Any
 
 import pytest
 
+from farthing import api
+from farthing.charges.bill import bill_as_served, price_records
+from farthing.charges.reference import Charge
 from farthing.money import decimal_text
 from farthing.rates.check import check_files
 from farthing.rates.toml import load_card
 from farthing.rates.write import write_card
 from farthing.time import parse_instant
+from farthing.usage.table import connect, stage
 from tests.cli import run
 
 CARDS = sorted((Path(__file__).parent / "golden" / "cards").glob("*.toml"))
+CONNECTION = connect()
 OPERATORS: dict[type[ast.operator], Any] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: operator.pow,
@@ -50,14 +56,31 @@ def examples() -> list[Any]:
 
 
 @pytest.mark.parametrize(("card", "arguments", "sums"), examples())
-def test_worked_example(card: Path, arguments: str, sums: list[str]) -> None:
+def test_worked_example(card: Path, arguments: str, sums: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    charges: list[Charge] = []
+    price_request = api.price_request
+
+    def remembered(*stated: Any, **more: Any) -> Charge:
+        charges.append(price_request(*stated, **more))
+        return charges[-1]
+
+    monkeypatch.setattr(api, "price_request", remembered)
     answer = run("price", *shlex.split(arguments), "--card", card, "--json").json
     if sums == ["unknown"]:
         assert answer["total_usd"] is None and answer["unknown"]
-        return
-    assert len({exact(one) for one in sums}) == 1, "the sum and its figure differ"
-    assert answer["total_usd"] == decimal_text(exact(sums[0]))
-    assert not answer["unknown"]
+    else:
+        assert len({exact(one) for one in sums}) == 1, "the sum and its figure differ"
+        assert answer["total_usd"] == decimal_text(exact(sums[0]))
+        assert not answer["unknown"]
+
+    (charge,) = charges
+    offer = charge.offer
+    assert offer is not None
+    CONNECTION.execute("DROP TABLE IF EXISTS usage")
+    columns = bill_as_served(stage([charge.usage], CONNECTION), {0: offer}).bill
+    reference = price_records([charge.usage], lambda usage: offer)
+    assert (columns.usd_by_meter, columns.reasons) == (reference.usd_by_meter, reference.reasons)
+    assert columns.usd == reference.usd == charge.known_usd
 
 
 def test_every_offer_has_an_example() -> None:

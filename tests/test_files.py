@@ -49,6 +49,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+def test_half_a_character_does_not_cost_the_file(tmp_path: Path) -> None:
+    write_whole(tmp_path / "odd.csv", "a\ud800b\n")
+    assert (tmp_path / "odd.csv").read_text() == "a?b\n"
+
+
 def test_what_cannot_be_written_is_one_line_and_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,25 +14,25 @@ def write_whole(out: Path, text: str) -> None:
     A link is followed, a file keeps its permissions, and what is no file (a device, a pipe) is written to and
     never replaced. Raises `FarthingError` with one line where it cannot be written.
     """
+    content = text.encode("utf-8", "replace")  # a log may hold half a character, which UTF-8 cannot
     try:
         target = Path(os.path.realpath(out))
         mode = target.stat().st_mode if target.exists() else None
         if mode is not None and not stat.S_ISREG(mode):
             # Renaming a file over a device would take the device away from the whole machine.
-            with target.open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            target.write_bytes(content)
             return
-        _replace(target, text, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+        _replace(target, content, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
     except OSError as error:
         raise FarthingError(f"{out}: cannot be written: {error.strerror or error}") from None
 
 
-def _replace(target: Path, text: str, mode: int) -> None:
+def _replace(target: Path, content: bytes, mode: int) -> None:
     name = None
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=target.parent, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             name = file.name
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(mode)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -203,3 +204,42 @@ def test_rounding_units(tmp_path: Path) -> None:
     assert places_of([a, b]) == 2 and half_unit(a, 2) == Fraction("0.005")
     (c,), _ = read(tmp_path, '{"date":"2026-11-01","usd":12.345678901234567}', "c.json")
     assert c.binary and half_unit(c, 15) == c.usd / 2**52  # a float's own step is coarser than half of 1e-15
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("9999-12-31,m,5,1", "not a plausible time"), ("0001-01-01,m,5,1", "not a plausible time"),
+        ("2026-11-01,m,0e999999999,1", "absurd"), ("2026-11-01,m,1e-999999999,1", "absurd"),
+        ("2026-11-01,m,0." + "3" * 5000 + ",1", "absurd"), ("2026-11-01,m,5,1e99999999", "the quantity .* is absurd"),
+    ],
+)  # fmt: skip
+def test_absurd_times_and_amounts_cost_their_line_only(tmp_path: Path, line: str, why: str) -> None:
+    found, problems = read(tmp_path, f"date,model,amount,quantity\n{line}\n2026-11-01,m,7,1\n")
+    assert [one.usd for one in found] == [7]
+    assert [problem.place for problem in problems.kept] == [f"{tmp_path / 'invoice'}:2"]
+    assert re.search(why, problems.kept[0].reason)
+
+
+@pytest.mark.parametrize("month", ["9999-12", "0000-12", "2026-13"])
+def test_what_is_no_month(tmp_path: Path, month: str) -> None:
+    found, problems = read(tmp_path, f"month,amount\n{month},5\n2026-12,7\n")
+    assert [(one.usd, one.end) for one in found] == [(7, datetime(2027, 1, 1, tzinfo=UTC))]
+    assert "is not a month" in problems.kept[0].reason
+
+
+def test_a_result_without_an_amount_costs_no_other(tmp_path: Path) -> None:
+    good = {"currency": "USD", "amount": "123.45", "cost_type": "tokens", "model": "claude-sonnet-4-5"}
+    bucket = {"starting_at": "2026-11-01T00:00:00Z", "ending_at": "2026-11-02T00:00:00Z",
+              "results": [{"currency": "USD"}, good]}  # fmt: skip
+    found, problems = read(tmp_path, json.dumps({"data": [bucket]}))
+    assert [one.usd for one in found] == [Fraction("1.2345")]
+    assert problems.reasons == {"not a line of an invoice": 1}
+
+
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_a_file_that_is_no_invoice_is_one_readable_line(tmp_path: Path, rows: int) -> None:
+    with pytest.raises(FarthingError, match="holds usage, not money"):
+        read(tmp_path, "date,model,input_tokens\n" + "2026-11-01,m,5\n" * rows)
+    with pytest.raises(FarthingError, match="workbook, archive, PDF or Parquet"):
+        read(tmp_path, "PK\x03\x04")

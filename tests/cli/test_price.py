@@ -202,6 +202,30 @@ def test_every_option_of_the_interface_is_in_the_help() -> None:
 # --- unknown is not zero ----------------------------------------------------------------------
 
 
+def test_steps_and_another_currency_are_shown(tmp_path: Path) -> None:
+    """90 seconds are a minute at 1 and half of one at 2 yuan: 2 x 0.14 dollars."""
+    card = tmp_path / "card.toml"
+    card.write_text(
+        CARD[: CARD.index("[source.correction]")]
+        + """[[offer]]
+provider = "acme"
+model = "steps"
+[[offer.price]]
+source = "contract"
+currency = "CNY"
+usd = 0.14
+[offer.price.rates]
+audio_second = { brackets = [{ up_to = 60, amount = 1 }, { amount = 2 }], per = 60 }
+"""
+    )
+    counts = ("acme/steps", "--audio-second", 90, "--card", card)
+    shown = run("price", *counts).out
+    assert "in steps/60  0.28  1 up to 60, 2 beyond" in shown
+    assert "1 CNY is $0.14" in shown
+    assert run("price", *counts, "--json").json["currency_usd"] == "0.14"
+    assert "currency_usd" not in run("price", "openai/gpt-4o", "--input", 1, "--json").json
+
+
 def test_a_cached_token_without_a_price_is_not_plain_input() -> None:
     """Groq's Llama 3.3 70B: 0.59 in, 0.79 out, and nobody states a cached price."""
     counts = ("groq/llama-3.3-70b-versatile", "--input", 1000, "--output", 100, *AT, "--json")
@@ -322,8 +346,10 @@ def test_a_broken_card_is_refused_with_its_line(tmp_path: Path, before: str, aft
         (["openai/gpt-4o", "--web-search", 1, "--web-search", 2], "--web-search is given twice"),
         (["openai/gpt-4o", "--input", 1, "17"], "unexpected '17'"),
         (["openai/gpt-4o", "--input", 1, "--attr", "big"], "is not KEY=VALUE"),
+        (["openai/gpt-4o", "--input", 1, "--requests", 0], "from 1 to 1,000,000,000,000"),
+        (["openai/gpt-4o", "--input", 1, "--requests", 10**20], "from 1 to 1,000,000,000,000"),
         (["openai/gpt-4o", "--input", 1, "--attr", "=big"], "is not KEY=VALUE"),
-        (["openai/gpt-4o", "--input", 1, "--attr", "size=a", "--attr", "size=b"], "--attr size is given twice: a and b"),
+        (["openai/gpt-4o", "--input", 1, "--attr", "a=1", "--attr", "a=2"], "--attr a is given twice: 1 and 2"),
         (["openai/gpt-4o", "--input", 1, "--card", "/nowhere/card.toml"], "/nowhere/card.toml"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -321,3 +322,31 @@ def test_every_meter_that_is_not_a_token_is_shown_in_its_unit(tmp_path: Path) ->
     lines = [line.split() for line in run("usage", path).out.splitlines()]
     for name, meter in others.items():
         assert [name, *meter.unit.split(), "3"] in lines
+
+
+def test_an_error_is_one_line_whatever_the_name_of_the_file() -> None:
+    assert run("usage", "no\n\x1b[31msuch.jsonl").refusal == r"no\n\x1b[31msuch.jsonl: there is no such file"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_json_and_tables_reach_an_output_of_any_encoding(tmp_path: Path, encoding: str) -> None:
+    """Half a character in a file's name, or a name that the terminal's encoding lacks, is no failure."""
+    path = tmp_path / "od\udcffd.jsonl"
+    path.write_text('{"at": "2026-11-21T09:30:00Z", "model": "m\u00fcde", "input": 5}\n{broken\n')
+    command = [sys.executable, "-m", "farthing", "usage", str(path)]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    made, shown = (
+        subprocess.run([*command, *more], env=environment, capture_output=True, check=False, timeout=60)
+        for more in (["--json"], [])
+    )
+    assert (made.returncode, made.stderr, shown.returncode, shown.stderr) == (0, b"", 0, b"")
+    assert list(json.loads(made.stdout)["by_offer"]) == ["m\u00fcde"]
+    assert json.loads(made.stdout)["problems"][0]["place"] == f"{path}:2"
+    assert (b"m\\xfcde" if encoding == "ascii" else "m\u00fcde".encode()) in shown.stdout
+
+
+def test_an_endless_name_is_cut_in_the_table_and_whole_in_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"at": "2026-11-21T09:30:00Z", "model": "m" * 10_000, "input": 5}) + "\n")
+    assert run("usage", path).out.count("m") < 700
+    assert list(run("usage", path, "--json").json["by_offer"]) == ["m" * 10_000]

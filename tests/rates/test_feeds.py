@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.problems import FarthingError, Problem
@@ -35,7 +35,7 @@ def test_debris_of_a_binary_float_is_repaired(published: str, meant: str) -> Non
 
 @pytest.mark.parametrize("published", ["1e400", "1e-400", "1e999999999", "-1"])
 def test_an_absurd_or_negative_price_is_refused_in_words(published: str) -> None:
-    with pytest.raises(ValueError, match="absurd|negative"):
+    with pytest.raises(ValueError, match=r"is (absurd|negative)"):
         Numbers("place").price("input", D(published), 10**6)
 
 
@@ -46,6 +46,7 @@ def test_other_numbers_stay_as_published(published: str) -> None:
     assert repair(D(published)) is None
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.integers(1, 10**9), st.integers(-12, 3))
 def test_what_a_float_did_to_a_short_decimal_is_undone(digits: int, exponent: int) -> None:
     """Adding 0.1 and taking it away again, or scaling, leaves debris: it is undone or was never visible."""
@@ -104,6 +105,7 @@ conditions = st.builds(
 )
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.lists(st.tuples(conditions, st.integers(1, 9), st.integers(0, 3)), max_size=6))
 def test_no_request_is_left_in_doubt_and_no_price_is_made_up(items: list[tuple[When, int, int]]) -> None:
     stated = [Stated(amount=D(amount), when=when, rank=rank) for when, amount, rank in items]

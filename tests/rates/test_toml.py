@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.evidence import Grade
@@ -142,6 +142,7 @@ def test_a_file_and_a_place(tmp_path: Path) -> None:
     assert load_card(path).offers == load_card(HEAD + RATES).offers
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.decimals(min_value=0, max_value=10**9, places=12))
 def test_every_digit_of_an_amount_is_kept(amount: Decimal) -> None:
     text = format(amount, "f")
@@ -230,6 +231,7 @@ def test_a_window_decides_and_excepts_days() -> None:
     assert [window.covers(MONDAY + timedelta(days=day)) for day in (0, 1, 2, 7, 14)] == [True, True, False, False, True]
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.integers(0, 1439), st.integers(1, 1440), st.sets(st.sampled_from(["mon", "wed", "sun"]), min_size=1))
 def test_a_window_is_as_long_as_it_says(start: int, length: int, days: set[str]) -> None:
     stop = (start + length) % 1440
@@ -321,3 +323,10 @@ def test_a_threshold_of_seconds_is_in_seconds() -> None:
     over, from_8_to_9 = ('{ over = 8, of = "video_second" }', '{ at_least = 8, under = 9, of = "video_second" }')
     assert [rate_of(over, seconds) for seconds in ("7", "8", "8.000001", "9")] == [1, 1, 2, 2]
     assert [rate_of(from_8_to_9, seconds) for seconds in ("7.999999", "8", "8.999999", "9")] == [1, 2, 2, 1]
+
+
+def test_factors_of_one_kind_may_be_nested_or_for_other_meters() -> None:
+    """Over 200,000 within over 100,000; two factors of one condition for input and for output: nothing is in doubt."""
+    rule = "[[offer.price.rule]]\nwhen = {{ context = {{ over = {} }} }}\nmultiply = 2\nmeters = [{}]\n"
+    rules = [rule.format(100_000, '"input"'), rule.format(100_000, '"output"'), rule.format(200_000, '"input"')]
+    assert len(price(RATES + "".join(rules)).modifiers) == 3

@@ -79,6 +79,7 @@ def test_a_refusal_names_line_and_repair(text: str, line: int, words: str) -> No
 
 
 RULE = TWO + "[[offer.price.rule]]\n"
+TWICE = "when = {{ {} }}\nmultiply = 0.5\n[[offer.price.rule]]\nwhen = {{ {} }}\nmultiply = 0.5\n"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,13 @@ RULE = TWO + "[[offer.price.rule]]\n"
     [
         ("multiply = 0.5\n", 9, "belong in [offer.price.rates]"),
         ("when = {}\nmultiply = 0.5\n", 10, "an empty 'when'"),
+        (TWICE.format('tier = "batch"', 'tier = "batches"'), 5, "two factors by tier"),
+        (TWICE.format('regions = ["eu-*"]', 'regions = ["eu-1", "us-1"]'), 5, "neither the narrower"),
+        (
+            TWICE.format("period = { from = 2026-11-01, to = 2026-12-01 }", "period = { from = 2026-11-20 }"),
+            5,
+            "factors of one kind do not multiply",
+        ),
         ('when = { tier = "batch" }\n', 9, "either 'rates' or 'multiply'"),
         ('when = { tier = "batch" }\nmultiply = 0.5\nrates = { input = 1 }\n', 9, "either"),
         ('when = { tier = "batch" }\nrates = { input = 1 }\nmeters = ["input"]\n', 12, "names its own"),

@@ -13,6 +13,7 @@ from farthing.problems import FarthingError, Problem
 from farthing.rates.card import ALL_WEEK, ALWAYS, Modifier, Offer, Price, Rate, When, Window
 from farthing.rates.describe import describe, spans
 from farthing.rates.feeds import genai
+from farthing.rates.select import clashing
 from farthing.rates.toml import load_card
 from farthing.rates.write import prepare, write_card
 from farthing.usage.record import Usage
@@ -22,9 +23,14 @@ DAY = date(2026, 11, 22)
 SOURCE = Source(id="list", title="A list", where="a file", seen=None, grade=Grade.ASSUMED)
 
 
-def in_a_currency(offer: Offer) -> Offer:
-    """The random cards have dollars at a rate, which no card states: those are yuan."""
-    prices = [msgspec.structs.replace(p, currency="USD" if p.usd == 1 else "CNY") for p in offer.prices]
+def as_a_card_may_say(offer: Offer) -> Offer:
+    """The random cards have dollars at a rate, which no card states: those are yuan; and factors that clash."""
+    prices = [
+        msgspec.structs.replace(
+            p, currency="USD" if p.usd == 1 else "CNY", modifiers=p.modifiers[: 1 if clashing(p.modifiers) else None]
+        )
+        for p in offer.prices
+    ]
     return msgspec.structs.replace(offer, prices=tuple(prices))
 
 
@@ -39,7 +45,7 @@ def rate(amount: str = "1", **more: object) -> Rate:
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(offers("m"), logs())
 def test_a_random_card_is_read_back_and_charges_the_same(offer: Offer, rows: list[Usage]) -> None:
-    offer = in_a_currency(offer)
+    offer = as_a_card_may_say(offer)
     kept, left = prepare([offer], DAY)
     (read,) = load_card(write_card(kept)).offers
     assert (read, left) == (kept[0], [])

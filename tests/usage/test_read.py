@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import pytest
 import zstandard
 
@@ -269,3 +270,48 @@ def test_names_of_readers_are_distinct_and_the_table_is_last() -> None:
 def test_the_documentation_names_every_reader_and_its_columns() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "usage-formats.md").read_text()
     assert [reader.name for reader in READERS if f"### `{reader.name}`" not in page] == []
+
+
+def test_a_broken_file_in_a_folder_does_not_cost_the_others(tmp_path: Path) -> None:
+    good = '{"at": "2026-11-21T09:30:00Z", "model": "m", "input": 5}\n'
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 torn")
+    (tmp_path / "b.csv").write_bytes(b"at,input\r2026-11-21T09:30:00Z,5\r")
+    (tmp_path / "c.jsonl").write_text(good)
+    problems = Problems()
+    assert len(list(read_usage([tmp_path], problems))) == 1
+    assert [problem.place for problem in problems.kept] == [str(tmp_path / name) for name in ("a.parquet", "b.csv")]
+    with pytest.raises(FarthingError, match="cannot be read as Parquet"):
+        list(read_usage([tmp_path / "c.jsonl", tmp_path / "a.parquet"], Problems()))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (gzip.compress(gzip.compress(b"{}\n")), "packed twice"),
+        (b"BZh91AY&SY", "packed twice, or in a way that is not read"),
+        ('{"at": 1}\n'.encode("utf-16-le"), "not text in UTF-8"),
+    ],
+)
+def test_what_is_no_text_is_said(content: bytes, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(FarthingError, match=why):
+        list(read_usage([path], Problems()))
+
+
+def test_an_empty_name_is_not_the_whole_folder() -> None:
+    with pytest.raises(FarthingError, match="the name of a file is empty"):
+        read_usage([""], Problems())
+
+
+def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(FarthingError, match="standard input is closed"):
+        list(read_usage(["-"], Problems()))
+
+
+def test_a_time_of_a_parquet_file_is_not_guessed_by_its_size(tmp_path: Path) -> None:
+    """Microseconds of 1972 are as small as milliseconds of this century."""
+    path = tmp_path / "old.parquet"
+    duckdb.connect().execute(f"COPY (SELECT to_timestamp(63158400) AS at, 5 AS input) TO '{path}' (FORMAT parquet)")
+    assert [usage.at for usage in read_usage([path], Problems())] == [datetime(1972, 1, 2, tzinfo=UTC)]

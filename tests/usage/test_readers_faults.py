@@ -1,13 +1,18 @@
 """Bad rows: each is a problem with its place and reason, none costs a good row, none ends in a traceback."""
 
 import json
+from decimal import Decimal
+from io import BytesIO
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from farthing.problems import Problems
 from farthing.usage.read import READERS
+from farthing.usage.readers.table import READER
+from farthing.usage.readers.values import BadRow, instant, usd, whole
 from tests.usage.test_readers import EXPECTED, SAMPLES, claude, codex, jsonl, read
 
 LINES = [name for name in SAMPLES if not name.startswith(("openai.json", "anthropic.json", "openrouter.json"))]
@@ -278,3 +283,30 @@ def test_a_gateway_that_adds_anthropics_names_to_openais_shape_still_includes_th
 def test_deepseek_names_its_cached_tokens_beside_the_details() -> None:
     found, _ = read("responses", answer(prompt_tokens=100, prompt_cache_hit_tokens=64, completion_tokens=1))
     assert found[0].quantities == {"input": 100 - 64, "cache_read": 64, "output": 1}
+
+
+@pytest.mark.parametrize("value", ["0e999999999", "1e99999999", Decimal("0e999999999"), "0." + "3" * 5000])
+def test_numbers_that_would_take_hours_to_write_out_are_refused(value: object) -> None:
+    for value_of in (lambda: whole({"n": value}, "n"), lambda: usd(value)):
+        with pytest.raises(BadRow):
+            value_of()
+
+
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1969-12-31T23:59:59Z"])
+def test_a_time_outside_every_calendar_is_refused(value: str) -> None:
+    with pytest.raises(BadRow, match="not a plausible time"):
+        instant(value)
+
+
+def test_a_row_of_no_request_is_refused() -> None:
+    problems = Problems()
+    row = b'{"at": "2026-11-21T09:30:00Z", "input": 5, "requests": 0}\n'
+    assert not list(READER.read(BytesIO(row), "f", problems))
+    assert "requests is 0" in problems.kept[0].reason
+
+
+def test_bytes_that_are_not_utf_8_are_said() -> None:
+    problems = Problems()
+    row = '{"at": "2026-11-21T09:30:00Z", "input": 5, "user": "caf\u00e9"}\n'
+    assert not list(READER.read(BytesIO(row.encode("latin-1")), "f", problems))
+    assert problems.reasons == {"not UTF-8": 1}

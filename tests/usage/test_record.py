@@ -80,3 +80,10 @@ def test_the_prompt_is_all_that_was_read() -> None:
     read = {"input": 1, "cache_read": 2, "cache_write_5m": 4, "cache_write_1h": 8, "input_audio": 16, "input_tool": 32}
     usage = Usage(at=EPOCH, quantities={**read, "output": 64, "reasoning": 3, "image": 1, "training": 128})
     assert usage.prompt_tokens == sum(read.values())
+
+
+@pytest.mark.parametrize("value", ["0e999999999", "1e99999999", "-0e-999999999"])
+@pytest.mark.parametrize("name", ["input", "audio_second"])
+def test_an_exponent_that_would_take_hours_to_write_out_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is '{value}'"):
+        count(METERS[name], value)

@@ -168,3 +168,39 @@ def test_lines_are_the_same_however_the_bytes_are_chunked(lines: list[bytes], si
     found = [line for _, line in numbered_lines(stream, "f", Problems())]  # type: ignore[arg-type]
     expected = [line for _, line in numbered_lines(io.BytesIO(data), "f", Problems())]
     assert found == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_wide_text_is_told_by_its_mark(tmp_path: Path, encoding: str, packed: bool) -> None:
+    """Some shells write UTF-16 where a command's output is redirected to a file."""
+    text = '{"n": "m\u00fcde"}\n' * 200_000  # longer than a chunk, so that a chunk can end within a character
+    path = tmp_path / "wide.jsonl"
+    data = text.encode(encoding)
+    path.write_bytes(gzip.compress(data, 1) if packed else data)
+    lines, problems = lines_of(path)
+    assert b"".join(lines).decode() == text
+    assert problems.total == 0
+
+
+def test_wide_text_that_breaks_off_is_one_problem(tmp_path: Path) -> None:
+    path = tmp_path / "wide.jsonl"
+    path.write_bytes('{"n": 1}\n{"n": 2}\n'.encode("utf-16")[:-1])
+    lines, problems = lines_of(path)
+    assert lines[0] == b'{"n": 1}\n'
+    assert problems.reasons == {"damaged text": 1}
+
+
+@pytest.mark.parametrize(
+    ("header", "why"), [(b"a,b\r1,2\r", "bare carriage return"), (b'a,"b\n1,2\n', "a quote is not closed")]
+)
+def test_a_header_that_is_none_is_one_readable_line(header: bytes, why: str) -> None:
+    with pytest.raises(FarthingError, match=f"f: the header of the CSV cannot be read: .*{why}"):
+        list(csv_rows(io.BytesIO(header), "f", Problems()))
+
+
+def test_columns_of_one_name_that_differ_cost_their_row() -> None:
+    problems = Problems()
+    found = list(csv_rows(io.BytesIO(b"a,b,a,,\n1,2,1,x,y\n1,2,7,x,y\n3,4,3,x,y\n"), "f", problems))
+    assert [(place, row["a"]) for place, row in found] == [("f:2", "1"), ("f:4", "3")]
+    assert [(p.place, p.reason) for p in problems.kept] == [("f:3", "two columns are called 'a' and differ")]

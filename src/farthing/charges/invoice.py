@@ -7,6 +7,7 @@ and a plain CSV or JSONL. Amounts are exact: text or JSON digits, never a binary
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from farthing.money import parse_decimal
 from farthing.problems import FarthingError, Problems
 from farthing.units import METERS
 from farthing.usage.readers.rows import rows
-from farthing.usage.readers.values import BadRow, Row, instant, items, pick, text
+from farthing.usage.readers.values import YEARS, BadRow, Row, instant, items, pick, text
 from farthing.usage.streams import open_source
 
 _DAY = timedelta(days=1)
@@ -27,6 +28,7 @@ _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
 _BINARY_DIGITS = 15  # this many significant digits or more: the writer printed a binary float
 _LARGEST_EXPONENT = 40
+_STRANGE = 100  # rows that are no lines of an invoice, before any that is one: the file is none
 _STARTS = ("date", "day", "start", "start_time", "starting_at", "start_date", "period_start", "usage_date", "month")
 _ENDS = ("end", "end_time", "ending_at", "end_date", "period_end")
 _DOLLARS = ("amount", "cost", "usd", "amount_usd", "cost_usd", "total_usd", "billed_usd", "total")
@@ -66,10 +68,19 @@ def read_invoice(path: Path | str, problems: Problems) -> list[InvoiceLine]:
     holds no invoice: nothing in it, usage without money, or no column for the day or the amount.
     """
     found: list[InvoiceLine] = []
+    strange, why = 0, ""
     with open_source(path, problems) as opened:
         if not opened.head.strip():
             raise FarthingError(f"{opened.place}: the invoice is empty")
-        for place, row in _flat(rows(opened.stream, opened.place, problems), opened.place, problems):
+        if opened.head.startswith((b"PK\x03\x04", b"%PDF", b"PAR1")):
+            raise FarthingError(f"{opened.place}: a workbook, archive, PDF or Parquet file; save it as CSV")
+        for place, row in _flat(rows(opened.stream, opened.place, problems), problems):
+            if why := _strange(row):
+                strange += 1
+                if not found and strange == _STRANGE:
+                    raise FarthingError(f"{opened.place}: {why}")
+                problems.add(place, why, "correct or remove the row", "not a line of an invoice")
+                continue
             try:
                 line = _line(place, row)
             except BadRow as bad:
@@ -78,16 +89,17 @@ def read_invoice(path: Path | str, problems: Problems) -> list[InvoiceLine]:
             if line is not None:
                 found.append(line)
         if not found:
+            if why:
+                raise FarthingError(f"{opened.place}: {why}")
             first = f": {problems.kept[0]}" if problems.kept else ""
             raise FarthingError(f"{opened.place}: no line of an invoice could be read{first}")
     return found
 
 
-def _flat(found: Iterator[tuple[str, Row]], name: str, problems: Problems) -> Iterator[tuple[str, Row]]:
+def _flat(found: Iterator[tuple[str, Row]], problems: Problems) -> Iterator[tuple[str, Row]]:
     """Rows; pages and buckets give one row for each result, with the bucket's times."""
     for place, row in found:
         if "data" not in row and "results" not in row:
-            _refuse_unknown(row, name)
             yield place, row
             continue
         try:
@@ -102,14 +114,13 @@ def _flat(found: Iterator[tuple[str, Row]], name: str, problems: Problems) -> It
                 if "starting_at" in times:
                     times["cost_type"] = None  # says that these are Anthropic's, whose amounts are cents
                 for index, result in enumerate(items(bucket, "results"), 1):
-                    whole = {**times, **result}
-                    _refuse_unknown(whole, name)
-                    yield f"{where} result {index}", whole
+                    yield f"{where} result {index}", {**times, **result}
         except BadRow as bad:
             problems.add(place, str(bad), bad.repair, bad.kind)
 
 
-def _refuse_unknown(row: Row, name: str) -> None:
+def _strange(row: Row) -> str:
+    """Why `row` is no line of an invoice; nothing where it has an amount and a time."""
     names = {key.casefold() for key in row}
     if names & {*_DOLLARS, *_CENTS, "amount_value", "billedcost"} and names & {
         *_STARTS,
@@ -117,11 +128,11 @@ def _refuse_unknown(row: Row, name: str) -> None:
         "usage_date_utc",
         "chargeperiodstart",
     }:
-        return
+        return ""
     if any("tokens" in key for key in names):
-        raise FarthingError(f"{name}: holds usage, not money; an invoice has an amount for each day and model")
-    raise FarthingError(
-        f"{name}: not an invoice that is known: it needs a day (date, day or start) and an amount "
+        return "holds usage, not money; an invoice has an amount for each day and model"
+    return (
+        "not an invoice that is known: it needs a day (date, day or start) and an amount "
         "(amount, cost or usd in dollars, or cents)"
     )
 
@@ -153,11 +164,11 @@ def _money(value: object, currency: object, cents: bool = False) -> dict[str, An
         number = parse_decimal(value)
     except ValueError as fault:
         raise BadRow(f"the amount: {str(fault)[:80]}", "write it as 12.34", "bad amount") from None
-    if number and not -_LARGEST_EXPONENT < number.adjusted() < _LARGEST_EXPONENT:
-        raise BadRow(f"the amount {number} is absurd", "correct the row", "bad amount")
+    if _absurd(number):
+        raise BadRow(f"the amount {str(number)[:60]} is absurd", "correct the row", "bad amount")
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
-    digits = len(str(abs(int(number.scaleb(-exponent)))).rstrip("0"))
+    digits = len("".join(map(str, number.as_tuple().digits)).strip("0"))
     return {
         "usd": Fraction(number) / (100 if cents else 1),
         "places": max(0, -exponent) + (2 if cents else 0),
@@ -165,11 +176,16 @@ def _money(value: object, currency: object, cents: bool = False) -> dict[str, An
     }
 
 
+def _absurd(number: Decimal) -> bool:
+    """Whether no invoice can mean `number`: also a zero such as 0e999999999, which takes forever to write out."""
+    return abs(number.adjusted()) >= _LARGEST_EXPONENT or len(number.as_tuple().digits) > 2 * _LARGEST_EXPONENT
+
+
 def _span(start: object, end: object, *, utc: bool = False) -> dict[str, Any]:
     """`start` and `end`: as stated, or the UTC day that `start` is in; "2026-11" is its whole month."""
     if isinstance(start, str) and (month := _MONTH.fullmatch(start.strip())):
         year, number = int(month[1]), int(month[2])
-        if not 1 <= number <= 12:
+        if not (1 <= number <= 12 and year in YEARS):
             raise BadRow(f"{start!r} is not a month", kind="bad time")
         first = datetime(year, number, 1, tzinfo=UTC)
         return {"start": first, "end": datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)}
@@ -192,6 +208,8 @@ def _quantity(value: object, unit: object) -> Fraction | None:
         number = parse_decimal(value)
     except ValueError as fault:
         raise BadRow(f"the quantity: {str(fault)[:80]}", kind="bad count") from None
+    if _absurd(number):
+        raise BadRow(f"the quantity {str(number)[:60]} is absurd", kind="bad count")
     factor = _UNITS.get((text(unit) or "tokens").lower().replace("_", " "))
     return Fraction(number) * factor if factor else None
 

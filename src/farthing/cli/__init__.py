@@ -1,5 +1,6 @@
 """The command line: parse, call, print; nothing else. One module a verb; heavy imports inside the verbs."""
 
+import io
 import sys
 
 from farthing.problems import FarthingError
@@ -9,18 +10,28 @@ def main() -> None:
     """Run the command. A mistake of the user's ends in one line on stderr and status 2."""
     from farthing.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     try:
         app()
     except FarthingError as error:
-        print(f"farthing: {error}", file=sys.stderr)
+        _say(str(error))
         raise SystemExit(2) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(141) from None
     except KeyboardInterrupt:
-        print("farthing: stopped", file=sys.stderr)
+        _say("stopped")
         raise SystemExit(130) from None
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
-        print(f"farthing: {named}{error.strerror or error}", file=sys.stderr)
+        _say(f"{named}{error.strerror or error}")
         raise SystemExit(2) from None
+
+
+def _say(text: str) -> None:
+    """One line on standard error, where there is one; what would break the line or steer the terminal is escaped."""
+    if sys.stderr is not None:
+        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+        print(f"farthing: {line}", file=sys.stderr)

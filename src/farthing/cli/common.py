@@ -43,10 +43,15 @@ def book_with(cards: list[Path] | None, as_of: datetime | None = None) -> "Book"
 
 
 def print_json(value: Any) -> None:
-    """Print `value` (already in JSON's types) as indented JSON."""
+    """Print `value` (already in JSON's types) as indented JSON; in ASCII where the output cannot take the rest."""
     import json
 
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # half a character of a file's name, or a terminal of another encoding
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def console() -> "Console":
@@ -62,7 +67,7 @@ def console() -> "Console":
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int], None]]:
     """A function to call with the number of rows done: shown on stderr, and only on a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda rows: None
         return
     from rich.console import Console

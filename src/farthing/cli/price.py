@@ -27,7 +27,7 @@ def price(
     reasoning: Annotated[
         str | None, typer.Option(metavar="N", help="Of the output tokens, those spent on reasoning.")
     ] = None,
-    requests: Annotated[int, typer.Option(metavar="N", min=1, help="How many requests the counts are the sum of.")] = 1,
+    requests: Annotated[int, typer.Option(metavar="N", help="How many requests the counts are the sum of.")] = 1,
     tier: Annotated[str | None, typer.Option(metavar="T", help="Service tier served: batch, flex, priority, …")] = None,
     region: Annotated[str | None, typer.Option(metavar="R", help="Region served.")] = None,
     attr: Annotated[
@@ -50,6 +50,7 @@ def price(
     """
     from farthing.api import price_request
     from farthing.reports.charge import charge_json, charge_table
+    from farthing.usage.record import LARGEST_COUNT
 
     stated = {
         "input": input, "output": output, "cache_read": cache_read, "cache_write_5m": cache_write_5m,
@@ -58,6 +59,8 @@ def price(
     counts: dict[str, object] = {name: value for name, value in stated.items() if value is not None}
     if not counts and requests == 1:
         raise FarthingError("nothing to price; state counts such as --input 1000 --output 200")
+    if not 1 <= requests <= LARGEST_COUNT:
+        raise FarthingError(f"--requests is {requests}; it must be from 1 to {LARGEST_COUNT:,}")
     attrs: dict[str, str] = {}
     for pair in attr or []:
         key, equals, value = pair.partition("=")

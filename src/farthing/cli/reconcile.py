@@ -75,6 +75,7 @@ def tables(result: "Reconciliation") -> "Iterator[Table | Text | str]":
     from rich.text import Text
 
     from farthing.money import show_usd
+    from farthing.reports.usage import clean
 
     totals = Table(box=None, show_header=False, pad_edge=False)
     totals.add_column(style="bold")
@@ -92,7 +93,7 @@ def tables(result: "Reconciliation") -> "Iterator[Table | Text | str]":
         reasons.add_column("explanation")
         reasons.add_column("evidence")
         for line in result.lines:
-            reasons.add_row(_signed(line.usd), line.explanation, Text(line.evidence))
+            reasons.add_row(_signed(line.usd), line.explanation, Text(clean(line.evidence)))
         reasons.add_section()
         reasons.add_row(_signed(result.difference_usd), "difference", "")
         yield ""
@@ -106,7 +107,7 @@ def tables(result: "Reconciliation") -> "Iterator[Table | Text | str]":
         yield _unknown(result)
     if result.rejected_total:
         yield f"\n{result.rejected_total:,} rows rejected:"
-        yield from (Text(f"  {problem}") for problem in result.rejected[:_MOST])
+        yield from (Text(f"  {clean(str(problem))}") for problem in result.rejected[:_MOST])
 
 
 def _where(groups: "Sequence[GroupResult]") -> "Table":
@@ -114,6 +115,7 @@ def _where(groups: "Sequence[GroupResult]") -> "Table":
     from rich.text import Text
 
     from farthing.money import show_usd
+    from farthing.reports.usage import clean
     from farthing.time import show_instant
 
     apart = sorted((g for g in groups if g.difference_usd), key=lambda g: -abs(g.difference_usd))
@@ -125,7 +127,7 @@ def _where(groups: "Sequence[GroupResult]") -> "Table":
         table.add_column(name, justify="right", no_wrap=True)
     for one in apart[:_MOST]:
         charged = show_usd(one.charged_usd) + (" + unknown" if one.unpriced else "")
-        day, model = show_instant(one.group.span.start), Text(one.group.family)
+        day, model = show_instant(one.group.span.start), Text(clean(one.group.family))
         kind, apart_by = one.group.kind or "all", _signed(one.difference_usd)
         table.add_row(day, model, kind, show_usd(one.billed_usd), charged, apart_by)
     return table
@@ -136,13 +138,16 @@ def _unknown(result: "Reconciliation") -> "Table":
     from rich.text import Text
 
     from farthing.money import decimal_text
+    from farthing.reports.usage import clean
 
     table = Table(title="Usage without a price (not in the charge)", title_justify="left", title_style="bold",
                   pad_edge=False)  # fmt: skip
     for name in ("model", "meter", "quantity", "reason"):
         table.add_column(name, justify="right" if name == "quantity" else "left")
     for one in result.unknown[:_MOST]:
-        table.add_row(Text(one.model or "(no model)"), one.meter, decimal_text(one.quantity), Text(one.reason))
+        table.add_row(
+            Text(clean(one.model or "(no model)")), one.meter, decimal_text(one.quantity), Text(clean(one.reason))
+        )
     if len(result.unknown) > _MOST:
         table.add_row(f"and {len(result.unknown) - _MOST} more", "", "", "--json has all")
     return table

@@ -258,6 +258,22 @@ def ambiguous(rates: Sequence[Rate]) -> tuple[Rate, Rate] | None:
     return None
 
 
+def clashing(modifiers: Sequence[Modifier]) -> tuple[Modifier, Modifier] | None:
+    """The first two factors of one kind of condition, on one meter, of which neither is the narrower, or None.
+
+    Factors of different conditions multiply, and of one kind the narrowest counts; for these two
+    nobody said which is meant: the same factor twice, or two that overlap in part.
+    """
+    for position, one in enumerate(modifiers):
+        for other in modifiers[position + 1 :]:
+            apart = one.meters and other.meters and not one.meters & other.meters
+            if apart or one.when.keys != other.when.keys or disjoint(one.when, other.when):
+                continue
+            if inside(one.when, other.when) == inside(other.when, one.when):
+                return one, other
+    return None
+
+
 # --- what applies to a request ----------------------------------------------------------------
 
 

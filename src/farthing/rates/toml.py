@@ -18,7 +18,7 @@ import msgspec
 from farthing.evidence import Source
 from farthing.problems import FarthingError
 from farthing.rates.card import Modifier, Offer, Price, Rate
-from farthing.rates.select import ambiguous
+from farthing.rates.select import ambiguous, clashing
 from farthing.rates.toml_rates import read_rates, read_rule
 from farthing.rates.toml_sources import Sources, read_source, read_sources
 from farthing.rates.toml_table import Document, Table
@@ -143,6 +143,14 @@ def _price(table: Table, sources: Sources) -> Price:
     if price.valid_from and price.valid_to and price.valid_from >= price.valid_to:
         table.fail("valid_to", "the price ends before it starts", "exchange valid_from and valid_to")
     _refuse_ambiguous(table, rates)
+    pair = clashing(modifiers)
+    if pair is not None:
+        table.fail(
+            None,
+            f"two factors by {' and '.join(sorted(pair[0].when.keys))} can hold for one request, neither the narrower: "
+            f"{pair[0].factor} and {pair[1].factor}",
+            "keep one, or narrow one of them: factors of one kind do not multiply",
+        )
     return price
 
 

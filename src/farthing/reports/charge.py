@@ -63,10 +63,12 @@ def line_json(line: Line, currency: str) -> dict[str, Any]:
 
 
 def charge_json(charge: Charge) -> dict[str, Any]:
-    """The charge as JSON types. `total_usd` is null while anything in it is unknown."""
+    """The charge as JSON types. `total_usd` is null while anything in it is unknown; `currency_usd`, the dollars
+    for one unit of the currency that the rates are in, is there where that is not the dollar."""
     price, usage, total = charge.price, charge.usage, charge.total_usd
     currency = price.currency if price else "USD"
     sources = {line.source.id: line.source for line in charge.lines if line.source}
+    exchange = {"currency_usd": decimal_text(price.usd)} if price and currency != "USD" else {}
     return {
         "offer": charge.offer.id if charge.offer else None,
         "at": show_instant(usage.at),
@@ -77,6 +79,7 @@ def charge_json(charge: Charge) -> dict[str, Any]:
         "known_usd": decimal_text(charge.known_usd),
         "grade": None if charge.grade is None else str(charge.grade),
         "valid_from": show_instant(price.valid_from) if price and price.valid_from else None,
+        **exchange,
         "lines": [line_json(line, currency) for line in charge.lines if line.usd is not None],
         "unknown": [line_json(line, currency) for line in charge.unknown]
         + ([{"meter": None, "usd": None, "reason": charge.reason}] if charge.reason else []),
@@ -92,7 +95,7 @@ def charge_table(charge: Charge) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
-    from farthing.rates.describe import describe
+    from farthing.rates.describe import describe, describe_terms
 
     price, total = charge.price, charge.total_usd
     assert charge.offer is not None
@@ -113,12 +116,14 @@ def charge_table(charge: Charge) -> "Group":
         for line in charge.lines:
             rate = line.rate
             shown = "-"
-            if rate is not None and rate.amount is not None:
+            if rate is not None and (rate.amount is not None or rate.brackets):
                 sign = "$" if currency == "USD" else f"{currency} "
                 per = "" if rate.per == 1 else f"/{_per(rate.per)}"
-                shown = f"{sign}{decimal_text(rate.amount)}{per}"
+                shown = ("in steps" if rate.amount is None else f"{sign}{decimal_text(rate.amount)}") + per
             conditions = [] if rate is None or line.usd is None or rate.when == ALWAYS else [describe(rate.when)]
             conditions += [f"x{decimal_text(m.factor)} {describe(m.when)}" for m in line.modifiers]
+            if rate is not None and rate.brackets and line.usd is not None:
+                conditions.append(describe_terms(rate)[0].removeprefix("in steps: ").removeprefix("in steps "))
             conditions += [text for text in (line.note,) if text]
             if line.billed != line.quantity and line.usd is not None:
                 conditions.append(f"billed as {quantity_text(line.meter, line.billed)}")
@@ -137,6 +142,9 @@ def charge_table(charge: Charge) -> "Group":
     for source in {line.source.id: line.source for line in charge.lines if line.source}.values():
         seen = f", seen {source.seen.isoformat()}" if source.seen else ""
         parts.append(Text(f"source: {source.title}{seen}, {source.grade}", style="dim"))
+    if price is not None and currency != "USD":
+        parts.append(Text(f"currency: 1 {currency} is ${decimal_text(price.usd)}, as the source of the price states it",
+                          style="dim"))  # fmt: skip
     if price is not None:
         since = f"since {show_instant(price.valid_from)}" if price.valid_from else "undated: the source gives no start"
         parts.append(

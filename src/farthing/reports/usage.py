@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OFFERS = 15
 REJECTED = 10
+LONGEST = 500  # characters of one text out of a file; --json has all of it
 SAMPLE = 20_000
 """Generated requests that the lengths of a profile are shown of: its tables alone do not tell a session's growth."""
 
@@ -52,9 +53,10 @@ def summary_view(summary: Summary) -> "Group":
     return Group(*parts)
 
 
-def _clean(text: str) -> str:
-    """`text` from a file, without control characters: a log must not steer the reader's terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def clean(text: str) -> str:
+    """`text` from a file, without control characters and not endless: a log must not steer the reader's terminal."""
+    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cut)
 
 
 def _table(*columns: str, left: int = 1) -> "Table":
@@ -74,7 +76,7 @@ def _name(text: str) -> "Text":
     """A cell of text that is not ours: neither markup nor control codes in it count."""
     from rich.text import Text
 
-    return Text(_clean(text))
+    return Text(clean(text))
 
 
 def percent(share: Fraction | float | None) -> str:

@@ -79,6 +79,8 @@ def read_usage(
     if not paths:
         raise FarthingError("no file is given")
     for path in paths:
+        if not str(path):
+            raise FarthingError("the name of a file is empty")  # Path("") would be the whole folder
         if str(path) != "-" and not Path(path).exists():
             raise FarthingError(f"{path}: there is no such file")
     return _read(paths, problems, chosen, mapping)

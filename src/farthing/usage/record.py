@@ -12,6 +12,7 @@ STANDARD = "standard"
 LARGEST_COUNT = 10**12
 """A single record with more than a million million of anything is refused as absurd."""
 
+_DIGITS = 40  # beyond so many digits a number is not even written out
 _TIERS = {
     "": STANDARD, "default": STANDARD, "auto": STANDARD, "on_demand": STANDARD, "on-demand": STANDARD,
     "ondemand": STANDARD, "normal": STANDARD, "none": STANDARD, "batches": "batch", "performance": "priority",
@@ -103,6 +104,8 @@ def count(meter: Meter, value: object) -> int:
         if not scaled.is_finite() or scaled != scaled.to_integral_value():
             finest = "a whole number" if meter.scale == 1 else f"a number of {meter.unit}s to 1/{meter.scale}"
             raise ValueError(f"{meter.name} is {value!r}, not {finest}")
+        if abs(scaled.adjusted()) > _DIGITS:  # even 0e999999999 would be written out, for hours
+            raise ValueError(f"{meter.name} is {value!r}: an absurd exponent")
         number = int(scaled)
     if number < 0:
         raise ValueError(f"{meter.name} is {value!r}: a count cannot be negative")

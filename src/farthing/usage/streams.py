@@ -169,6 +169,8 @@ def open_source(path: Path | str, problems: Problems) -> Iterator[Opened]:
     Raises `FarthingError` where it cannot be opened.
     """
     if str(path) == "-":
+        if sys.stdin is None:
+            raise FarthingError("standard input is closed; name a file")
         source = _Chunks(_chunks(sys.stdin.buffer, "<stdin>", problems))
         stream = io.BufferedReader(source, 1 << 20)
         yield Opened("<stdin>", stream.peek(HEAD)[:HEAD], cast(BinaryIO, stream), None)

@@ -15,7 +15,7 @@ import msgspec
 from farthing.problems import FarthingError, Problems
 from farthing.time import EPOCH, microseconds
 from farthing.units import METERS, PROMPT_METERS
-from farthing.usage.readers.values import provider_name
+from farthing.usage.readers.values import YEARS, provider_name
 from farthing.usage.record import LARGEST_COUNT, Usage, tier_name
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ _TEXTS = {
 """What the columns of a subject are called in a file, the first that has a text deciding, as in the table's reader."""
 _IDS = ("id", "request_id")
 _BY_ROW = frozenset({"input_total", "relative", "estimated", "latency_s", "attrs"})  # only the reader knows these
-_FIRST, _LAST = (microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
+_FIRST, _LAST = (microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (YEARS.start, YEARS.stop))
 
 
 def view_parquet(
@@ -231,7 +231,7 @@ def view_parquet(
     requests = 'coalesce(try_cast("requests" AS BIGINT), 1)' if "requests" in here else "1::BIGINT"
     started = 'epoch_us("at")'
     completed = f'coalesce(epoch_us("completed"), {started})' if "completed" in here else started
-    tests = [f"{time} BETWEEN {_FIRST} AND {_LAST}" for time in dict.fromkeys((started, completed))]
+    tests = [f"{time} BETWEEN {_FIRST} AND {_LAST - 1}" for time in dict.fromkeys((started, completed))]
     tests += [f'coalesce("{name}", 0) BETWEEN 0 AND {LARGEST_COUNT}' for name in table.meters]
     if "requests" in here:
         tests.append(f'coalesce("requests", 1) BETWEEN 1 AND {LARGEST_COUNT}')

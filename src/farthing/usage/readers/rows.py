@@ -152,11 +152,9 @@ def csv_rows(stream: BinaryIO, place: str, problems: Problems) -> Iterator[tuple
         return
     head = first[1].decode("utf-8", "replace")
     separator = max(",;\t", key=head.count)
-    stated = _fields(first[1], separator)
+    stated = _fields(first[1], separator) if head.count('"') % 2 == 0 else None
     if stated is None or "\r" in head.strip():
-        why = (
-            "a quote is not closed" if stated is None else "lines end with a bare carriage return; save with line feeds"
-        )
+        why = "a quote is not closed" if stated is None else "lines end with a bare carriage return; use line feeds"
         raise FarthingError(f"{place}: the header of the CSV cannot be read: {why}")
     header = [column.strip() for column in stated]
     twice = _repeated(header)

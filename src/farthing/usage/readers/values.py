@@ -13,7 +13,9 @@ from farthing.usage.record import LARGEST_COUNT, quantities
 from farthing.usage.streams import decode_json
 
 Row = dict[str, Any]
-_INT_LIMIT = 1 << 62
+YEARS = range(1970, 9000)
+"""Years that a time can be in: its day, its zone and its latency then never leave the calendar."""
+_INT_DIGITS = 40  # beyond so many digits a number is not even written out
 _EPOCH_UNITS = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
 _YEAR = 366 * 86400.0
 _COST_DIGITS = 40
@@ -87,7 +89,7 @@ def _whole(name: str, value: object) -> int:
         number = Decimal(str(value).strip()) if not isinstance(value, (bool, dict, list)) else Decimal("NaN")
     except ArithmeticError:
         number = Decimal("NaN")
-    if not number.is_finite() or number.copy_abs() > _INT_LIMIT or number != int(number):
+    if not number.is_finite() or abs(number.adjusted()) > _INT_DIGITS or number != number.to_integral_value():
         raise BadRow(f"{name} is {str(value)[:60]!r}, not a whole number", kind="bad count")
     if not 0 <= number <= LARGEST_COUNT:
         fault = "a count cannot be negative" if number < 0 else f"more than {LARGEST_COUNT:,} in one row is absurd"
@@ -116,8 +118,15 @@ def instant(value: object, *, utc: bool = False) -> datetime:
     """The UTC instant that `value` names: ISO 8601 with a zone, or a number since 1970.
 
     A number is in seconds, milliseconds, microseconds or nanoseconds, told by its size. With `utc`
-    (the source's own statement) a time without a zone is UTC. Raises `BadRow`.
+    (the source's own statement) a time without a zone is UTC. Raises `BadRow`, also for a year outside `YEARS`.
     """
+    moment = _instant(value, utc)
+    if moment.year not in YEARS:
+        raise BadRow(f"{str(value)[:60]!r} is not a plausible time", kind="bad time")
+    return moment
+
+
+def _instant(value: object, utc: bool) -> datetime:
     if value is None or value == "":
         raise BadRow("the row has no time", "give the row a time with its zone", "no time")
     if isinstance(value, datetime):
@@ -184,8 +193,9 @@ def usd(value: object) -> Fraction | None:
         amount = parse_decimal(value.strip().lstrip("$") if isinstance(value, str) else value)
     except ValueError as fault:
         raise BadRow(f"the stated cost: {str(fault)[:80]}", kind="bad cost") from None
-    if amount and not -_COST_DIGITS < amount.adjusted() < _COST_DIGITS:
-        raise BadRow(f"the stated cost {amount} is absurd", kind="bad cost")
+    # A zero, too: 0e999999999 takes forever to write out.
+    if abs(amount.adjusted()) >= _COST_DIGITS or len(amount.as_tuple().digits) > 2 * _COST_DIGITS:
+        raise BadRow(f"the stated cost {str(amount)[:60]} is absurd", kind="bad cost")
     return Fraction(amount)
 
 
