@@ -73,7 +73,7 @@ def price_request(
     book: Book | None = None,
 ) -> Charge:
     """As `price`, with the counts as a mapping of any numbers (text, int, Decimal)."""
-    found = (book or the_book()).find(offer)
+    found = (book or the_book()).find(offer, region)
     try:
         stated = quantities({meter(name).name: number for name, number in counts.items()})
     except ValueError as error:

@@ -14,9 +14,9 @@ def parse_instant(text: str) -> datetime:
     Raises `ValueError`, with the repair, for a time of day without a zone.
     """
     text = text.strip()
-    if _DATE.fullmatch(text):
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
     try:
+        if _DATE.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
         moment = datetime.fromisoformat(_LONG_FRACTION.sub(r"\1", text))
     except ValueError:
         raise ValueError(f"{text!r} is not an ISO 8601 instant such as 2026-11-21T09:30:00Z") from None
@@ -27,7 +27,10 @@ def aware(moment: datetime, shown: str | None = None) -> datetime:
     """`moment` in UTC; raises `ValueError` when it has no zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{shown or moment.isoformat()!r} has no time zone; write {moment.isoformat()}Z if it is UTC")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{shown or moment.isoformat()!r} is outside the years 1 to 9999 in UTC") from None
 
 
 def from_unix(seconds: float) -> datetime:

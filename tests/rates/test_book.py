@@ -307,3 +307,35 @@ def test_after_a_contract_has_ended_the_list_price_counts_again() -> None:
     made = found(book(card), "openai", "gpt-4o")
     assert plain(at(made, "2026-06-30T23:59:59Z")) == "1"
     assert plain(at(made, "2026-07-01")) == plain(at(found(book(), "openai", "gpt-4o"), "2026-07-01")) != "1"
+
+
+def test_an_offer_for_one_region_counts_there_and_only_there() -> None:
+    card = offer("m", "|input = 3") + offer("m", "|input = 3.3", head='region = "europe-west4"')
+    made = book(card)
+    assert plain(at(found(made, "acme", "m"))) == "3"
+    for region, amount in (("europe-west4", "3.3"), ("us-east1", "3"), (None, "3")):
+        chosen = made.lookup("acme", "m", region)
+        assert isinstance(chosen, Offer)
+        assert plain(at(chosen)) == amount, region
+    assert [one.region for one in made.offers("acme")] == [None, "europe-west4"]
+    only = book(offer("m", "|input = 3.3", head='region = "europe-west4"'))
+    assert isinstance(only.lookup("acme", "m", "us-east1"), Unknown)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "aws/regional.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("aws/arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0",
+         "aws/regional.anthropic.claude-3-haiku-20240307-v1:0"),
+        ("google/models/gemini-2.5-flash", "google/gemini-2.5-flash"),
+        ("google/publishers/google/models/gemini-2.5-flash", "google/gemini-2.5-flash"),
+    ],
+)  # fmt: skip
+def test_long_names_of_clouds(name: str, expected: str) -> None:
+    assert Book().find(name).id == expected
+
+
+def test_a_misspelt_provider_is_told_the_near_one() -> None:
+    with pytest.raises(FarthingError, match="did you mean 'anthropic'"):
+        Book().find("antropic/claude-opus-4-8")

@@ -2,16 +2,20 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
 
+from farthing.charges.reference import price_usage
 from farthing.evidence import Grade
+from farthing.rates.book import Book
 from farthing.rates.card import Offer, Price
 from farthing.rates.derive import with_rules
 from farthing.rates.rules import batch_rule, batch_rules, caching_rule
 from farthing.rates.select import Facts, Resolved, Unknown, index, price_at
 from farthing.rates.toml import load_card
+from farthing.usage.record import Usage
 
 NOW = datetime(2026, 11, 4, 12, tzinfo=UTC)  # a Wednesday
 HEAD = """
@@ -111,7 +115,7 @@ def test_a_batch_is_half_price_and_graded_derived_at_best() -> None:
     assert per_million(offer, "output", tier="batch") == 10
     assert per_million(offer, "cache_read", tier="batch") == Decimal("0.2")  # both discounts
     assert per_million(offer, "input") == 4
-    [modifier] = price(offer).modifiers
+    [modifier] = [m for m in price(offer).modifiers if m.when.tier == "batch"]
     rule = batch_rule("anthropic", "claude-opus-4-8", NOW)
     assert rule is not None and modifier.source is not None
     assert (modifier.source.id, modifier.source.grade) == (rule.source.id, min(rule.source.grade, Grade.DERIVED))
@@ -120,7 +124,7 @@ def test_a_batch_is_half_price_and_graded_derived_at_best() -> None:
 def test_only_where_no_batch_tier_is_stated() -> None:
     stated = '[[offer.price.rule]]\nwhen = { tier = "batch" }\nrates = { input = 1 }\n'
     offer = made("anthropic", "claude-opus-4-8", PLAIN + stated)
-    assert price(offer).modifiers == ()
+    assert [m for m in price(offer).modifiers if m.when.tier] == []
     assert per_million(offer, "input", tier="batch") == 1
     assert per_million(offer, "output", tier="batch") == 20  # as the list states it
     images = made("openai", "gpt-image-1", "[offer.price.rates]\nimage = 0.04\n")
@@ -191,3 +195,15 @@ def test_completion_decides_at_deepseek(provider: str, decides: str) -> None:
     resolved = index(found).resolve("input", late)
     assert isinstance(resolved, Resolved)
     assert resolved.rate.amount == (1 if decides == "completion" else 4)
+
+
+def test_inference_kept_in_a_region_costs_a_tenth_more_where_the_provider_says_so() -> None:
+    def cost(name: str, region: str | None, tier: str = "standard") -> object:
+        usage = Usage(at=datetime(2026, 11, 1, tzinfo=UTC), quantities={"input": 1_000_000}, region=region,
+                      tier_served=tier)  # fmt: skip
+        return price_usage(usage, Book().find(name)).total_usd
+
+    assert cost("anthropic/claude-opus-4-8", "us") == Fraction("5.5")  # 5 x 1.1
+    assert cost("anthropic/claude-opus-4-8", "us", "batch") == Fraction("2.75")  # 2.5 x 1.1
+    assert cost("anthropic/claude-opus-4-8", "global") == cost("anthropic/claude-opus-4-8", None) == 5
+    assert cost("anthropic/claude-opus-4-5", "us") == 5  # the parameter came with Opus 4.6

@@ -41,7 +41,7 @@ TWO = HEAD + RATES  # lines 1 to 8
         (TWO + "output = -1\n", 9, "at least 0"),
         (TWO + "output = 1e999999\n", 9, "absurd"),
         (TWO + "output = 1e-40\n", 9, "absurd"),
-        (HEAD + "valid_from = 0001-01-01T00:00:00+14:00\n" + RATES, 7, "out of range"),
+        (HEAD + "valid_from = 0001-01-01T00:00:00+14:00\n" + RATES, 7, "outside the years 1 to 9999"),
         (TWO + "output = [1]\n", 9, "not a number"),
         (TWO + "output = {}\n", 9, "needs one of amount, brackets, or low and high"),
         (TWO + "output = { amount = 1, low = 1, high = 2 }\n", 9, "needs one of"),

@@ -73,7 +73,7 @@ def replay(
     if question.at is None and (staged.nameless or staged.relative):
         question = msgspec.structs.replace(question, at=question.now)
     offers = {
-        n: book.lookup(subject.provider, subject.model) if subject.model else nameless
+        n: book.lookup(subject.provider, subject.model, subject.region) if subject.model else nameless
         for n, subject in enumerate(table.subjects)
     }
     own = bill_as_served(table, offers, question.at)

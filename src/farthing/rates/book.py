@@ -5,6 +5,7 @@ genai-prices catalogue, and second-hand statements. For an instant the first lay
 in force answers; what the others say instead is a conflict, which is kept and shown.
 """
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,10 @@ from farthing.units import METERS
 from farthing.usage.record import Usage
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_PATH = re.compile(r"^.*?\b(?:models|foundation-model|inference-profile)/(?=[^/]+$)")
+_BEDROCK = re.compile(
+    r"(?:(?:us|eu|apac|ap|jp|au|ca|sa|us-gov|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|meta|mistral)\."
+)
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=$|[-:@])")
 
 
@@ -51,15 +56,23 @@ class Layer:
         self.feed = feed
         self.offers = [with_rules(offer) if feed else offer for offer in offers]
         self._exact: dict[str, Offer] = {}
-        for offer in self.offers:
+        self._regional: dict[tuple[str, str], Offer] = {}
+        for offer in sorted(self.offers, key=lambda o: o.region is not None):  # one without a region stands for all
             for alias in (offer.model, *offer.aliases):
                 self._exact.setdefault(alias.casefold(), offer)
+                if offer.region is not None:
+                    self._regional.setdefault((alias.casefold(), offer.region.casefold()), offer)
 
-    def find(self, model: str) -> Offer | None:
-        """The offer called `model`: by id or alias, else the first whose pattern is found in it."""
+    def find(self, model: str, region: str | None = None) -> Offer | None:
+        """The offer called `model` (in `region`, where one is for that region alone): by id or alias, else the
+        first whose pattern is found in it."""
         name = model.casefold()
+        if region is not None and (name, region.casefold()) in self._regional:
+            return self._regional[name, region.casefold()]
         if name in self._exact:
-            return self._exact[name]
+            offer = self._exact[name]
+            elsewhere = region is not None and offer.region is not None
+            return None if elsewhere and str(region).casefold() != str(offer.region).casefold() else offer
         return next((o for o in self.offers if o.pattern and re.search(o.pattern, name, re.IGNORECASE)), None)
 
 
@@ -74,7 +87,7 @@ class Book:
             for number, card in enumerate(cards, 1)
         ]
         self._layers: dict[str, list[Layer]] = {}
-        self._found: dict[tuple[str | None, str], Offer | Unknown] = {}
+        self._found: dict[tuple[str | None, str, str | None], Offer | Unknown] = {}
 
     # --- providers ----------------------------------------------------------------------------
 
@@ -135,55 +148,60 @@ class Book:
 
     # --- offers -------------------------------------------------------------------------------
 
-    def lookup(self, provider: str | None, model: str) -> Offer | Unknown:
-        """The offer of `model` at `provider` with one price for each instant, or why there is none."""
-        key = (provider, model)
+    def lookup(self, provider: str | None, model: str, region: str | None = None) -> Offer | Unknown:
+        """The offer of `model` at `provider` (in `region`) with one price for each instant, or why there is none."""
+        key = (provider, model, region)
         if key not in self._found:
-            self._found[key] = self._lookup(provider, model)
+            self._found[key] = self._lookup(provider, model, region)
         return self._found[key]
 
-    def _lookup(self, provider: str | None, model: str) -> Offer | Unknown:
+    def _lookup(self, provider: str | None, model: str, region: str | None) -> Offer | Unknown:
         if provider is None:
             try:
-                return self.find(model)
+                return self.find(model, region)
             except FarthingError as error:
                 return Unknown(str(error))
         known = self.provider(provider)
         if known is None:
             return Unknown(f"no provider {provider!r} in the price book")
-        for name in dict.fromkeys((model, _COMPACT_DATE.sub(r"-\1-\2-\3", model))):
-            found = [(layer, offer) for layer in self.layers(known) if (offer := layer.find(name))]
+        bare = _PATH.sub("", model)  # "models/gemini-…", "arn:aws:bedrock:…:foundation-model/…"
+        for name in dict.fromkeys((model, _COMPACT_DATE.sub(r"-\1-\2-\3", model), bare)):
+            found = [(layer, offer) for layer in self.layers(known) if (offer := layer.find(name, region))]
             if found:
                 return combine([offer for _, offer in found], self.as_of, sum(not layer.feed for layer, _ in found))
         for other in self._catalogue.get(known, ("", "", ()))[2]:
-            theirs = [offer for layer in self.layers(other) if (offer := layer.find(model))]
+            theirs = [offer for layer in self.layers(other) if (offer := layer.find(model, region))]
             if theirs:
                 # The catalogue says that this provider charges the other's prices; so it is its offer.
                 offer = msgspec.structs.replace(combine(theirs, self.as_of), provider=known, channel=channel(known))
                 return msgspec.structs.replace(offer, via=f"{other}/{offer.model}")
         return Unknown(f"no offer {known}/{model} in the price book")
 
-    def find(self, text: str) -> Offer:
+    def find(self, text: str, region: str | None = None) -> Offer:
         """The offer that a person calls `text`: "provider/model", or a model alone where that is clear.
 
         Raises `FarthingError` with the nearest names, or with the providers to choose from.
         """
         head, _, rest = text.strip().partition("/")
         if rest and self.provider(head) is not None:
-            found = self.lookup(head, rest)
+            found = self.lookup(head, rest, region)
             if isinstance(found, Offer):
                 return found
             self._refuse(head, rest)
         holders = self._holders(text)
         if len(holders) == 1:
-            found = self.lookup(holders[0], text)
+            found = self.lookup(holders[0], text, region)
             if isinstance(found, Offer):
                 return found
         if holders:
             choices = ", ".join(f"{name}/{text}" for name in holders[:6])
             raise FarthingError(f"{text!r} is offered by {len(holders)} providers; name one: {choices}")
         if rest:
-            raise FarthingError(f"unknown provider {head!r}; `farthing prices list` shows the {len(self.providers)}")
+            near = difflib.get_close_matches(head, self.providers, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise FarthingError(
+                f"unknown provider {head!r}; {hint}`farthing prices list` shows the {len(self.providers)}"
+            )
         self._refuse(None, text)
         raise AssertionError
 
@@ -193,6 +211,8 @@ class Book:
             for offer in offers:
                 if model in (offer.model, *offer.aliases):
                     return [offer.provider]
+        if _BEDROCK.match(model) and isinstance(self.lookup("aws", model), Offer):
+            return ["aws"]
         for known, (_, pattern, _) in self._catalogue.items():
             if pattern and re.search(pattern, model, re.IGNORECASE) and isinstance(self.lookup(known, model), Offer):
                 return [known]
@@ -203,8 +223,6 @@ class Book:
         return direct if len(direct) == 1 else holders
 
     def _refuse(self, provider: str | None, model: str) -> None:
-        import difflib
-
         known = self.provider(provider) if provider else None
         names = (
             [o.model for layer in self.layers(known) for o in layer.offers]
@@ -225,18 +243,19 @@ class Book:
     def _groups(self, provider: str) -> Iterator[tuple[list[Offer], int]]:
         """The offers of all layers that are one, and how many of them are the user's cards."""
         layers = self.layers(provider)
-        seen: set[str] = set()
+        seen: set[tuple[str, str | None]] = set()
         for position, layer in enumerate(layers):
             for offer in layer.offers:
-                names = {name.casefold() for name in (offer.model, *offer.aliases)}
+                names = {(name.casefold(), offer.region) for name in (offer.model, *offer.aliases)}
                 if names & seen:
                     continue
                 group = [offer]
                 for other in layers[position + 1 :]:
-                    match = next((other._exact[n] for n in names if n in other._exact), None) or other.find(offer.model)
+                    found = (other.find(name, offer.region) for name in (offer.model, *offer.aliases))
+                    match = next((one for one in found if one is not None and one.region == offer.region), None)
                     if match is not None and match not in group:
                         group.append(match)
-                        theirs = {name.casefold() for name in (match.model, *match.aliases)}
+                        theirs = {(name.casefold(), match.region) for name in (match.model, *match.aliases)}
                         if names & theirs:  # found by a pattern only, it is also an offer of its own
                             seen |= theirs
                 seen |= names
@@ -246,7 +265,7 @@ class Book:
         """The offer at which `usage` was served, or why none is known."""
         if usage.model is None:
             return Unknown("the usage names no model")
-        return self.lookup(usage.provider, usage.model)
+        return self.lookup(usage.provider, usage.model, usage.region)
 
     def conflicts(self, provider: str | None = None, at: datetime | None = None) -> Iterator[Conflict]:
         """Where a less trusted source states another price than the one used, when it said so (or at `at`)."""

@@ -1,4 +1,4 @@
-"""What provider rules add to a catalogue's offers: batch discounts and cache prices that it leaves out.
+"""What provider rules add to a catalogue's offers: batch discounts, cache prices, regional uplifts.
 
 Each addition says so: it carries the rule's own source and is graded "derived" at best. A price that
 the catalogue states always goes before one that a rule implies.
@@ -11,7 +11,15 @@ import msgspec
 
 from farthing.evidence import Grade, Source
 from farthing.rates.card import Modifier, Offer, Period, Price, Rate, When
-from farthing.rates.rules import BatchRule, CachingRule, batch_rules, caching_rules, providers
+from farthing.rates.rules import (
+    BatchRule,
+    CachingRule,
+    UpliftRule,
+    batch_rules,
+    caching_rules,
+    providers,
+    uplift_rules,
+)
 from farthing.rates.select import index
 from farthing.units import CACHE_READS, CACHE_WRITES, METERS
 
@@ -23,9 +31,10 @@ def with_rules(offer: Offer) -> Offer:
     """`offer` with what the provider's rules imply where the offer itself states nothing."""
     batch = [rule for rule in batch_rules() if _fits(rule, offer.provider, offer.model)]
     caching = [rule for rule in caching_rules() if _fits(rule, offer.provider, offer.model)]
+    uplifts = [rule for rule in uplift_rules() if _fits(rule, offer.provider, offer.model)]
     known = providers().get(offer.provider)
     by_completion = known is not None and known.time_decides == "completion"
-    if not (batch or caching or by_completion):
+    if not (batch or caching or uplifts or by_completion):
         return offer
     prices = []
     for price in offer.prices:
@@ -33,11 +42,25 @@ def with_rules(offer: Offer) -> Offer:
             price = _decided_by_completion(price)
         moment = price.valid_from or price.recorded or datetime.now(UTC)
         price = _with_cache_prices(price, caching, moment)
-        prices.append(_with_batch(price, batch))
+        prices.append(_with_uplifts(_with_batch(price, batch), uplifts))
     return msgspec.structs.replace(offer, prices=tuple(prices))
 
 
-def _fits(rule: BatchRule | CachingRule, provider: str, model: str) -> bool:
+def _with_uplifts(price: Price, rules: list[UpliftRule]) -> Price:
+    """`price` with a factor for each regional uplift, unless it says something of regions itself."""
+    if not any(METERS[rate.meter].unit == "token" for rate in price.rates):
+        return price
+    if any(when.regions is not None for when in (*(r.when for r in price.rates), *(m.when for m in price.modifiers))):
+        return price
+    note = "inference kept in a region, by the provider's rule"
+    added = tuple(
+        Modifier(when=When(regions=rule.regions), factor=rule.factor, note=note, source=_derived(rule.source))
+        for rule in rules
+    )
+    return msgspec.structs.replace(price, modifiers=(*price.modifiers, *added)) if added else price
+
+
+def _fits(rule: BatchRule | CachingRule | UpliftRule, provider: str, model: str) -> bool:
     return rule.provider == provider and any(fnmatchcase(model.lower(), glob) for glob in rule.models)
 
 

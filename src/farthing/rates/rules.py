@@ -1,6 +1,6 @@
-"""Provider rules as dated data: prompt caching, batch discounts, and the names of providers.
+"""Provider rules as dated data: prompt caching, batch discounts, regional uplifts, names of providers.
 
-The numbers are in data/caching.toml, data/batch.toml and data/providers.toml, each with its source.
+The numbers are in data/{caching,batch,uplifts,providers}.toml, each with its source.
 In a file the first rule that fits counts, so a narrow model pattern stands before a wide one.
 """
 
@@ -102,6 +102,16 @@ class BatchRule(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class UpliftRule(msgspec.Struct, frozen=True, kw_only=True):
+    """The `factor` on all token prices of `models` where inference is kept in one of `regions`."""
+
+    provider: str
+    models: tuple[str, ...]
+    regions: frozenset[str]
+    factor: Decimal
+    source: Source
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's names and habits. `time_decides`: which moment of a request picks a time-of-day price."""
 
@@ -143,6 +153,26 @@ def caching_rules() -> tuple[CachingRule, ...]:
 def batch_rules() -> tuple[BatchRule, ...]:
     """Every batch rule of data/batch.toml, in its order."""
     return read_batch(*_open("batch.toml"))
+
+
+@cache
+def uplift_rules() -> tuple[UpliftRule, ...]:
+    """Every regional uplift of data/uplifts.toml, in its order."""
+    root, sources = _open("uplifts.toml")
+    rules = []
+    for table in root.subs("rule"):
+        rules.append(
+            UpliftRule(
+                provider=table.needed_text("provider"),
+                models=_globs(table),
+                regions=frozenset(table.texts("regions")),
+                factor=table.number("factor", positive=True) or Decimal(1),
+                source=read_source(table, sources),
+            )
+        )
+        table.finish()
+    root.finish()
+    return tuple(rules)
 
 
 @cache
