@@ -15,7 +15,7 @@ from farthing.units import meter
 from farthing.usage.record import Usage, quantities
 
 if TYPE_CHECKING:
-    from farthing.charges.reconcile import Reconciliation
+    from farthing.charges.reconciliation.reconcile import Reconciliation
     from farthing.policies.question import Replay
     from farthing.usage.summary import Summary
 
@@ -169,8 +169,8 @@ def reconcile(
     format: str | None = None,
 ) -> "Reconciliation":
     """Why an invoice differs from what the usage should have cost: `farthing reconcile` as a function."""
-    from farthing.charges.invoice import read_invoice
-    from farthing.charges.reconcile import reconcile as run
+    from farthing.charges.reconciliation.invoice import read_invoice
+    from farthing.charges.reconciliation.reconcile import reconcile as run
 
     found = problems if problems is not None else Problems()
     known = book or the_book()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from farthing.charges.invoice import InvoiceLine, half_unit, places_of, read_invoice
-from farthing.charges.invoice_words import Item, line_item
+from farthing.charges.reconciliation.invoice import InvoiceLine, half_unit, places_of, read_invoice
+from farthing.charges.reconciliation.invoice_words import Item, line_item
 from farthing.problems import FarthingError, Problems
 
 DAY = datetime(2026, 11, 1, tzinfo=UTC)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.charges.findings import common_factor, roundest
-from farthing.charges.invoice import InvoiceLine
-from farthing.charges.names import Name, families, undated
-from farthing.charges.reconcile import Reconciliation, reconcile
+from farthing.charges.reconciliation.findings import common_factor, roundest
+from farthing.charges.reconciliation.invoice import InvoiceLine
+from farthing.charges.reconciliation.names import Name, families, undated
+from farthing.charges.reconciliation.reconcile import Reconciliation, reconcile
 from farthing.charges.reference import price_usage
 from farthing.cli.reconcile import run
 from farthing.problems import FarthingError, Problems

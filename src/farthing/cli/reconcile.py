@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from farthing.charges.reconcile import GroupResult, Reconciliation
+    from farthing.charges.reconciliation.reconcile import GroupResult, Reconciliation
     from farthing.rates.book import Book
     from farthing.usage.record import Usage
 
@@ -44,8 +44,8 @@ def run(book: "Book", usage_paths: Sequence[Path | str], invoice_path: Path | st
 
     Raises `FarthingError` for files that are not there or not what they should be.
     """
-    from farthing.charges.invoice import read_invoice
-    from farthing.charges.reconcile import reconcile
+    from farthing.charges.reconciliation.invoice import read_invoice
+    from farthing.charges.reconciliation.reconcile import reconcile
     from farthing.problems import Problems
     from farthing.usage.read import read_usage
 

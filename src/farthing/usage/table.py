@@ -73,16 +73,22 @@ class UsageTable:
         self.meters: list[str] = []
         self.rows = 0
         self._numbers: dict[Subject, int] = {}
+        self._raw: dict[tuple[object, ...], int] = {}
         self._pending: list[tuple[int, int, int, int, Any]] = []
         self._made = False
 
     def add(self, usage: Usage) -> None:
         """Stage one record; call `flush` after the last."""
-        subject = subject_of(usage)
-        number = self._numbers.get(subject)
-        if number is None:
-            number = self._numbers[subject] = len(self.subjects)
-            self.subjects.append(subject)
+        raw = (
+            usage.provider, usage.model_served, usage.model_asked, usage.tier_served, usage.tier_asked, usage.region,
+            usage.channel, usage.requests != 1, tuple(usage.attrs.items()) if usage.attrs else (),
+        )  # fmt: skip
+        number = self._raw.get(raw)
+        if number is None:  # making a Subject costs more than looking its parts up
+            subject = subject_of(usage)
+            number = self._raw[raw] = self._numbers.setdefault(subject, len(self.subjects))
+            if number == len(self.subjects):
+                self.subjects.append(subject)
         started = microseconds(usage.at)
         if usage.completed is not None:
             completed = microseconds(usage.completed)

@@ -10,9 +10,9 @@ from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
 
-from farthing.charges.invoice import InvoiceLine, half_unit, places_of
-from farthing.charges.names import Name, families, provider_id
-from farthing.charges.piles import SLOT, Collected, Pile, Variant, merged
+from farthing.charges.reconciliation.invoice import InvoiceLine, half_unit, places_of
+from farthing.charges.reconciliation.names import Name, families, provider_id
+from farthing.charges.reconciliation.piles import SLOT, Collected, Pile, Variant, merged
 from farthing.money import ZERO
 from farthing.rates.card import Offer
 from farthing.rates.select import Unknown

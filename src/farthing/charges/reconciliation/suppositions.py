@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from farthing.charges.cells import Cell, Group, Priced
-from farthing.charges.findings import (
+from farthing.charges.reconciliation.cells import Cell, Group, Priced
+from farthing.charges.reconciliation.findings import (
     FACTOR,
     NOT_BILLED,
     NOT_IN_USAGE,
@@ -17,7 +17,7 @@ from farthing.charges.findings import (
     Open,
     factor_text,
 )
-from farthing.charges.piles import CACHE, Variant
+from farthing.charges.reconciliation.piles import CACHE, Variant
 from farthing.money import ZERO
 from farthing.rates.select import index
 

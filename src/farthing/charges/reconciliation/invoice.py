@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from farthing.charges.invoice_words import KINDS, Item, line_item, tier_word
+from farthing.charges.reconciliation.invoice_words import KINDS, Item, line_item, tier_word
 from farthing.money import parse_decimal
 from farthing.problems import FarthingError, Problems
 from farthing.units import METERS

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from farthing.charges.cells import Cell, Group
-from farthing.charges.findings import NOT_BILLED, NOT_IN_USAGE, TIER, Entry, Found, Open
-from farthing.charges.piles import SLOT, Pile
+from farthing.charges.reconciliation.cells import Cell, Group
+from farthing.charges.reconciliation.findings import NOT_BILLED, NOT_IN_USAGE, TIER, Entry, Found, Open
+from farthing.charges.reconciliation.piles import SLOT, Pile
 from farthing.money import ZERO
 from farthing.rates.select import index
 from farthing.time import EPOCH

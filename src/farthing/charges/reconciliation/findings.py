@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from farthing.charges.cells import Cell, Group
+from farthing.charges.reconciliation.cells import Cell, Group
 from farthing.money import ZERO, decimal_text
 
 UNPRICED = "unpriced"

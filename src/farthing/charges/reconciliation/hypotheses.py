@@ -10,8 +10,8 @@ from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
 
-from farthing.charges.cells import Cell, Group, Priced, Sides
-from farthing.charges.findings import (
+from farthing.charges.reconciliation.cells import Cell, Group, Priced, Sides
+from farthing.charges.reconciliation.findings import (
     DAY,
     FACTOR,
     NOT_BILLED,
@@ -26,10 +26,10 @@ from farthing.charges.findings import (
     ratio_of,
     roundest,
 )
-from farthing.charges.names import provider_id
-from farthing.charges.parts import explain_by_elimination, explain_parts
-from farthing.charges.piles import Variant
-from farthing.charges.suppositions import settle, suppositions
+from farthing.charges.reconciliation.names import provider_id
+from farthing.charges.reconciliation.parts import explain_by_elimination, explain_parts
+from farthing.charges.reconciliation.piles import Variant
+from farthing.charges.reconciliation.suppositions import settle, suppositions
 from farthing.money import ZERO
 
 _LATE_SPANS = 4  # a late row is looked for on up to this many spans after one another

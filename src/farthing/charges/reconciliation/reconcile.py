@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from farthing.charges.cells import Cell, Group, Sides, match
-from farthing.charges.findings import (
+from farthing.charges.reconciliation.cells import Cell, Group, Sides, match
+from farthing.charges.reconciliation.findings import (
     DAY,
     NOT_BILLED,
     NOT_IN_USAGE,
@@ -23,9 +23,9 @@ from farthing.charges.findings import (
     common_factor,
     ratio_of,
 )
-from farthing.charges.hypotheses import explain
-from farthing.charges.invoice import InvoiceLine
-from farthing.charges.piles import SLOT, collect
+from farthing.charges.reconciliation.hypotheses import explain
+from farthing.charges.reconciliation.invoice import InvoiceLine
+from farthing.charges.reconciliation.piles import SLOT, collect
 from farthing.money import ZERO, Usd, decimal_text
 from farthing.problems import FarthingError, Problem, Problems
 from farthing.rates.card import Offer
