@@ -8,6 +8,7 @@ Rates that are not linear (minimums, steps, free quotas, brackets) are priced ro
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
@@ -95,7 +96,7 @@ def _cuts(price: Price) -> Cuts:
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """The sums over rows of one subject that meet the same conditions. `started`, `completed` and
-    `measures` are those of some row in it, which stand for all of them. `place` is the piece of
+    `measures` meet the same ones as every row in it, and stand for all of them. `place` is the piece of
     each dimension: (start, completion, start's window, completion's window, measures…)."""
 
     key: int
@@ -143,7 +144,9 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts], *, kinds: bool = T
         whole |= one
     connection = table.connection
     shared = not isinstance(cuts, Mapping)
-    joins, time = _pieces(table, each, shared)
+    span = table.span()
+    inner = {n: _inner(each.get(n, Cuts()), span) for n in range(len(table.subjects))}
+    joins, time = _pieces(table, inner, shared)
     dimensions = [time, (_bin_sql("completed", sorted(whole.ends)), len(whole.ends) + 1)]
     for column, masks in (("started", whole.starts), ("completed", whole.completions)):
         if not masks:
@@ -161,16 +164,20 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts], *, kinds: bool = T
     mask = " + ".join(f'(("{name}" > 0)::BIGINT << {bit})' for bit, name in enumerate(table.meters))
     dimensions.append((f"({mask})", 1 << len(table.meters)) if kinds and mask else ("0", 1))
 
-    key = "subject::BIGINT"
+    keys = len(table.subjects) * math.prod(size for _, size in dimensions)
+    key = "subject::INTEGER" if keys < 1 << 31 else "subject::BIGINT"  # narrow keys group faster
     for sql, size in dimensions:
         if size > 1:
             key = f"({key}) * {size} + {sql}"
-    # Any row of a cell can stand for all of them in what conditions look at; the sums are of all.
+    # Any moment of a cell can stand for all its rows in what conditions look at: where its piece of time
+    # begins, or, where the time of the week matters, that of some row. The sums are of all rows.
     ends_matter = bool(whole.ends or whole.completions)
+    rows_matter = ends_matter or bool(whole.starts)
+    first = (span or (0, 0))[0]
+    edges_of = {of: sorted(of_edges) for of, (_, of_edges) in measured.items()}
     buckets = any(subject.bucket for subject in table.subjects)
     sums = ["count(*)", *(["sum(requests)"] if buckets else [])]
-    sums += ["any_value(started)", *(["any_value(completed)"] if ends_matter else [])]
-    sums += [f"any_value({sql})" for sql, _ in measured.values()]
+    sums += ["any_value(started)"] * rows_matter + ["any_value(completed)"] * ends_matter
     sums += [f'sum("{name}")' for name in table.meters]
     source = f"{table.name} {' '.join(joins)}"
     found = connection.execute(f"SELECT {key} AS key, {', '.join(sums)} FROM {source} GROUP BY 1").fetchall()
@@ -185,24 +192,28 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts], *, kinds: bool = T
         values = iter(row[1:])
         rows = next(values)
         requests = next(values) if buckets else rows
-        started = from_micro(next(values))
+        place.reverse()
+        began = next(values) if rows_matter else ([first, *inner[rest]][place[0]])
+        started = from_micro(began)
         completed = from_micro(next(values)) if ends_matter else started
         cells.append(
             Cell(
                 key=row[0],
                 subject=rest,
-                place=tuple(reversed(place[1:])),  # without the kinds of meters
+                place=tuple(place[:-1]),  # without the kinds of meters
                 rows=rows,
                 requests=requests,
                 started=started,
                 completed=completed,
-                measures={of: next(values) for of in measured},
+                measures={
+                    of: [0, *edges][piece] for (of, edges), piece in zip(edges_of.items(), place[4:], strict=False)
+                },
                 quantities={name: n for name, n in zip(table.meters, values, strict=True) if n},
             )
         )
     cells.sort(key=lambda cell: cell.key)
     drawn = (
-        tuple(_inner(whole, table.span())) if shared else None,
+        tuple(_inner(whole, span)) if shared else None,
         tuple(sorted(whole.ends)),
         None,
         None,
@@ -213,16 +224,12 @@ def tally(table: UsageTable, cuts: Cuts | Mapping[int, Cuts], *, kinds: bool = T
     )
 
 
-def _pieces(table: UsageTable, each: Mapping[int, Cuts], shared: bool) -> tuple[list[str], tuple[str, int]]:
-    """How a row's piece of time is found: (joins, (SQL, number of pieces)).
+def _pieces(table: UsageTable, inner: Mapping[int, Sequence[int]], shared: bool) -> tuple[list[str], tuple[str, int]]:
+    """How a row's piece of time is found: (joins, (SQL, number of pieces)). `inner`: each subject's instants.
 
     Dates that all subjects share are searched; a few of each subject's own come by an equality join
     as columns to compare with; many by a range join.
     """
-    span = table.span()
-    if span is None:
-        return [], ("0", 1)
-    inner = {n: _inner(each.get(n, Cuts()), span) for n in range(len(table.subjects))}
     most = max((len(cuts) for cuts in inner.values()), default=0)
     if not most:
         return [], ("0", 1)
@@ -233,7 +240,7 @@ def _pieces(table: UsageTable, each: Mapping[int, Cuts], shared: bool) -> tuple[
             f"cut{k}": [cuts[k] if k < len(cuts) else _SPAN_END for cuts in inner.values()] for k in range(most)
         }
         _table(table.connection, "cuts", columns)
-        piece = " + ".join(f"(started >= cut{k})::BIGINT" for k in range(most))
+        piece = " + ".join(f"(started >= cut{k})::INTEGER" for k in range(most))
         return ["JOIN cuts ON subject = s"], (f"({piece})", most + 1)
     rows = [
         (subject, low, high, piece)
