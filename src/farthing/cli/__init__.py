@@ -2,22 +2,37 @@
 
 import io
 import sys
+from typing import Any
 
 from farthing.problems import FarthingError
 
 
 def main() -> None:
     """Run the command. A mistake of the user's ends in one line on stderr and status 2."""
+    import typer
+
     from farthing.cli.app import app
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
+    # The class of all wrong options and commands, which typer does not export.
+    usage_error: Any = typer.BadParameter.__bases__[0]
     try:
-        app()
+        status = app(standalone_mode=False)
     except FarthingError as error:
         _say(str(error))
         raise SystemExit(2) from None
+    except usage_error as error:
+        if error.__class__.__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            where = error.ctx.command_path if error.ctx else "farthing"
+            _say(f"{error.format_message().rstrip('.')}; `{where} --help` shows what there is")
+        raise SystemExit(2) from None
+    except typer.Abort:
+        _say("stopped")
+        raise SystemExit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(141) from None
@@ -28,6 +43,7 @@ def main() -> None:
         named = f"{error.filename}: " if error.filename else ""
         _say(f"{named}{error.strerror or error}")
         raise SystemExit(2) from None
+    raise SystemExit(status if isinstance(status, int) else 0)
 
 
 def _say(text: str) -> None:
