@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,12 +15,14 @@ from farthing.evidence import Grade
 from farthing.policies.prompt_cache import PromptCache, behaviour
 from farthing.policies.question import AS_SERVED, Question, Ratio, Replay, Row
 from farthing.policies.replay import replay
-from farthing.problems import FarthingError
+from farthing.problems import FarthingError, Problems
 from farthing.rates.book import Book
+from farthing.rates.card import Offer
 from farthing.rates.rules import caching_rule
 from farthing.rates.toml import load_card
 from farthing.reports.replay import replay_json
 from farthing.time import EPOCH
+from farthing.usage.read import read_usage
 from farthing.usage.record import Usage
 from tests.charges.cards import logs, offers
 
@@ -458,3 +461,19 @@ def test_the_order_of_rows_changes_nothing(rows: list[Usage]) -> None:
         return made["candidates"], made["total_usd"]
 
     assert told(rows) == told(THREE + turns(2_000, 3_000))
+
+
+def test_every_request_at_its_own_offer_in_a_batch_equals_the_requests_one_by_one() -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "usage.jsonl"
+    records = list(read_usage([example], Problems()))
+    known = Book()
+    question = Question(now=datetime(2026, 11, 22, tzinfo=UTC), to=("openai/gpt-5.5",), policies=("batch",))
+    made = replay(lambda: iter(records), known, question)
+    [row] = [row for row in made.rows if row.offer == "as served"]
+    expected = Fraction(0)
+    for usage in records:
+        offer = known.offer_of(usage)
+        assert isinstance(offer, Offer)
+        expected += price_usage(msgspec.structs.replace(usage, tier_served="batch"), offer).total_usd or 0
+    assert row.total_usd == expected
+    assert 0 < expected < (made.as_is.total_usd or 0)

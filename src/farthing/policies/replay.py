@@ -123,7 +123,7 @@ def replay(
             cached[way] = _Asker(Counterfactual(again, cuts), question, asker.own)
 
     rows = []
-    if asker.own - {offer.id for offer in shown}:
+    if asker.own and (len(asker.own) > 1 or not asker.own & {offer.id for offer in shown}):
         for combo in combos:
             if combo != (AS_IS,):
                 bill, assumptions = _as_served(offers, combo, asker, cached, ways, moment)
@@ -163,7 +163,7 @@ class _Asker:
         return _ratios(offer, self.question)
 
     def assumptions(self, offer: Offer) -> list[str]:
-        if offer.id in self.own:
+        if self.own == {offer.id}:
             return []
         tokens, answers = self.ratios(offer)
         return [f"tokens x{float(tokens):g} (another tokenizer)", f"answers x{float(answers):g} as long"]
@@ -276,8 +276,10 @@ def _as_served(
     bills, notes = [], {note for _, _, note in plans.values() if note}
     for way in dict.fromkeys(plans[n][0] if n in plans else None for n in offers):
         use = cached[way].counterfactual.tally.table if way else table
-        number = {subject: n for n, subject in enumerate(use.subjects)}
-        mine = {number[table.subjects[n]]: n for n in offers if (plans[n][0] if n in plans else None) == way}
+        chosen = [n for n in offers if (plans[n][0] if n in plans else None) == way]
+        # The cached tables number the same subjects in another order.
+        number = {subject: n for n, subject in enumerate(use.subjects)} if way else {}
+        mine = {number[table.subjects[n]] if way else n: n for n in chosen}
         rewrites = {m: rewrite for m, n in mine.items() if n in plans and (rewrite := plans[n][1]) is not None}
         made = bill_as_served(use, {m: offers[n] for m, n in mine.items()}, asker.question.at, rewrites)
         bills += [made.by_subject[m] for m in mine]

@@ -100,7 +100,8 @@ class _Shown:
         """What the template prints. Texts are plain: the template escapes them."""
         replay, as_is = self.replay, self.replay.as_is
         priced = [row for row in replay.rows if row.total_usd is not None and not row.too_long_rows]
-        same = [row for row in priced if row.offer in self.own]
+        stays = {AS_SERVED} if replay.models else {AS_SERVED, replay.as_is.offer}
+        same = [row for row in priced if row.offer in stays]
         everything = [as_is, *replay.models, *replay.rows, *replay.everywhere]
         spreads = [row.spread for row in (as_is, *replay.rows) if row.spread is not None]
         return {

@@ -214,7 +214,7 @@ def _chosen(replay: Replay) -> list[Row]:
     chosen: list[Row] = []
     for offer in offers:
         rows = [row for row in replay.rows if row.offer == offer]
-        if offer == replay.as_is.offer or not replay.everywhere:
+        if offer in (replay.as_is.offer, AS_SERVED) or not replay.everywhere:
             chosen += rows
             continue
         chosen += [row for row in rows if row.policy == AS_IS]
