@@ -32,10 +32,10 @@ check: setup        ## style, strict types, import layers, docs
 bench: setup        ## every claim of speed, as ratios measured side by side
 	$(BIN)/python -m benchmarks
 
-lock:               ## refresh constraints.txt (hashes, no index addresses)
-	$(PYTHON) -m pip install --quiet uv
-	$(PYTHON) -m uv pip compile pyproject.toml --extra dev --all-extras --build-constraint /dev/null \
-	  --generate-hashes --no-emit-index-url --no-header --no-annotate --universal -o constraints.txt
+lock: setup         ## refresh constraints.txt (with hashes; it names no address)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	echo "setuptools==82.0.1" | $(BIN)/uv pip compile pyproject.toml - --extra dev --generate-hashes --no-header \
+	  --no-annotate --universal --python-version 3.11 -o constraints.txt
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
