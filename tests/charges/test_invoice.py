@@ -243,3 +243,16 @@ def test_a_file_that_is_no_invoice_is_one_readable_line(tmp_path: Path, rows: in
         read(tmp_path, "date,model,input_tokens\n" + "2026-11-01,m,5\n" * rows)
     with pytest.raises(FarthingError, match="workbook, archive, PDF or Parquet"):
         read(tmp_path, "PK\x03\x04")
+
+
+@pytest.mark.parametrize(
+    ("amount", "usd"),
+    [("1,234.56", Fraction("1234.56")), ("$1,234,567", Fraction(1234567)), ("0,041", None), ("1,234", None)],
+)
+def test_a_comma_that_may_be_a_decimal_one_is_refused(tmp_path: Path, amount: str, usd: Fraction | None) -> None:
+    file = tmp_path / "invoice.csv"
+    file.write_text(f'date,model,amount\n2026-11-03,m,"{amount}"\n2026-11-04,m,1\n')
+    problems = Problems()
+    lines = read_invoice(file, problems)
+    assert [line.usd for line in lines] == ([usd] if usd is not None else []) + [1]
+    assert problems.total == (usd is None)

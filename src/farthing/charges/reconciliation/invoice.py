@@ -25,7 +25,8 @@ from farthing.usage.streams import open_source
 _DAY = timedelta(days=1)
 _BARE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
-_GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d*)?")
+# A comma groups thousands only where a point follows it or it groups twice: "0,041" and "1,234" may be decimals.
+_GROUPED = re.compile(r"-?[1-9]\d{0,2}(,\d{3})+\.\d+|-?[1-9]\d{0,2}(,\d{3}){2,}")
 _BINARY_DIGITS = 15  # this many significant digits or more: the writer printed a binary float
 _LARGEST_EXPONENT = 40
 _STRANGE = 100  # rows that are no lines of an invoice, before any that is one: the file is none
