@@ -477,3 +477,16 @@ def test_every_request_at_its_own_offer_in_a_batch_equals_the_requests_one_by_on
         expected += price_usage(msgspec.structs.replace(usage, tier_served="batch"), offer).total_usd or 0
     assert row.total_usd == expected
     assert 0 < expected < (made.as_is.total_usd or 0)
+
+
+def test_an_offers_price_per_million_tokens_is_of_its_own_tokens() -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "usage.jsonl"
+    records = list(read_usage([example], Problems()))
+    question = Question(now=datetime(2026, 11, 22, tzinfo=UTC), to=("openai/gpt-5.5",), policies=("as-is",))
+    made = replay(lambda: iter(records), Book(), question)
+    assert len(made.models) == 2
+    for row in made.models:
+        own = [usage for usage in records if usage.offer == row.offer]
+        tokens = sum(usage.prompt_tokens + usage.quantities.get("output", 0) for usage in own)
+        assert row.total_usd is not None
+        assert row.usd_per_mtok == row.total_usd * 1_000_000 / tokens

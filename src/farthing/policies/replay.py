@@ -359,11 +359,15 @@ def _by_model(own: Served, offers: dict[int, Offer | Unknown], row: Callable[...
             _name(offers[number]) or "/".join(part for part in (subject.provider, subject.model) if part) or "unknown"
         )
 
-    numbers = sorted(own.by_subject, key=label)
-    made = [
-        row(name, AS_IS, total(own.by_subject[n] for n in group), None)
-        for name, group in itertools.groupby(numbers, key=label)
-    ]
+    made = []
+    for name, numbers in itertools.groupby(sorted(own.by_subject, key=label), key=label):
+        group = set(numbers)
+        whole = row(name, AS_IS, total(own.by_subject[n] for n in group), None)
+        # Per million of this offer's own tokens, not of the whole usage's.
+        cells = (cell.quantities for cell in own.tally.cells if cell.subject in group)
+        tokens = sum(n for counts in cells for meter, n in counts.items() if meter in TOKEN_METERS)
+        each = whole.total_usd * 1_000_000 / tokens if whole.total_usd is not None and tokens else None
+        made.append(msgspec.structs.replace(whole, usd_per_mtok=each))
     return sorted(made, key=lambda r: -r.known_usd)
 
 
