@@ -280,3 +280,17 @@ def test_what_is_not_parquet_is_refused(tmp_path: Path) -> None:
         view_parquet([path], Problems())
     assert str(refused.value).startswith(f"{path}: ")
     assert "\n" not in str(refused.value)
+
+
+def test_a_mapped_column_that_is_not_there_is_said(tmp_path: Path) -> None:
+    from farthing.usage.read import read_usage
+
+    file = tmp_path / "odd.csv"
+    file.write_text("ts,prompt_tokens,answer\n2026-11-01T10:00:00Z,5,7\n")
+    problems = Problems()
+    mapping = {"at": "ts", "input": "promptt_tokens", "output": "answer"}
+    [usage] = read_usage([file], problems, mapping=mapping)
+    assert dict(usage.quantities) == {"output": 7}
+    [problem] = problems.kept
+    assert "'promptt_tokens' is in no row" in problem.reason
+    assert problem.repair == "the columns are ts, prompt_tokens, answer"

@@ -133,7 +133,8 @@ def write_csv(replay: Replay, out: Path) -> None:
                 "" if row.ratio is None else f"{float(row.ratio):.6g}", _text(row.usd_per_mtok), _text(row.mean_usd),
                 *(decimal_text(getattr(spread, name)) if spread else "" for name in ("p50", "p95", "p99")),
                 *(f"{float(share):.6f}" for share in by_kind(row).values()),
-                row.rows, row.unpriced_rows, row.grade or "", "; ".join((*row.notes, *row.reasons)),
+                row.rows, row.unpriced_rows, "" if row.grade is None else row.grade,
+                "; ".join((*row.notes, *row.reasons)),
             ]
         )  # fmt: skip
     write_whole(out, text.getvalue())

@@ -153,18 +153,28 @@ def _offset(stated: object) -> datetime:
 def _renamed(
     found: Iterator[tuple[str, Row]], mapping: Mapping[str, str], problems: Problems
 ) -> Iterator[tuple[str, Row]]:
-    """Rows under our names. A row that has none of the mapped columns is a problem."""
+    """Rows under our names. A row that has none of the mapped columns is a problem, and so is a column
+    that no row has: what was to be read from it is missing from every count."""
     constant = {field: column[1:] for field, column in mapping.items() if column.startswith("=")}
     named = {field: column for field, column in mapping.items() if field not in constant}
     if not mapping:
         yield from found
         return
+    unseen, present, place = set(named.values()), "", ""
     for place, row in found:
+        if unseen:
+            unseen.difference_update(row)
+            present = present or ", ".join(str(column) for column in list(row)[:20])
         if named and not any(column in row for column in named.values()):
             reason = f"none of the mapped columns is here: {', '.join(named.values())}"
             problems.add(place, reason, "correct the mapping", "mapped columns are missing")
             continue
         yield place, {**row, **constant, **{field: row.get(column) for field, column in named.items()}}
+    for column in sorted(unseen) if unseen != set(named.values()) else ():  # else every row said so
+        repair = f"the columns are {present}"
+        problems.add(
+            place, f"the mapped column {column!r} is in no row up to here", repair, "a mapped column is in no row"
+        )
 
 
 def parquet_rows(path: Path, place: str) -> Iterator[tuple[str, Row]]:
