@@ -339,3 +339,8 @@ def test_long_names_of_clouds(name: str, expected: str) -> None:
 def test_a_misspelt_provider_is_told_the_near_one() -> None:
     with pytest.raises(FarthingError, match="did you mean 'anthropic'"):
         Book().find("antropic/claude-opus-4-8")
+
+
+def test_a_card_for_a_model_counts_for_the_dated_names_that_mean_it() -> None:
+    made = book(offer("gpt-5-mini", "|input = 0.20", provider="openai"))
+    assert plain(at(found(made, "openai", "gpt-5-mini-2025-08-07"))) == "0.20"

@@ -167,6 +167,11 @@ class Book:
         bare = _PATH.sub("", model)  # "models/gemini-…", "arn:aws:bedrock:…:foundation-model/…"
         for name in dict.fromkeys((model, _COMPACT_DATE.sub(r"-\1-\2-\3", model), bare)):
             found = [(layer, offer) for layer in self.layers(known) if (offer := layer.find(name, region))]
+            if found and found[0][0].feed:
+                # A card that names the model which the catalogue means by this name is meant as well.
+                model_id = found[0][1].model
+                cards = [(x, o) for x in self.layers(known) if not x.feed and (o := x.find(model_id, region))]
+                found = [*cards, *found]
             if found:
                 return combine([offer for _, offer in found], self.as_of, sum(not layer.feed for layer, _ in found))
         for other in self._catalogue.get(known, ("", "", ()))[2]:
