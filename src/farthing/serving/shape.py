@@ -71,8 +71,12 @@ class FeedForward(msgspec.Struct, frozen=True, kw_only=True):
 class ModelShape(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A transformer as its serving sees it. `layers` counts blocks; MTP modules and vision towers are left out.
 
-    `tied`: the output head shares the embedding's weights. `other_parameters`: weights that no token
-    of text passes (towers, MTP). `context`: longest context in tokens, 0 where not stated.
+    `tied`: the output head shares the embedding's weights. `norm_parameters`: of the norm after the last
+    layer. `other_parameters`: weights that no token of text passes (towers, MTP). `context`: longest
+    context in tokens, 0 where not stated.
+
+    Count layers by `layers`, not by adding up blocks: a layer may be only attention or only feed-forward
+    (Nemotron-H), and one with two caches is two blocks, of which the second has no weights (DeepSeek-V4).
     """
 
     id: str
@@ -83,6 +87,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     attention: tuple[Attention, ...]
     feed_forward: tuple[FeedForward, ...]
     tied: bool = False
+    norm_parameters: int = 0
     other_parameters: int = 0
     context: int = 0
     aliases: tuple[str, ...] = ()
@@ -113,7 +118,7 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """All weights of the language model: what is published as its size."""
         embeddings = self.head_parameters * (1 if self.tied else 2)
         blocks = self.attention_parameters + self.dense_parameters + self.expert_parameters
-        return blocks + embeddings + self.other_parameters
+        return blocks + embeddings + self.norm_parameters + self.other_parameters
 
     @cached_property
     def active_parameters(self) -> int:

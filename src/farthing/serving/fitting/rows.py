@@ -1,0 +1,107 @@
+"""Measurements as rows of a fit: the deployment of each, its load, its times; what is left out and why."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+
+import msgspec
+
+from farthing.problems import FarthingError
+from farthing.serving import devices, models
+from farthing.serving.coefficients import Fit
+from farthing.serving.deployment import Deployment
+from farthing.serving.measured.measurement import Measurement
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured point that can be compared with the model. Times in seconds, lengths in tokens.
+
+    `day`: of the measurement, or about when the engine's version came out; None: neither is known.
+    `drafted`: tokens were presumably drafted by the model's own heads. `lockstep`: all requests had one length.
+    `version`: of the engine.
+    """
+
+    source: str
+    deployment: Deployment
+    version: str
+    input: float
+    output: float
+    concurrency: float
+    tpot_s: float
+    ttft_s: float
+    lockstep: bool
+    drafted: bool
+    day: date | None
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """What a correction is shared by: engine, device, model, format of weights."""
+        one = self.deployment
+        return one.engine, one.device.id, one.model.id, one.weights
+
+
+def rows_of(measurements: Iterable[Measurement], fit: Fit) -> tuple[list[Row], Counter[str]]:
+    """The rows of `measurements`, and why the others are left out, counted."""
+    rows: list[Row] = []
+    left: Counter[str] = Counter()
+    for one in measurements:
+        found = row_of(one, fit)
+        if isinstance(found, Row):
+            rows.append(found)
+        else:
+            left[found] += 1
+    return rows, left
+
+
+def row_of(m: Measurement, fit: Fit) -> Row | str:
+    """The row of one measurement, or why it cannot be one."""
+    if m.disaggregated:
+        return "disaggregated"
+    if m.doubts:
+        return _kind(m.doubts[0])
+    if m.tpot is None or m.ttft is None or m.input_length is None or m.output_length is None or not m.concurrency:
+        return "no TTFT, TPOT, lengths or concurrency"
+    if m.output_length <= 1:
+        return "no second output token"
+    try:
+        deployment = deployment_of(m)
+        deployment.check()
+    except FarthingError as error:
+        return str(error).split(" (")[0]
+    key = (m.engine, m.engine_version)
+    day = date.fromisoformat(m.measured_on) if m.measured_on else fit.releases.get(key)
+    drafted = key in fit.drafted and "DeepSeek-R1" in m.model and (day is None or day >= date(2026, 1, 1))
+    return Row(
+        source=m.source, deployment=msgspec.structs.replace(deployment, engine_date=day), version=m.engine_version,
+        input=m.input_length, output=m.output_length, concurrency=m.concurrency, tpot_s=m.tpot / 1e3,
+        ttft_s=m.ttft / 1e3, lockstep=m.input_tokens is None and m.nominal_ratio == 1.0,
+        drafted=drafted or bool(m.speculative), day=day,
+    )  # fmt: skip
+
+
+def _kind(doubt: str) -> str:
+    """A doubt without its numbers and names, to be counted by."""
+    return re.sub(r"\d+(\.\d+)?", "N", doubt.split(" of ")[0] if doubt.startswith("repeats") else doubt)
+
+
+def deployment_of(m: Measurement) -> Deployment:
+    """The deployment that a measurement was taken on. Raises `FarthingError` for an unknown model, device or layout.
+
+    Where the cache's format is not stated, it is taken to be 8 bit unless the weights are 16 bit: so the
+    public benchmark runs them.
+    """
+    model = models.find(m.model)
+    weights = m.precision or "bf16"
+    dp = m.dp or 1
+    moe = bool(model.expert_parameters)
+    tp, pp = m.tp or (m.gpus or 1) // (dp * (m.pp or 1)) or 1, m.pp or 1
+    ep = min(m.ep or 1, tp * dp)
+    if not moe:
+        ep, dp, replicas = 1, 1, dp
+    else:
+        replicas = 1
+    return Deployment(
+        model=model, device=devices.find(m.device), engine=m.engine or "vllm", weights=weights,
+        kv=m.kv_precision or ("bf16" if weights == "bf16" else "fp8"), tp=tp, pp=pp, ep=ep, dp=dp, replicas=replicas,
+    )  # fmt: skip
