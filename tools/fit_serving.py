@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from farthing.serving.coefficients import packaged
-from farthing.serving.fitting.corrections import fit_effects
+from farthing.serving.fitting.corrections import Effects, fit_effects
 from farthing.serving.fitting.fit import fit_values, group_weights
 from farthing.serving.fitting.rows import rows_of
 from farthing.serving.fitting.table import predict, table_of
-from farthing.serving.fitting.validate import Validation, validate
+from farthing.serving.fitting.validate import QUANTITIES, validate
 from farthing.serving.measured.read import read_measurements
+from farthing.serving.validation import Part, Validation
 
 DATA = Path(__file__).parent.parent / "src" / "farthing" / "data" / "serving"
 HEAD = "# Written by `python tools/fit_serving.py DATA`, from the source of fit.toml. Do not edit.\n"
@@ -32,14 +33,19 @@ def main(arguments: list[str]) -> int:
     table, weights = table_of(rows, fit), group_weights(rows)
     values = fit_values(table, weights, fit)
     tpot, ttft = predict(table, fit, values)
-    effects = [fit_effects(rows, np.log(table.tpot_s / tpot), "tpot"), fit_effects(rows, np.log(table.ttft_s / ttft), "ttft")]
+    effects = [
+        fit_effects(rows, np.log(table.tpot_s / tpot), "tpot"),
+        fit_effects(rows, np.log(table.ttft_s / ttft), "ttft"),
+    ]
     span = [row.concurrency for row in rows], [row.input / row.output for row in rows]
     texts = {
         "fit.toml": _with_values((DATA / "fit.toml").read_text("utf-8"), values),
         "corrections.toml": _corrections(effects, span),
         "validation.toml": _validation(validate(rows, left_out, fit, _progress)),
     }
-    changed = [name for name, text in texts.items() if not (DATA / name).exists() or (DATA / name).read_text("utf-8") != text]
+    changed = [
+        name for name, text in texts.items() if not (DATA / name).exists() or (DATA / name).read_text("utf-8") != text
+    ]
     for name in changed:
         if "--check" in arguments:
             print(f"{name} would change", file=sys.stderr)
@@ -59,11 +65,16 @@ def _with_values(text: str, values: dict[str, float]) -> str:
     return re.sub(r'(name = "([^"]+)"\nvalue = )[^\n]+\n', filled, text)
 
 
-def _corrections(effects: list[object], span: tuple[list[float], list[float]]) -> str:
+def _corrections(effects: list[Effects], span: tuple[list[float], list[float]]) -> str:
     tpot, ttft = effects
-    lines = [HEAD, "# Added to the logarithm of TPOT and TTFT: level, slope on concurrency, slope on input:output; rows behind it.\n"]
+    lines = [
+        HEAD,
+        "# Added to log TPOT and log TTFT: level, slope on concurrency, slope on input:output; and the rows behind it.\n",
+    ]
     ends = [(float(f"{min(one):.6g}"), float(f"{max(one):.6g}")) for one in span]
-    lines.append(f"[span] # concurrency, input:output\nlow = [{ends[0][0]}, {ends[1][0]}]\nhigh = [{ends[0][1]}, {ends[1][1]}]\n")
+    lines.append(
+        f"[span] # concurrency, input:output\nlow = [{ends[0][0]}, {ends[1][0]}]\nhigh = [{ends[0][1]}, {ends[1][1]}]\n"
+    )
     body = []
     for key in sorted(tpot.of):
         names = ", ".join(f'"{part}"' for part in key)
@@ -76,21 +87,19 @@ def _corrections(effects: list[object], span: tuple[list[float], list[float]]) -
 def _validation(report: Validation) -> str:
     out = [HEAD, f"rows = {report.rows}\n"]
     out += ["\n[left_out]\n"] + [f'"{reason}" = {count}\n' for reason, count in sorted(report.left_out.items())]
-    for split in report.splits:
+    for split in report.split:
         out.append(f'\n[[split]]\nname = "{split.name}"\nrows = {split.rows}\n')
-        for what, one in split.errors.items():
+        for what in QUANTITIES:
+            one = split.of(what)
             out.append(
                 f"{what} = {{ median = {one.median:.4f}, p90 = {one.p90:.4f}, coverage = {one.coverage:.4f}, "
                 f"low = {one.low:.4f}, high = {one.high:.4f} }}\n"
             )
-        for part in split.parts:
-            out.append(_part("split.part", part))
-    for part in report.groups:
-        out.append(_part("group", part))
-    return "".join(out)
+        out += [_part("split.part", part) for part in split.part]
+    return "".join(out + [_part("group", part) for part in report.group])
 
 
-def _part(header: str, part: object) -> str:
+def _part(header: str, part: Part) -> str:
     return (
         f'\n[[{header}]]\nname = "{part.name}"\nrows = {part.rows}\ntpot_median = {part.tpot_median:.4f}\n'
         f"ttft_median = {part.ttft_median:.4f}\nthroughput_median = {part.throughput_median:.4f}\n"

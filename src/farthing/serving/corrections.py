@@ -12,6 +12,9 @@ from farthing.serving.deployment import Deployment
 Key = tuple[str, ...]
 """("group", engine, device, model, weights); "layout" adds how it is divided: "tp4ep1dp1pp1"."""
 
+Span = tuple[tuple[float, float], tuple[float, float]]
+"""The least and the most of (concurrency, input:output) that was measured."""
+
 
 class Correction(msgspec.Struct, frozen=True):
     """(level, slope on concurrency, slope on input:output) of log TPOT and of log TTFT, and the rows behind it."""
@@ -41,34 +44,43 @@ class Corrected(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
 
 
+Effect = tuple[float, float, float]
+
+
+def effects_of(deployment: Deployment) -> tuple[Effect, Effect, Span]:
+    """The sums of the effects on log TPOT and on log TTFT that apply to a deployment, and the measured span."""
+    stated, span_ = _packaged()
+    found = [stated[key] for key in keys_of(deployment) if key in stated] if keys_of(deployment)[0] in stated else []
+    return _sum([one.tpot for one in found]), _sum([one.ttft for one in found]), span_
+
+
 def corrected(deployment: Deployment, concurrency: float, input: float, output: float) -> Corrected:
     """The correction of `deployment` under a load. Held within the measured span of concurrency and lengths."""
-    stated, (low, high) = _packaged()
-    group, layout = keys_of(deployment)
+    stated = _packaged()[0]
+    group = keys_of(deployment)[0]
     if group not in stated:
         return Corrected()
-    a, b = slopes(min(max(concurrency, low[0]), high[0]), *_held(input, output, low[1], high[1]))
-    tpot = ttft = 0.0
-    for key in (group, layout):
-        one = stated.get(key)
-        if one is not None:
-            tpot += one.tpot[0] + a * one.tpot[1] + b * one.tpot[2]
-            ttft += one.ttft[0] + a * one.ttft[1] + b * one.ttft[2]
-    return Corrected(tpot=math.exp(tpot), ttft=math.exp(ttft), rows=stated[group].rows)
+    tpot, ttft, (low, high) = effects_of(deployment)
+    a, b = slopes(min(max(concurrency, low[0]), high[0]), min(max(input / output, low[1]), high[1]), 1.0)
+    return Corrected(
+        tpot=math.exp(tpot[0] + a * tpot[1] + b * tpot[2]),
+        ttft=math.exp(ttft[0] + a * ttft[1] + b * ttft[2]),
+        rows=stated[group].rows,
+    )
 
 
+def _sum(effects: list[Effect]) -> Effect:
+    return sum(e[0] for e in effects), sum(e[1] for e in effects), sum(e[2] for e in effects)
+
+
+@cache
 def measured_groups() -> tuple[Key, ...]:
     """Every group that was measured: (engine, device, model, weights)."""
     return tuple(key[1:] for key in _packaged()[0] if key[0] == "group")
 
 
-def _held(input: float, output: float, low: float, high: float) -> tuple[float, float]:
-    """Lengths whose ratio is held between `low` and `high`."""
-    return min(max(input / output, low), high), 1.0
-
-
 @cache
-def _packaged() -> tuple[dict[Key, Correction], tuple[tuple[float, float], tuple[float, float]]]:
+def _packaged() -> tuple[dict[Key, Correction], Span]:
     """Corrections by key, and the measured span: the least and the most of (concurrency, input:output)."""
     file = resources.files("farthing") / "data" / "serving" / "corrections.toml"
     values = tomllib.loads(file.read_text("utf-8"))
@@ -78,3 +90,8 @@ def _packaged() -> tuple[dict[Key, Correction], tuple[tuple[float, float], tuple
     }
     low, high = values["span"]["low"], values["span"]["high"]
     return stated, ((low[0], low[1]), (high[0], high[1]))
+
+
+def span() -> Span:
+    """The measured span: the least and the most of (concurrency, input:output)."""
+    return _packaged()[1]

@@ -1,5 +1,6 @@
 """A deployment: a model on devices, its number formats and its parallelism, checked; what fits in memory."""
 
+from collections.abc import Callable
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -107,11 +108,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         heads = [block.kv_heads for block in self.model.attention if not block.latent and block.kind != "linear"]
         return float(min(self.tp, min(heads, default=1)))
 
-    def kv_bytes(self, tokens: float) -> float:
+    def kv_bytes(self, tokens: Any, least: Callable[[Any, Any], Any] = min) -> Any:
         """Bytes that one sequence of `tokens` tokens keeps on one device of its rank (of each stage)."""
         model = self.model
         state = sum(block.layers * block.state_values for block in model.attention)
-        cache = model.kv_values(tokens) - state
+        cache = model.kv_values(tokens, least) - state
         split = self.kv_split * self.pp
         return cache * formats.kv_bytes(self.kv) / split + state * formats.STATE_BYTES / (self.tp * self.pp)
 

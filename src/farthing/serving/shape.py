@@ -3,7 +3,9 @@
 Nothing here knows a precision, a device or a number of GPUs: counts are of values, not of bytes.
 """
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -135,10 +137,13 @@ class ModelShape(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         growing = (block for block in self.attention if block.kind in ("full", "sparse"))
         return sum(block.layers * (block.kv_values + block.index_values) for block in growing)
 
-    def kv_values(self, tokens: float) -> float:
-        """Values kept for one sequence of `tokens` tokens: windows hold at most their length, states are fixed."""
-        kept = 0.0
+    def kv_values(self, tokens: Any, least: Callable[[Any, Any], Any] = min) -> Any:
+        """Values kept for one sequence of `tokens` tokens: windows hold at most their length, states are fixed.
+
+        On a float; or on an array, with `least` numpy's `minimum`.
+        """
+        kept: Any = 0.0
         for block in self.attention:
-            held = min(tokens, block.window) if block.kind == "window" else tokens
+            held = least(tokens, block.window) if block.kind == "window" else tokens
             kept += block.layers * (held * (block.kv_values + block.index_values) + block.state_values)
         return kept

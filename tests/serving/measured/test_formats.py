@@ -111,6 +111,21 @@ def test_inferencex_disaggregated_output_is_per_decode_gpu(tmp_path: Path) -> No
     assert one.input_tokens_per_s == pytest.approx(3600.0)  # 4400 - 800
 
 
+def test_inferencex_of_agents_has_real_lengths_and_a_cache(tmp_path: Path) -> None:
+    agents = {"isl": None, "osl": None, "scenario_type": "agentic-coding", "mean_input_tokens": 900.0,
+              "mean_output_tokens_actual": 200.0, "num_requests_successful": 200, "duration_seconds": 50.0}  # fmt: skip
+    one = _one(tmp_path, records.inferencex(**agents))
+    assert (one.input_tokens, one.output_tokens, one.requests, one.duration_s) == (900, 200, 200, 50)
+    assert "share that came from the cache is not stated" in one.doubts[0]
+    told = _one(tmp_path, records.inferencex(**agents, server_gpu_cache_hit_rate=0.9))
+    assert told.doubts == () and told.prefix_hit == 0.9
+
+
+def test_idle_time_in_the_throughput_is_noted(tmp_path: Path) -> None:
+    one = _one(tmp_path, records.vllm(max_concurrency=32))
+    assert one.notes == ("throughput × time says 16 of 32 in flight: the throughput has idle time in it",)
+
+
 def test_inferencex_row_of_the_database(tmp_path: Path) -> None:
     flat = records.inferencex()
     top = ("conc", "framework", "model", "precision", "isl", "osl", "image", "disagg", "is_multinode")
@@ -131,6 +146,15 @@ def test_aiperf_converts_units_and_finds_the_setup_by_name(tmp_path: Path) -> No
     assert "cancelled" in _one(tmp_path, records.aiperf(was_cancelled=True)).doubts[0]
 
 
+def test_aiperf_of_late_2026_has_phases(tmp_path: Path) -> None:
+    phases = [
+        {"name": "warmup", "exclude_from_results": True, "concurrency": 3},
+        {"name": "profiling", "type": "concurrency", "concurrency": 16},
+    ]
+    one = _one(tmp_path, records.aiperf(input_config={"models": {"items": [{"name": "org/m"}]}, "phases": phases}))
+    assert (one.model, one.concurrency) == ("org/m", 16)
+
+
 def test_genai_perf_is_the_same_export(tmp_path: Path) -> None:
     older = {"input_config": {"model": ["m"], "concurrency": 16, "synthetic_input_tokens_mean": 900}}
     one = _one(tmp_path, records.aiperf(schema_version=None, **older))
@@ -149,6 +173,41 @@ def test_guidellm_has_a_measurement_a_benchmark(tmp_path: Path) -> None:
     assert opened.source.endswith("result.json:1[2]")
 
 
+def test_summaries_in_a_log(tmp_path: Path) -> None:
+    file = tmp_path / "run.log"
+    summary = """INFO starting
+============ Serving Benchmark Result ============
+Successful requests:                     200
+Maximum request concurrency:             16
+Benchmark duration (s):                  50.00
+Total input tokens:                      180000
+Total generated tokens:                  40000
+Request throughput (req/s):              4.00
+Output token throughput (tok/s):         800.00
+---------------Time to First Token----------------
+Mean TTFT (ms):                          218.00
+Median TTFT (ms):                        200.00
+P99 TTFT (ms):                           400.00
+-----Time per Output Token (excl. 1st token)------
+Mean TPOT (ms):                          19.01
+==================================================
+INFO more: 7
+"""
+    file.write_text(summary + summary.replace("218.00", "219.00").replace("Successful", "Backend: sglang\nSuccessful"))
+    (first, second), problems = read_measurements(file)
+    assert problems.total == 0
+    assert (first.format, first.concurrency, first.input_tokens, first.ttft, first.tpot) == (
+        "vllm",
+        16,
+        900,
+        218,
+        19.01,
+    )
+    assert first.ttft_ms is not None and first.ttft_ms.at("p99") == 400
+    assert first.source == f"{file}:2" and first.doubts == ()
+    assert (second.engine, second.ttft) == ("sglang", 219)
+
+
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     file.write_text(
@@ -164,12 +223,12 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 
 def test_our_own_file_gives_back_what_was_written(tmp_path: Path) -> None:
     before = [_one(tmp_path, make()) for make in (records.vllm, records.inferencex, records.aiperf)]
-    before += _all(tmp_path, records.guidellm())
+    before += [*_all(tmp_path, records.guidellm()), _one(tmp_path, records.vllm(max_concurrency=32))]
     file = tmp_path / "own.json"
     own.write(file, before, {"url": "http://127.0.0.1:1/v1"})
     after, problems = read_measurements(file)
     assert problems.total == 0
-    assert [m.source for m in after] == [f"{file}:1[{n}]" for n in range(1, 6)]
+    assert [m.source for m in after] == [f"{file}:1[{n}]" for n in range(1, 7)]
 
     def bare(m: Measurement) -> dict[str, Any]:
         return {name: getattr(m, name) for name in m.__struct_fields__ if name != "source"}

@@ -6,9 +6,11 @@ rows that showed none, so a group of few rows is corrected little and one that w
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from farthing.serving.corrections import Key, keys_of, slopes
 from farthing.serving.fitting.rows import Row
@@ -51,12 +53,13 @@ def fit_effects(rows: Sequence[Row], errors: Floats, what: str) -> Effects:
     for at, column, weight in entries:
         design[at, column] = weight
     penalty = np.array([PENALTY * (_SLOPE_PENALTY if k else 1.0) for _ in columns for k in range(3)])
-    counts_as: Floats = np.ones(len(rows))
+    counts_as: NDArray[Any] = np.ones(len(rows))
     found: Floats = np.zeros(design.shape[1])
     for _ in range(4):  # rows that no effect explains count less
         scaled = design * counts_as[:, None]
         found = np.linalg.solve(design.T @ scaled + np.diag(penalty), scaled.T @ errors)
-        counts_as = 1.0 / np.maximum(1.0, np.abs(errors - design @ found) / _OUTLIER[what])
+        left = np.abs(errors - design @ found)
+        counts_as = np.asarray(1.0 / np.maximum(1.0, left / _OUTLIER[what]))
     return Effects(
         of={key: (float(found[c]), float(found[c + 1]), float(found[c + 2])) for key, c in columns.items()}, rows=counts
     )

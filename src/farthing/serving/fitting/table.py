@@ -78,7 +78,7 @@ def chosen_columns(table: Table, fit: Fit, values: dict[str, float]) -> Chosen:
     columns = {
         name: np.array([getattr(one, name) for one in each])[table.setting_of] for name in Chosen.__struct_fields__
     }
-    return Chosen(**columns)
+    return Chosen(**columns)  # type: ignore[arg-type]  # one array a field, as `terms` takes them
 
 
 def terms_columns(table: Table, fit: Fit, values: dict[str, float]) -> Terms:

@@ -7,9 +7,8 @@ errors of the other parts.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import msgspec
 import numpy as np
 
 from farthing.serving.coefficients import Fit
@@ -17,53 +16,11 @@ from farthing.serving.fitting.corrections import fit_effects
 from farthing.serving.fitting.fit import fit_values, group_weights
 from farthing.serving.fitting.rows import Row
 from farthing.serving.fitting.table import Floats, Ints, Table, predict, table_of
+from farthing.serving.validation import Errors, Part, Split, Validation
 
 QUANTITIES = ("tpot", "ttft", "throughput")
 LEVEL = 0.8
 Progress = Callable[[str, int, int], None]
-
-
-class Errors(msgspec.Struct, frozen=True, kw_only=True):
-    """Absolute errors as shares of the measured value; `coverage` of the 80 % interval, with its ends as factors."""
-
-    median: float
-    p90: float
-    coverage: float
-    low: float
-    high: float
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """The errors on one held-out part."""
-
-    name: str
-    rows: int
-    tpot_median: float
-    ttft_median: float
-    throughput_median: float
-
-
-class Split(msgspec.Struct, frozen=True, kw_only=True):
-    """The errors of one way to hold out."""
-
-    name: str
-    rows: int
-    errors: dict[str, Errors]
-    parts: tuple[Part, ...]
-
-
-class Validation(msgspec.Struct, frozen=True, kw_only=True):
-    """The report. `groups`: the random split's errors by engine × device × model × format."""
-
-    rows: int
-    left_out: dict[str, int]
-    splits: tuple[Split, ...]
-    groups: tuple[Part, ...]
-
-    @property
-    def group_median(self) -> float:
-        """The median over groups of each group's median TPOT error."""
-        return float(np.median([part.tpot_median for part in self.groups])) if self.groups else float("nan")
 
 
 def validate(rows: Sequence[Row], left_out: Counter[str], fit: Fit, progress: Progress | None = None) -> Validation:
@@ -90,7 +47,7 @@ def validate(rows: Sequence[Row], left_out: Counter[str], fit: Fit, progress: Pr
         splits.append(_split(name, parts, errors))
         if name == "random":
             groups = tuple(_part(str(key), at, errors) for key, at in _parts(rows, lambda row: " ".join(row.group)))
-    return Validation(rows=len(rows), left_out=dict(left_out), splits=tuple(splits), groups=groups)
+    return Validation(rows=len(rows), left_out=dict(left_out), split=tuple(splits), group=groups)
 
 
 def _held_out(
@@ -130,16 +87,16 @@ def _split(name: str, parts: Sequence[tuple[object, Ints]], errors: dict[str, Fl
             low=float(np.exp(low)), high=float(np.exp(high)),
         )  # fmt: skip
     named = () if name == "random" else tuple(_part(str(key), held, errors) for key, held in parts)
-    return Split(name=name, rows=len(errors["tpot"]), errors=summed, parts=named)
+    return Split(name=name, rows=len(errors["tpot"]), part=named, **summed)
 
 
 def _widened(parts: int) -> float:
     """The level to take so that the interval covers 80 % of a new part: `parts` parts are few draws of their kind.
 
-    Rows of one part err together, so the errors of k parts say about as much as k draws; as for the span of k
-    draws, what lies outside is shared among k + 1 places, of which a new part may take any.
+    Rows of one part err together, so the errors of k parts say about as much as k draws, and a new part is one
+    of k + 1 places among them.
     """
-    return 1 - (1 - LEVEL) * (parts - 1) / (parts + 1)
+    return 1 - (1 - LEVEL) * parts / (parts + 1)
 
 
 def _ends(values: Floats, level: float) -> tuple[float, float]:
@@ -181,10 +138,3 @@ def _shape(row: Row) -> str:
     """What tells models apart that are not the same weights under two names: layers, width, weights."""
     model = row.deployment.model
     return f"{model.architecture} {model.layers} × {model.hidden}, {model.parameters / 1e9:.4g} B"
-
-
-def ends_by_level(validation: Validation) -> Iterator[tuple[str, str, float, float]]:
-    """(split, quantity, low, high): the 80 % intervals as factors on the estimate."""
-    for split in validation.splits:
-        for what, one in split.errors.items():
-            yield split.name, what, one.low, one.high

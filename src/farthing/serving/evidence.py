@@ -1,0 +1,101 @@
+"""How sure an estimate is: which measured rows stand behind it, and how wide its 80 % interval is."""
+
+import math
+
+import msgspec
+
+from farthing.serving import validation
+from farthing.serving.corrections import measured_groups, span
+from farthing.serving.deployment import Deployment
+
+_OUTSIDE = 0.5  # each way in which a deployment is unlike all that was measured widens its interval by half (assumed)
+
+
+class Ranged(msgspec.Struct, frozen=True):
+    """A number and the ends of its 80 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> "Ranged":
+        """All three, times a positive factor."""
+        return Ranged(self.value * factor, self.low * factor, self.high * factor)
+
+    def under(self, numerator: float) -> "Ranged":
+        """`numerator` over it: the ends change places."""
+        return Ranged(numerator / self.value, numerator / self.high, numerator / self.low)
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What an estimate rests on. `level`: whose held-out errors its interval has; `rows`: measured rows of its group.
+
+    `error`: the median error at that level, of TPOT, TTFT and throughput; `reasons`: what was never measured.
+    """
+
+    grade: str
+    level: str
+    rows: int
+    says: str
+    error: dict[str, float]
+    reasons: tuple[str, ...]
+    factors: dict[str, tuple[float, float]]
+
+    def around(self, what: str, value: float) -> Ranged:
+        """`value` with its interval; `what` is "tpot", "ttft" or "throughput"."""
+        low, high = self.factors[what]
+        return Ranged(value, value * low, value * high)
+
+
+def basis(deployment: Deployment, concurrency: float, input: float, output: float, rows: int) -> Basis:
+    """The basis of an estimate of `deployment` under a load; `rows`: the measured rows of its own group."""
+    engine, device, model, weights = deployment.engine, deployment.device.id, deployment.model.id, deployment.weights
+    groups = measured_groups()
+    known_model = any(group[2] == model for group in groups)
+    known_device = any(group[1] == device for group in groups)
+    if rows:
+        levels, says = ["random"], f"{rows} measured rows of {model} in {weights} with {engine} on {device}"
+    elif known_model and known_device:
+        levels, says = ["device"], f"{model} and {device} were measured, not with {engine} and {weights} together"
+    elif known_device:
+        levels, says = ["model"], f"{device} was measured with other models, {model} never"
+    elif known_model:
+        levels, says = ["device"], f"{model} was measured on other devices, {device} never"
+    else:
+        levels, says = ["model", "device"], f"neither {model} nor {device} was measured: physics and priors alone"
+    reasons = _outside(deployment, concurrency, input, output, {group[3] for group in groups})
+    report = validation.packaged()
+    factors, error = {}, {}
+    for what in ("tpot", "ttft", "throughput"):
+        splits = [report.named(name).of(what) for name in levels]
+        low = -math.sqrt(sum(math.log(one.low) ** 2 for one in splits))
+        high = math.sqrt(sum(math.log(one.high) ** 2 for one in splits))
+        wider = 1.0 + _OUTSIDE * len(reasons)
+        factors[what] = (math.exp(low * wider), math.exp(high * wider))
+        error[what] = max(one.median for one in splits)
+    level = {"random": "group"}.get(levels[0], " and ".join(levels))
+    grade = "assumed" if reasons or len(levels) > 1 else "derived"
+    return Basis(grade=grade, level=level, rows=rows, says=says, error=error, reasons=reasons, factors=factors)
+
+
+def _outside(
+    deployment: Deployment, concurrency: float, input: float, output: float, formats: set[str]
+) -> tuple[str, ...]:
+    """In which ways the deployment or its load is unlike all that was measured."""
+    (least, least_ratio), (most, most_ratio) = span()
+    reasons = []
+    if deployment.device.vendor.lower() != "nvidia":
+        reasons.append(f"no device of {deployment.device.vendor} was measured")
+    if deployment.pp > 1:
+        reasons.append("pipeline parallelism was not measured")
+    if deployment.speculation is not None:
+        reasons.append("speculative decoding rests on the stated acceptance rate")
+    if deployment.weights not in formats:
+        reasons.append(f"weights in {deployment.weights} were not measured")
+    if deployment.gpus > 8:
+        reasons.append("more than 8 devices a replica were not measured")
+    if not least <= concurrency <= most:
+        reasons.append(f"measured up to {most:g} requests at once")
+    if not least_ratio <= input / output <= most_ratio or input > 16_000:
+        reasons.append(f"measured with prompts up to 15,000 tokens, {least_ratio:.2g} to {most_ratio:.3g} × the answer")
+    return tuple(reasons)
