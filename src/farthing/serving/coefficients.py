@@ -2,8 +2,8 @@
 
 `data/serving/fit.toml` is written by `python tools/fit_serving.py`. A coefficient's name may carry a tag
 ("kv_bandwidth@vllm"): a factor on the plain one (a summand, where the plain one is an exponent) for deployments
-that have the tag: an engine, a format of weights, a family of devices, or "lockstep" (a benchmark whose requests
-all have one length, and so start and end together).
+that have the tag: an engine, a format of weights, a family of devices, "pcie" (cards), or "lockstep" (a benchmark whose
+requests all have one length, and so start and end together).
 """
 
 from datetime import date
@@ -114,10 +114,11 @@ def choose(
 
 
 def tags_of(deployment: Deployment, fit: Fit, *, lockstep: bool = False) -> tuple[str, ...]:
-    """The tags of a deployment: engine, format, family (if measured), lockstep."""
+    """The tags of a deployment: engine, format, family (if measured), lockstep, and cards linked by PCIe."""
     family = fit.families.get(deployment.device.id, "")
-    tags = [deployment.engine, deployment.weights, *([family] if family else []), *(["lockstep"] if lockstep else [])]
-    return tuple(tags)
+    tags = [deployment.engine, deployment.weights, family, "lockstep" if lockstep else ""]
+    tags.append("pcie" if deployment.device.form == "pcie" else "")
+    return tuple(tag for tag in tags if tag)
 
 
 def months_of(deployment: Deployment, fit: Fit) -> float:

@@ -1,7 +1,5 @@
 """One replica, prepared: its terms worked out once, so that a step, or a point under a load, is quickly found."""
 
-from functools import lru_cache
-
 from farthing.serving import hosts
 from farthing.serving.coefficients import Fit, choose, months_of, packaged, tags_of
 from farthing.serving.deployment import Deployment
@@ -28,6 +26,7 @@ class Replica:
         self.terms = terms(figures(deployment), chosen)
         self.scale = scale
         self.gpus = deployment.gpus
+        self._watts: dict[int, float] = {}
         self.token_budget = deployment.chunk
         self.max_sequences = deployment.max_sequences
         per_token = deployment.kv_bytes(4096) / 4096
@@ -54,7 +53,11 @@ class Replica:
 
     def watts(self, prompt_tokens: float, sequences: float) -> float:
         """Mean draw of the replica's boards during a step; see `StepModel.watts`."""
-        return _draw_w(self.deployment, min(_BUSY_SEQUENCES, int(sequences + prompt_tokens))) * self.gpus
+        busy = min(_BUSY_SEQUENCES, int(sequences + prompt_tokens))
+        watts = self._watts.get(busy)
+        if watts is None:
+            watts = self._watts[busy] = hosts.draw_w(self.deployment.device, busy) * self.gpus
+        return watts
 
     def point(
         self, input: Number, output: Number, asked: Number, batch: Number, prefix_hit: Number = 0.0,
@@ -89,8 +92,3 @@ def prepared(deployment: Deployment) -> Replica:
         kept["_replica"] = Replica(deployment)
     replica: Replica = kept["_replica"]
     return replica
-
-
-@lru_cache(maxsize=4096)
-def _draw_w(deployment: Deployment, sequences: int) -> float:
-    return hosts.draw_w(deployment.device, sequences)

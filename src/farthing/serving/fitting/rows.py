@@ -85,11 +85,16 @@ def _kind(doubt: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "N", doubt.split(" of ")[0] if doubt.startswith("repeats") else doubt)
 
 
+def _cache_format(stated: str) -> str:
+    """The format of the cache by its stated name: "", "auto", "fp8_e4m3", …"""
+    return "fp8" if stated.lower().startswith(("fp8", "int8", "e4m3", "e5m2")) else "bf16"
+
+
 def deployment_of(m: Measurement) -> Deployment:
     """The deployment that a measurement was taken on. Raises `FarthingError` for an unknown model, device or layout.
 
-    Where the cache's format is not stated, it is taken to be 8 bit unless the weights are 16 bit: so the
-    public benchmark runs them.
+    Where the cache's format is not stated it is taken to be the engines' default, 16 bit; that also explains
+    the public rows better than 8 bit does.
     """
     model = models.find(m.model)
     weights = m.precision or "bf16"
@@ -103,5 +108,5 @@ def deployment_of(m: Measurement) -> Deployment:
         replicas = 1
     return Deployment(
         model=model, device=devices.find(m.device), engine=m.engine or "vllm", weights=weights,
-        kv=m.kv_precision or ("bf16" if weights == "bf16" else "fp8"), tp=tp, pp=pp, ep=ep, dp=dp, replicas=replicas,
+        kv=_cache_format(m.kv_precision), tp=tp, pp=pp, ep=ep, dp=dp, replicas=replicas,
     )  # fmt: skip
