@@ -138,26 +138,33 @@ def replay(
 ) -> "Replay":
     """What the usage cost as it was, and at each offer of `to` (globs allowed) under each of `policies`.
 
-    The options are those of `farthing replay`; ratios map an offer (or glob) to an exact number.
+    The options are those of `farthing replay`; "host:NAME" in `to` is a deployment of one's own; ratios map an offer (or glob) to an exact number.
     Raises `FarthingError` for an unknown offer or policy, or files without a usable row.
     """
+    from farthing.policies.hosted import with_hosts
     from farthing.policies.question import Question, Ratio
     from farthing.policies.replay import replay as run
 
     def ratios(stated: Mapping[str, Fraction | int] | None) -> tuple[Ratio, ...]:
         return tuple(Ratio(offers=name, ratio=Fraction(ratio)) for name, ratio in (stated or {}).items())
 
+    now = datetime.now(UTC).replace(microsecond=0)
+    passes = iter([problems if problems is not None else Problems()])
+
+    def records() -> Iterator[Usage]:
+        return read_usage(files, next(passes, Problems(keep=0)), format, mapping)
+
+    candidates, known = with_hosts(to, book or the_book(), records, None, now.date())
     question = Question(
         served=served,
-        to=tuple(to),
+        to=candidates,
         policies=tuple(policies),
         at=_moment(at),
-        now=datetime.now(UTC).replace(microsecond=0),
+        now=now,
         token_ratios=ratios(token_ratios),
         answer_ratios=ratios(answer_ratios),
     )
-    passes = iter([problems if problems is not None else Problems()])
-    return run(lambda: read_usage(files, next(passes, Problems(keep=0)), format, mapping), book or the_book(), question)
+    return run(records, known, question)
 
 
 def reconcile(

@@ -2,7 +2,7 @@
 
 import typer
 
-from farthing.cli import price, prices, reconcile, replay, usage
+from farthing.cli import claims, host, plans, plans_margin, price, prices, reconcile, replay, usage
 
 app = typer.Typer(
     name="farthing",
@@ -17,4 +17,9 @@ app.command("price", context_settings=price.CONTEXT)(price.price)
 app.command("usage")(usage.usage)
 app.command("replay")(replay.replay)
 app.command("reconcile")(reconcile.reconcile)
+app.command("tco")(plans.tco)
+app.command("breakeven")(plans.breakeven)
+app.command("margin")(plans_margin.margin)
+app.command("claims")(claims.claims)
+app.add_typer(host.app, name="host")
 app.add_typer(prices.app, name="prices")

@@ -65,6 +65,20 @@ def console() -> "Console":
 
 
 @contextmanager
+def share(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with (done, of all): a bar on stderr, and only on a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
 def progress(what: str) -> Iterator[Callable[[int], None]]:
     """A function to call with the number of rows done: shown on stderr, and only on a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():

@@ -39,7 +39,10 @@ def replay(
     to: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", metavar="OFFER", help="An offer to price it at, or a pattern such as 'groq/*'; repeatable."
+            "--to",
+            metavar="OFFER",
+            help="An offer to price it at, a pattern such as 'groq/*', or your own machines: "
+            "host:llama-3.1-70b@h100-sxm*4,weights=fp8; repeatable.",
         ),
     ] = None,
     policy: Annotated[
@@ -61,6 +64,10 @@ def replay(
     ] = PROFILE_REQUESTS,
     at: At = None,
     card: Cards = None,
+    hosts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Deployments kept by `host estimate --save`, for --to host:NAME."),
+    ] = None,
     as_json: Json = False,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="OUT", help="Also write every row as CSV.")] = None,
     html: Annotated[
@@ -76,6 +83,7 @@ def replay(
     """
     from datetime import UTC, datetime
 
+    from farthing.policies.hosted import with_hosts
     from farthing.policies.question import Question
     from farthing.policies.replay import replay as run
     from farthing.reports.replay import replay_json, replay_view, write_csv
@@ -83,9 +91,10 @@ def replay(
     now = datetime.now(UTC).replace(microsecond=0)
     problems = Problems()
     records, source, table = _usage(files, format, map, profile, requests, now, problems)
+    candidates, book = with_hosts(to or (), book_with(card), records, table, now.date(), hosts)
     question = Question(
         served=served,
-        to=tuple(to or ()),
+        to=candidates,
         policies=tuple(policy or ()),
         at=instant(at),
         now=now,
@@ -93,7 +102,7 @@ def replay(
         answer_ratios=_ratios("--answer-ratio", answer_ratio),
     )
     with progress("pricing") as tick:
-        answer = run(records, book_with(card), question, tick, table)
+        answer = run(records, book, question, tick, table)
     if csv is not None:
         write_csv(answer, csv)
     if html is not None:

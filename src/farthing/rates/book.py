@@ -86,8 +86,13 @@ class Book:
             (f"card {number}", tuple(_under_its_id(offer) for offer in card.offers))
             for number, card in enumerate(cards, 1)
         ]
+        self._stated = tuple(cards)
         self._layers: dict[str, list[Layer]] = {}
         self._found: dict[tuple[str | None, str, str | None], Offer | Unknown] = {}
+
+    def with_cards(self, cards: Sequence[Card]) -> "Book":
+        """This book with further cards, which are trusted after the user's own."""
+        return Book([*self._stated, *cards], self.as_of)
 
     # --- providers ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from farthing.serving.corrections import effects_of
 from farthing.serving.deployment import Deployment
+from farthing.serving.physics import pace_s
 from farthing.serving.replica import Replica
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,8 @@ def points(deployment: Deployment, input: Any, output: Any, concurrency: Any, pr
     """
     given = [np.asarray(one, np.float64) for one in (input, output, concurrency, prefix_hit)]
     into, out, asked, hit = np.broadcast_arrays(*given)
-    asked = asked / deployment.replicas
+    working = np.minimum(float(deployment.replicas), asked)
+    asked = asked / working
     full = _fitting(deployment, into + out)
     room = np.maximum(full, _fitting(deployment, into + out / 2))
     feasible = full >= 1
@@ -45,11 +47,14 @@ def points(deployment: Deployment, input: Any, output: Any, concurrency: Any, pr
     (a0, a1, a2), (b0, b1, b2), (low, high) = effects_of(deployment)
     x = np.log2(np.clip(asked, max(low[0], 1.0), high[0])) / 3.0 - 1.3
     y = np.log2(np.clip(into / out, low[1], high[1])) / 3.0
-    tpot = tpot * np.exp(a0 + a1 * x + a2 * y)
+    level = np.exp(a0 + a1 * x + a2 * y)
+    tpot = tpot * level
     ttft = ttft * np.exp(b0 + b1 * x + b2 * y)
-    rate = asked / (ttft + tpot * (out - 1)) * deployment.replicas
+    pace = pace_s(replica.terms, prompt * level, step * level, tpot, ttft, asked, batch, out, np.maximum)
+    ttft = np.maximum(ttft, asked * pace - tpot * (out - 1))
+    rate = working / pace
     return Points(
-        feasible=feasible, max_batch=full * deployment.replicas, batch=batch * deployment.replicas,
+        feasible=feasible, max_batch=full * deployment.replicas, batch=batch * working,
         ttft_ms=ttft * 1e3, tpot_ms=tpot * 1e3, output_tokens_per_s=rate * out,
         prompt_share=prompt / (prompt + out * step / batch),
     )  # fmt: skip

@@ -1,14 +1,17 @@
 """The estimate: what a deployment does under a load, and what its tokens then cost. Every figure with its interval."""
 
+import math
 from decimal import Decimal
 
 import msgspec
 
 from farthing.problems import FarthingError
 from farthing.serving import formats, hosts
+from farthing.serving.calibration import Calibration
 from farthing.serving.corrections import Corrected, corrected
 from farthing.serving.deployment import Deployment
 from farthing.serving.evidence import Basis, Ranged, basis
+from farthing.serving.physics import pace_s
 from farthing.serving.replica import Replica, prepared
 
 USUAL_CONCURRENCY = 64
@@ -27,13 +30,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise `FarthingError` for a load that cannot be."""
-        if self.input < 1 or self.output < 1:
+        if not (1 <= self.input < math.inf and 1 <= self.output < math.inf):
             raise FarthingError(
                 f"a request of {self.input:g} tokens in and {self.output:g} out; both must be at least 1"
             )
         if not 0 <= self.prefix_hit < 1:
             raise FarthingError(f"prefix hit {self.prefix_hit:g}: a share from 0 to under 1 (0.6 for 60 %)")
-        if self.concurrency is not None and self.concurrency < 1:
+        if self.concurrency is not None and not 1 <= self.concurrency < math.inf:
             raise FarthingError(f"concurrency {self.concurrency:g}; at least 1")
 
 
@@ -75,12 +78,13 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 def estimate(
     deployment: Deployment, load: Load, *, usd_per_gpu_hour: Decimal | None = None, utilization: float = 1.0,
-    values: dict[str, float] | None = None,
+    values: dict[str, float] | None = None, calibration: Calibration | None = None,
 ) -> Estimate:  # fmt: skip
     """What `deployment` does under `load`, and the dollars per million tokens at `usd_per_gpu_hour`.
 
     `utilization`: the share of paid hours in which the load is there. `values`: coefficients of a calibration,
-    which replace the fit's (and its corrections). A deployment that does not fit is an answer, not an error;
+    which replace the fit's (and its corrections). `calibration`: measured points of this deployment, which come
+    before the fit; the interval is theirs. A deployment that does not fit is an answer, not an error;
     raises `FarthingError` for a load that cannot be.
     """
     load.check()
@@ -89,16 +93,28 @@ def estimate(
     most = deployment.max_batch(load.input + load.output)
     if most < 1:
         return Estimate(deployment=deployment, load=load, feasible=False, why=_too_large(deployment, load))
-    replica = prepared(deployment) if values is None else Replica(deployment, values=values)
-    asked = (load.concurrency or min(USUAL_CONCURRENCY, most) * deployment.replicas) / deployment.replicas
+    applied = None if calibration is None else calibration.apply(deployment)
+    if applied is not None:
+        replica = Replica(applied.deployment, values=applied.values)
+    else:
+        replica = prepared(deployment) if values is None else Replica(deployment, values=values)
+    concurrency = load.concurrency or min(USUAL_CONCURRENCY, most) * deployment.replicas
+    working = min(float(deployment.replicas), concurrency)  # replicas with a request: one is not divided
+    asked = concurrency / working
     # The mean context is the prompt and half the answer; engines admit by what is there, not by what may come.
     batch = min(asked, max(most, deployment.max_batch(load.input + load.output / 2)))
     tpot, ttft, prompt, step = replica.point(load.input, load.output, asked, batch, load.prefix_hit)
-    known = corrected(deployment, asked, load.input, load.output) if values is None else Corrected()
+    if applied is not None:
+        known, founded = (of(asked, load.input, load.output) for of in (applied.corrected, applied.basis))
+    else:
+        known = corrected(deployment, asked, load.input, load.output) if values is None else Corrected()
+        founded = basis(deployment, asked, load.input, load.output, known.rows)
     tpot, ttft = tpot * known.tpot, ttft * known.ttft
-    founded = basis(deployment, asked, load.input, load.output, known.rows)
-    rate = asked / (ttft + tpot * (load.output - 1)) * deployment.replicas
-    requests = founded.around("throughput", rate)
+    pace = pace_s(
+        replica.terms, prompt * known.tpot, step * known.tpot, tpot, ttft, asked, batch, load.output
+    )  # fmt: skip
+    ttft = max(ttft, asked * pace - tpot * (load.output - 1))  # what cannot run waits
+    requests = founded.around("throughput", working / pace)
     busy = load.output * step / batch
     share = prompt / (prompt + busy)
     watts = hosts.wall_w(deployment.device, batch, deployment.count)
@@ -108,14 +124,14 @@ def estimate(
     computed = load.input * (1 - load.prefix_hit)
     filled = Estimate(
         deployment=deployment, load=load, feasible=True,
-        max_batch=most * deployment.replicas, batch=batch * deployment.replicas,
+        max_batch=most * deployment.replicas, batch=batch * working,
         weight_gb_per_gpu=deployment.weight_bytes / 1e9, kv_gb_per_gpu=deployment.kv_room_bytes / 1e9,
         ttft_ms=founded.around("ttft", ttft * 1e3), tpot_ms=founded.around("tpot", tpot * 1e3),
         requests_per_s=requests, input_tokens_per_s=requests.times(load.input), output_tokens_per_s=output_rate,
         output_tokens_per_s_per_gpu=output_rate.times(1 / deployment.count), prompt_share=share,
         prefill_tokens_per_s=founded.around("throughput", computed / (prompt * known.tpot) * deployment.replicas),
         decode_tokens_per_s=founded.around("throughput", batch / (step * known.tpot) * deployment.replicas),
-        watts=draw, joules_per_output_token=_over(draw, output_rate), utilization=utilization, basis=founded,
+        watts=draw, joules_per_output_token=draw.over(output_rate), utilization=utilization, basis=founded,
     )  # fmt: skip
     return filled if usd_per_gpu_hour is None else priced(filled, usd_per_gpu_hour)
 
@@ -134,16 +150,6 @@ def priced(one: Estimate, usd_per_gpu_hour: Decimal) -> Estimate:
         usd_per_mtok_output=per_request.times((1 - one.prompt_share) / load.output),
         usd_per_mtok_blended=per_request.times(1 / (load.input + load.output)),
     )
-
-
-def _over(a: Ranged, b: Ranged) -> Ranged:
-    """a / b: independent, so their widths (in logarithms) add in squares."""
-    import math
-
-    value = a.value / b.value
-    low = math.hypot(math.log(a.value / a.low), math.log(b.high / b.value))
-    high = math.hypot(math.log(a.high / a.value), math.log(b.value / b.low))
-    return Ranged(value, value * math.exp(-low), value * math.exp(high))
 
 
 def _too_large(deployment: Deployment, load: Load) -> str:

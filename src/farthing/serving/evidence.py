@@ -26,6 +26,13 @@ class Ranged(msgspec.Struct, frozen=True):
         """`numerator` over it: the ends change places."""
         return Ranged(numerator / self.value, numerator / self.high, numerator / self.low)
 
+    def over(self, other: "Ranged") -> "Ranged":
+        """This over `other`, independent of it: their widths (in logarithms) add in squares."""
+        value = self.value / other.value
+        low = math.hypot(math.log(self.value / self.low), math.log(other.high / other.value))
+        high = math.hypot(math.log(self.high / self.value), math.log(other.value / other.low))
+        return Ranged(value, value * math.exp(-low), value * math.exp(high))
+
 
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What an estimate rests on. `level`: whose held-out errors its interval has; `rows`: measured rows of its group.
@@ -76,6 +83,13 @@ def basis(deployment: Deployment, concurrency: float, input: float, output: floa
     level = {"random": "group"}.get(levels[0], " and ".join(levels))
     grade = "assumed" if reasons or len(levels) > 1 else "derived"
     return Basis(grade=grade, level=level, rows=rows, says=says, error=error, reasons=reasons, factors=factors)
+
+
+def widened(one: Basis, reason: str) -> Basis:
+    """`one` with its intervals widened by one more way in which nothing like it was measured."""
+    wider = (1.0 + _OUTSIDE * (len(one.reasons) + 1)) / (1.0 + _OUTSIDE * len(one.reasons))
+    factors = {what: (low**wider, high**wider) for what, (low, high) in one.factors.items()}
+    return msgspec.structs.replace(one, grade="assumed", reasons=(*one.reasons, reason), factors=factors)
 
 
 def _outside(

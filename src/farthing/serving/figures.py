@@ -9,6 +9,7 @@ import msgspec
 
 from farthing.serving import formats
 from farthing.serving.deployment import Deployment
+from farthing.serving.device import Device
 
 Number = Any  # a float, or a numpy array of floats
 
@@ -56,6 +57,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     read_flops: Number
 
 
+def _beyond(device: Device) -> float:
+    """Bytes a second among more devices than one scale-up domain has: the network's, where that is slower."""
+    return min(device.link_bytes_s, device.network_bytes_s)
+
+
 def figures(deployment: Deployment) -> Figures:
     """The figures of one replica of `deployment`."""
     model, device = deployment.model, deployment.device
@@ -85,7 +91,7 @@ def figures(deployment: Deployment) -> Figures:
             reads += block.layers * block.decode_flops_per_pair
     return Figures(
         bandwidth=device.bandwidth_bytes_s,
-        link=device.link_bytes_s,
+        link=device.link_bytes_s if deployment.tp * deployment.dp <= device.link_devices else _beyond(device),
         link_devices=float(device.link_devices),
         dense_flops=device.flops_of(dense_form.compute),
         expert_flops=device.flops_of(form.compute),

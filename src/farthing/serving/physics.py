@@ -101,7 +101,7 @@ def terms(f: Figures, c: Any, largest: Pick = max, least: Pick = min) -> Terms:
         pair=f.pair_flops / (f.gpus * attention),
         window_pair=f.window_pair_flops / (f.gpus * attention),
         comm_step=2.0 * f.layers * c.link_latency_s * hops + f.moe_layers * 2.0 * c.exchange_latency_s * rank_hops,
-        comm_token=2.0 * f.layers * ring + exchange,
+        comm_token=2.0 * f.layers * ring / f.ranks + exchange,
         overhead=layers * c.overhead + c.step_s,
         rank_token=c.rank_sequence_s / f.ranks,
         ranks=f.ranks,
@@ -124,17 +124,21 @@ def decode_s(
     """Seconds of one step that decodes `tokens` tokens for `sequences` sequences with `context` tokens in all.
 
     `tokens` is `sequences`, or more where drafted tokens are verified. With pipeline stages the batch goes
-    through in `pp` parts, one after another on each stage, so the step of a part is what counts.
+    through in `pp` parts, one after another on each stage, so the step of a part is what counts. A sequence
+    is not divided: fewer than there are stages (or ranks) leave some of them idle.
     """
-    tokens, sequences, context = tokens / t.pp, sequences / t.pp, context / t.pp
-    rank = tokens / t.ranks
+    parts = least(t.pp, largest(sequences, 1.0))
+    tokens, sequences, context = tokens / parts, sequences / parts, context / parts
+    idle = t.ranks / least(t.ranks, largest(sequences, 1.0))  # 1 where every rank has a sequence
+    rank = tokens / t.ranks * idle
     touched = t.experts * (1.0 - t.untouched**tokens)
     time = largest(t.dense_read, t.dense_decode * rank) + largest(t.head_read, t.head_decode * rank)
     time = time + t.imbalance * largest(t.expert_read * touched, t.expert_decode * tokens)
     windowed = least(context, sequences * t.window)
     kv = context * t.kv_read + windowed * t.kv_window + sequences * t.state
-    time = time + largest(kv, context * t.kv_flop * (tokens / largest(sequences, 1e-9)))
-    return (time + t.comm_step + t.comm_token * tokens + t.overhead + t.rank_token * tokens) * t.speed * t.drafted
+    time = time + largest(kv, context * t.kv_flop * (tokens / largest(sequences, 1e-9))) * idle
+    fixed = t.comm_step + t.overhead
+    return (time + fixed + t.comm_token * tokens + t.rank_token * tokens * idle) * t.speed * t.drafted
 
 
 def prompt_s(t: Terms, tokens: Number, before: Number, least: Pick = min) -> Number:
@@ -156,9 +160,9 @@ def pass_s(t: Terms) -> Number:
 def token_s(t: Terms, decode: Number, prompt: Number, batch: Number, output: Number, largest: Pick = max) -> Number:
     """Time per output token: a step, and the prompts of the other sequences, one each per `output` tokens.
 
-    TPOT = t_step + φ (B - 1) / OSL × t_prefill.
+    TPOT = t_step + φ (B - 1) / OSL × t_prefill. Of `pp` stages each holds others up by its own part of a prompt.
     """
-    return decode + t.interference * largest(batch - 1.0, 0.0) / output * prompt * t.speed
+    return decode + t.interference * largest(batch - 1.0, 0.0) / output * prompt / t.pp * t.speed
 
 
 def first_token_s(
@@ -171,7 +175,22 @@ def first_token_s(
     """
     wait = largest(asked - batch, 0.0) / largest(batch, 1.0) * output * per_token * t.capacity_wait
     start = t.front * asked**t.front_power + t.own_prompt * largest(prompt, pass_s(t)) + t.first_step * per_token
-    return start + t.queue * largest(batch - 1.0, 0.0) * prompt + wait
+    return start + t.queue * largest(batch - 1.0, 0.0) * prompt / t.pp + wait
+
+
+def pace_s(
+    t: Terms, prompt: Number, step: Number, per_token: Number, first: Number, asked: Number, batch: Number,
+    output: Number, largest: Pick = max,
+) -> Number:  # fmt: skip
+    """Seconds between two finished requests of a replica in a closed loop of `asked`, of which `batch` fit at once.
+
+    Little's law on all requests, unless that were more than can be: sequences that decode are at most `batch`
+    (the law on those alone), and a machine cannot work on prompts and steps for more than all of its time, of
+    which steps hide the share of the prompts that is not felt. `prompt`, `step`: machine time, as `Replica.point`.
+    """
+    decoding = per_token * (output - 1.0)
+    busy = largest(prompt, t.interference * prompt + output * step / batch)
+    return largest(largest((first + decoding) / asked, decoding / batch), busy)
 
 
 def _log2(value: Number) -> Number:

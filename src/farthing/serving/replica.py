@@ -36,19 +36,20 @@ class Replica:
     def step_s(self, prompt_tokens: float, prompt_pairs: float, sequences: float, context: float) -> float:
         """Seconds of one step; see `StepModel.step_s`."""
         t = self.terms
-        parts = t.pp
-        new, sequences, context = prompt_tokens / parts, sequences / parts, context / parts
-        tokens, rank = new + sequences, sequences / t.ranks
+        parts = min(t.pp, max(sequences, 1.0))  # a sequence is not divided among stages, nor among ranks
+        new, sequences, context = prompt_tokens / t.pp, sequences / parts, context / parts
+        idle = t.ranks / min(t.ranks, max(sequences, 1.0))
+        tokens, rank = new + sequences, sequences / t.ranks * idle
         time = max(t.dense_read, t.dense_decode * rank + t.dense_prompt * new)
         time += max(t.head_read, t.head_decode * rank)
         touched = t.experts * (1.0 - t.untouched**tokens)
         time += t.imbalance * max(t.expert_read * touched, t.expert_decode * sequences + t.expert_prompt * new)
         windowed = min(context, sequences * t.window)
         kv = context * t.kv_read + windowed * t.kv_window + sequences * t.state
-        time += max(kv, context * t.kv_flop)
-        pairs = prompt_pairs / parts
+        time += max(kv, context * t.kv_flop) * idle
+        pairs = prompt_pairs / t.pp
         time += pairs * t.pair + min(pairs, new * t.window) * t.window_pair
-        time += t.comm_step + t.comm_token * tokens + t.overhead + t.rank_token * sequences
+        time += t.comm_step + t.comm_token * tokens + t.overhead + t.rank_token * sequences * idle
         return float(time * t.speed * self.scale)
 
     def watts(self, prompt_tokens: float, sequences: float) -> float:
@@ -65,7 +66,8 @@ class Replica:
     ) -> tuple[Number, Number, Number, Number]:  # fmt: skip
         """TPOT, TTFT, one request's prompt and one decode step, in seconds, with `batch` of `asked` requests running.
 
-        By the formulas alone; on floats, or on arrays with numpy's `maximum` and `minimum`. `prefix_hit`: the
+        The prompt and the step are machine time: of `pp` stages each works on another prompt, so one takes 1/pp of
+        what it takes to pass them all. By the formulas alone; on floats, or on arrays with numpy's `maximum` and `minimum`. `prefix_hit`: the
         share of the prompt found in a cache: not computed, still read.
         """
         t = self.terms
@@ -82,7 +84,7 @@ class Replica:
         prompt = prompt_s(t, input - found, found, least)
         per_token = token_s(t, step, prompt, batch, output, largest)
         first = first_token_s(t, prompt, per_token, asked, batch, output, largest)
-        return per_token, first, prompt * t.speed, step
+        return per_token, first, prompt / t.pp * t.speed, step
 
 
 def prepared(deployment: Deployment) -> Replica:

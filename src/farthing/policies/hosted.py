@@ -1,0 +1,84 @@
+"""Deployments of one's own among the candidates of a replay: "host:NAME" becomes an offer with computed rates."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from farthing.problems import FarthingError
+from farthing.rates.book import Book
+from farthing.units import CACHE_READS, PROMPT_METERS
+from farthing.usage.record import Usage
+
+if TYPE_CHECKING:
+    from farthing.usage.table import UsageTable
+
+PREFIX = "host:"
+
+
+class Lengths(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean tokens of a request: read (cached or not), written; and the share of what is read that was cached."""
+
+    input: float
+    output: float
+    cached: float
+
+
+def with_hosts(
+    to: Sequence[str], book: Book, records: Callable[[], Iterator[Usage]], table: "UsageTable | None", today: date,
+    file: Path | None = None,
+) -> tuple[tuple[str, ...], Book]:  # fmt: skip
+    """`to` with each "host:NAME" as an offer of `book`, which is given back with their rate cards in it.
+
+    The rates are computed at the mean lengths of the usage: a machine's cost per token depends on them. What
+    was read from a cache there is taken to be found in the machine's own prefix cache as often. Raises
+    `FarthingError` for an unknown deployment, one that does not fit, and usage without tokens.
+    """
+    if not any(name.startswith(PREFIX) for name in to):
+        return tuple(to), book
+    from farthing.serving import hosted
+
+    lengths = _of_table(table) if table is not None else _of_records(records())
+    if lengths is None:
+        raise FarthingError("the usage has no tokens, so no rate of a deployment can be computed for it")
+    chosen, cards = [], []
+    for name in to:
+        if not name.startswith(PREFIX):
+            chosen.append(name)
+            continue
+        one = hosted.parse(name.removeprefix(PREFIX), file)
+        hit = min(lengths.cached, 0.99)
+        found = hosted.estimated(one, lengths.input, lengths.output, hit, today)
+        plain = one.name.replace("*", "x")  # a star would make a pattern of it
+        cards.append(hosted.card(plain, found, today))
+        chosen.append(f"{hosted.PROVIDER}/{plain}")
+    return tuple(chosen), book.with_cards(cards)
+
+
+def _of_records(records: Iterable[Usage]) -> Lengths | None:
+    requests = read = cached = written = 0
+    for one in records:
+        requests += one.requests
+        for name, count in one.quantities.items():
+            if name in PROMPT_METERS:
+                read += count
+                cached += count if name in CACHE_READS else 0
+            elif name == "output":
+                written += count
+    return _mean(requests, read, cached, written)
+
+
+def _of_table(table: "UsageTable") -> Lengths | None:
+    caches = " + ".join(f'coalesce(sum("{name}"), 0)' for name in table.meters if name in CACHE_READS) or "0"
+    answers = 'coalesce(sum("output"), 0)' if "output" in table.meters else "0"
+    query = f"SELECT sum(requests), sum({table.prompt_sql()}), {caches}, {answers} FROM {table.name}"
+    [(requests, read, cached, written)] = table.connection.execute(query).fetchall()
+    return _mean(int(requests or 0), int(read or 0), int(cached), int(written))
+
+
+def _mean(requests: int, read: int, cached: int, written: int) -> Lengths | None:
+    if not requests or not read + written:
+        return None
+    return Lengths(input=read / requests, output=written / requests, cached=cached / read if read else 0.0)
