@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup run test test-all check bench lock clean
+.PHONY: setup local run test test-all check bench lock clean
 
 setup: $(READY)
 
@@ -12,6 +12,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+local: setup        ## the optional extra: a real engine and a small model, for `host bench` and its tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-local.txt
 
 run: setup          ## the main job: price usage here and everywhere else (ARGS="replay FILE" for your own)
 	$(BIN)/farthing $(or $(ARGS),replay)
@@ -36,6 +39,8 @@ lock: setup         ## refresh constraints.txt (with hashes; it names no address
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	echo "setuptools==82.0.1" | $(BIN)/uv pip compile pyproject.toml - --extra dev --generate-hashes --no-header \
 	  --no-annotate --universal --python-version 3.11 -o constraints.txt
+	sed -n 's/^local = \[//p' pyproject.toml | tr -d '"] ' | tr , '\n' | $(BIN)/uv pip compile - --generate-hashes \
+	  --no-header --no-annotate --universal --python-version 3.11 -o constraints-local.txt
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -138,7 +138,8 @@ def replay(
 ) -> "Replay":
     """What the usage cost as it was, and at each offer of `to` (globs allowed) under each of `policies`.
 
-    The options are those of `farthing replay`; "host:NAME" in `to` is a deployment of one's own; ratios map an offer (or glob) to an exact number.
+    The options are those of `farthing replay`; "host:NAME" in `to` is a deployment of one's own; ratios map an
+    offer (or glob) to an exact number.
     Raises `FarthingError` for an unknown offer or policy, or files without a usable row.
     """
     from farthing.policies.hosted import with_hosts

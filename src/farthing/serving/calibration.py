@@ -9,6 +9,7 @@ import math
 from datetime import date
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -33,7 +34,8 @@ class Residual(msgspec.Struct, frozen=True, kw_only=True):
 
     def at(self, concurrency: float) -> float:
         """The factor at `concurrency` requests in a replica."""
-        return self.factor * self.per_octuple ** (math.log2(max(concurrency, 1.0) / self.concurrency) / 3.0)
+        octuples = math.log2(max(concurrency, 1.0) / self.concurrency) / 3.0
+        return self.factor * math.exp(math.log(self.per_octuple) * octuples)
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,3 +205,21 @@ def fit_digest() -> str:
     corrections = (resources.files("farthing") / "data" / "serving" / "corrections.toml").read_bytes()
     values = repr(sorted(packaged().values().items())).encode()
     return hashlib.sha256(values + corrections).hexdigest()[:12]
+
+
+def load_calibration(path: Path, deployment: Deployment | None = None) -> Calibration:
+    """The calibration in `path`: the one of `deployment`, or the only one. Raises `FarthingError`."""
+    from farthing.serving.calibration_file import load_calibrations  # which builds on this module
+
+    found = load_calibrations(path)
+    if deployment is not None:
+        key = (deployment.model.id, deployment.device.id, deployment.engine, deployment.weights)
+        for one in found:
+            if (one.model, one.device, one.engine, one.weights) == key:
+                return one
+        there = "; ".join(one.name for one in found)
+        raise FarthingError(f"{path} has no calibration of {deployment.name}; it has {there}")
+    if len(found) > 1:
+        there = "; ".join(one.name for one in found)
+        raise FarthingError(f"{path} holds {len(found)} calibrations ({there}); say of which deployment")
+    return found[0]

@@ -8,7 +8,6 @@ from farthing.files import write_whole
 from farthing.problems import FarthingError
 from farthing.rates.toml_table import Document, Table
 from farthing.serving.calibration import QUANTITIES, Calibration, Moved, Point, Residual
-from farthing.serving.deployment import Deployment
 
 FORMAT = "farthing-calibration/1"
 _SPANS = ("concurrency", "input", "output")
@@ -46,21 +45,6 @@ def load_calibrations(path: Path) -> list[Calibration]:
         root.fail(None, "no [[calibration]] in it")
     root.finish()
     return found
-
-
-def load_calibration(path: Path, deployment: Deployment | None = None) -> Calibration:
-    """The calibration in `path`: the one of `deployment`, or the only one. Raises `FarthingError`."""
-    found = load_calibrations(path)
-    if deployment is not None:
-        key = (deployment.model.id, deployment.device.id, deployment.engine, deployment.weights)
-        for one in found:
-            if (one.model, one.device, one.engine, one.weights) == key:
-                return one
-        there = "; ".join(one.name for one in found)
-        raise FarthingError(f"{path} has no calibration of {deployment.name}; it has {there}")
-    if len(found) > 1:
-        raise FarthingError(f"{path} holds {len(found)} calibrations; keep the one that is meant")
-    return found[0]
 
 
 # --- text -------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A deployment: a model on devices, its number formats and its parallelism, checked; what fits in memory."""
 
+import math
 from collections.abc import Callable
 from datetime import date
 from functools import cached_property
@@ -31,6 +32,15 @@ class Speculation(msgspec.Struct, frozen=True, kw_only=True):
         """Expected tokens a step: (1 - a^(γ+1)) / (1 - a) (Leviathan et al. 2023, equation 1)."""
         a = self.acceptance
         return self.tokens + 1.0 if a >= 1 else (1 - a ** (self.tokens + 1)) / (1 - a)
+
+    def check(self) -> None:
+        """Raise `FarthingError` for a number that cannot be."""
+        if self.tokens < 1:
+            raise FarthingError(f"speculation drafts {self.tokens} tokens a step; at least 1")
+        if not 0 <= self.acceptance <= 1:
+            raise FarthingError(f"acceptance {self.acceptance:g}: a share from 0 to 1 (0.7 for 70 %)")
+        if not 0 <= self.draft < math.inf:
+            raise FarthingError(f"the cost of drafting a token is {self.draft:g} of a step; 0 or more")
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -79,17 +89,22 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {"tp": self.tp, "pp": self.pp, "dp": self.dp, "ep": self.ep, "replicas": self.replicas}
 
     @cached_property
+    def stage_share(self) -> float:
+        """The share of the layers that the fullest pipeline stage has: 27 of 80 with three stages."""
+        return math.ceil(self.model.layers / self.pp) / self.model.layers
+
+    @cached_property
     def weight_bytes(self) -> float:
         """Bytes of weights on the fullest device: attention and heads by TP and stage, experts over all ranks."""
-        model, stage = self.model, self.tp * self.pp
+        model, stage = self.model, self.tp / self.stage_share
         form = formats.find(self.weights)
         dense = model.attention_parameters + model.dense_parameters + model.norm_parameters
-        heads = (1 if model.tied else 2) * model.head_parameters
-        # The first and the last stage hold the embedding and the head; with one stage both are on it.
+        # One stage holds the embedding and the head (once, if tied); of several the first and the last hold one each.
+        heads = (1 if model.tied or self.pp > 1 else 2) * model.head_parameters
         shared = dense * form.dense_bytes(bool(model.expert_parameters)) / stage
-        shared += heads * formats.HEAD_BYTES / (self.tp * (1 if self.pp == 1 else 2))
+        shared += heads * formats.HEAD_BYTES / self.tp
         other = model.other_parameters * formats.HEAD_BYTES / stage
-        return shared + other + model.expert_parameters * form.expert_bytes / self.gpus
+        return shared + other + model.expert_parameters * form.expert_bytes / (stage * self.dp)
 
     @cached_property
     def reserve_bytes(self) -> float:
@@ -113,8 +128,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         model = self.model
         state = sum(block.layers * block.state_values for block in model.attention)
         cache = model.kv_values(tokens, least) - state
-        split = self.kv_split * self.pp
-        return cache * formats.kv_bytes(self.kv) / split + state * formats.STATE_BYTES / (self.tp * self.pp)
+        here = cache * formats.kv_bytes(self.kv) / self.kv_split + state * formats.STATE_BYTES / self.tp
+        return here * self.stage_share
 
     def max_batch(self, tokens: float) -> int:
         """How many sequences of `tokens` tokens each fit in one replica's memory at once; 0: not one."""
@@ -133,11 +148,18 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for name, value in self.layout.items():
             if value < 1:
                 raise FarthingError(f"{name} is {value}; it must be at least 1")
-        heads = min((block.heads for block in model.attention if block.heads), default=1)
+        heads = _heads(model)
         if heads % self.tp:
             raise FarthingError(
                 f"tp {self.tp} does not divide the {heads} attention heads of {model.id}; {_divisors(heads)} would"
             )
+        if not _divides(model, self.tp):
+            good = ", ".join(str(tp) for tp in range(1, heads + 1) if _divides(model, tp))
+            raise FarthingError(
+                f"tp {self.tp} neither divides nor is a multiple of the KV heads of {model.id}; {good} would"
+            )
+        if self.speculation is not None:
+            self.speculation.check()
         if self.pp > model.layers:
             raise FarthingError(f"pp {self.pp} is more than the {model.layers} layers of {model.id}")
         experts = max((block.experts for block in model.feed_forward), default=0)
@@ -152,6 +174,17 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 f"ep {self.ep} must divide tp × dp = {ranks} and the {experts} experts of {model.id}; "
                 f"{_divisors(ranks, experts)} would"
             )
+
+
+def _heads(model: ModelShape) -> int:
+    """What TP must divide: the attention heads of every layer."""
+    return math.gcd(*(block.heads for block in model.attention)) or 1
+
+
+def _divides(model: ModelShape, tp: int) -> bool:
+    """Whether engines can divide every layer's heads by `tp`; fewer KV heads than devices are repeated evenly."""
+    kept = (block.kv_heads for block in model.attention if block.kind != "linear" and not block.latent)
+    return _heads(model) % tp == 0 and all(not one or one % tp == 0 or tp % one == 0 for one in kept)
 
 
 def _divisors(*numbers: int) -> str:
@@ -170,15 +203,17 @@ def plan(
     than one domain, or more than heads can be divided by, the rest are further replicas).
     Raises `FarthingError` for what does not divide; whether it fits is the estimate's to say.
     """
-    pp, dp = more.get("pp") or 1, more.get("dp") or 1
     others = {key: value for key, value in more.items() if value is not None}
+    for name, value in {"--count": count, "tp": tp, **{key: others.get(key) for key in ("pp", "dp", "ep")}}.items():
+        if value is not None and value < 1:
+            raise FarthingError(f"{name} is {value}; it must be at least 1")
+    pp, dp = others.get("pp", 1), others.get("dp", 1)
     domain = max(device.link_devices, 1)
-    heads = min((block.heads for block in model.attention if block.heads), default=1)
     if tp is None:
         if count is None:
-            tp = _smallest(model, device, others, domain, heads, context)
+            tp = _smallest(model, device, others, domain, context)
         else:
-            tp = _widest(count // (pp * dp) or 1, domain, heads)
+            tp = _widest(model, count // (pp * dp) or 1, domain)
     gpus = tp * pp * dp
     if count is not None and count % gpus:
         raise FarthingError(
@@ -189,17 +224,15 @@ def plan(
     return deployment
 
 
-def _widest(devices: int, domain: int, heads: int) -> int:
+def _widest(model: ModelShape, devices: int, domain: int) -> int:
     """The most devices that can share one copy: within a domain, dividing heads and devices."""
-    return next(tp for tp in range(min(devices, domain), 0, -1) if heads % tp == 0 and devices % tp == 0)
+    return next(tp for tp in range(min(devices, domain), 0, -1) if _divides(model, tp) and devices % tp == 0)
 
 
-def _smallest(
-    model: ModelShape, device: Device, others: dict[str, Any], domain: int, heads: int, context: float
-) -> int:
+def _smallest(model: ModelShape, device: Device, others: dict[str, Any], domain: int, context: float) -> int:
     tp = 1
     while True:
         one = Deployment(model=model, device=device, tp=tp, **others)
-        if one.max_batch(context) > 0 or tp * 2 > domain or heads % (tp * 2):
+        if one.max_batch(context) > 0 or tp * 2 > domain or not _divides(model, tp * 2):
             return tp
         tp *= 2

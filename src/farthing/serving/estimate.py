@@ -105,7 +105,8 @@ def estimate(
     batch = min(asked, max(most, deployment.max_batch(load.input + load.output / 2)))
     tpot, ttft, prompt, step = replica.point(load.input, load.output, asked, batch, load.prefix_hit)
     if applied is not None:
-        known, founded = (of(asked, load.input, load.output) for of in (applied.corrected, applied.basis))
+        known = applied.corrected(asked, load.input, load.output)
+        founded = applied.basis(asked, load.input, load.output)
     else:
         known = corrected(deployment, asked, load.input, load.output) if values is None else Corrected()
         founded = basis(deployment, asked, load.input, load.output, known.rows)

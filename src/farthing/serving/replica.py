@@ -66,9 +66,9 @@ class Replica:
     ) -> tuple[Number, Number, Number, Number]:  # fmt: skip
         """TPOT, TTFT, one request's prompt and one decode step, in seconds, with `batch` of `asked` requests running.
 
-        The prompt and the step are machine time: of `pp` stages each works on another prompt, so one takes 1/pp of
-        what it takes to pass them all. By the formulas alone; on floats, or on arrays with numpy's `maximum` and `minimum`. `prefix_hit`: the
-        share of the prompt found in a cache: not computed, still read.
+        The prompt and the step are machine time: of `pp` stages each works on another prompt, so one takes 1/pp
+        of what it takes to pass them all. By the formulas alone; on floats, or on arrays with numpy's `maximum`
+        and `minimum`. `prefix_hit`: the share of the prompt found in a cache: not computed, still read.
         """
         t = self.terms
         speculation = self.deployment.speculation

@@ -1,0 +1,269 @@
+"""The calibration's fit: measured points of one deployment against the packaged fit, which is the prior.
+
+Unknown are: a level of log TPOT and of log TTFT; with 4 points at 3 concurrencies also their slopes; with 3 points also
+the coefficients. Each is normal around the packaged fit's answer: a coefficient by its own `sd`, a level by the
+packaged interval of that deployment (80 % of a normal lie within 1.2816 sd), a slope by half of that. A
+point is as sure as repeats of one configuration are alike. The most likely values of all are found together.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+
+import msgspec
+import numpy as np
+
+from farthing.serving.calibration import QUANTITIES, Calibration, Moved, Point, Residual, fit_digest, layout_text
+from farthing.serving.coefficients import Fit
+from farthing.serving.evidence import basis
+from farthing.serving.fitting.points import Columns, Taken, aged, columns_of, predicted
+from farthing.serving.fitting.table import Floats
+
+NOISE = {"tpot": 0.06, "ttft": 0.12}
+"""sd of a measured point in logarithms. Repeats of one configuration differ by 1.22 and 1.31 at p90 (max/min) over
+engine versions too; ln / 2.33 = 0.085 and 0.116 would be the sd if all of that were noise."""
+_LEAST_WIDTH = {"tpot": 0.05, "ttft": 0.1, "throughput": 0.05}
+_SIDE = 1.2816  # sd within which 80 % of a normal lie
+_FOLDS = 10
+_FOR_INTERVAL, _FOR_COEFFICIENTS, _FOR_SLOPE, _CONCURRENCIES = 5, 3, 4, 3
+_MOVED = 0.005
+_ROBUST = 2.0  # beyond so many sd a point counts linearly
+Progress = Callable[[int, int], None]
+
+
+class _Prior(msgspec.Struct, frozen=True, kw_only=True):
+    """What is free: `names` of coefficients with their `start` (logarithms) and `sd`; sd of levels and slopes."""
+
+    names: tuple[str, ...]
+    start: Floats
+    sd: Floats
+
+
+class _Solved(msgspec.Struct, frozen=True, kw_only=True):
+    """`values` of coefficients; (level, slope) of log TPOT and log TTFT."""
+
+    values: dict[str, float]
+    tpot: tuple[float, float]
+    ttft: tuple[float, float]
+
+
+def calibrate(
+    points: Sequence[Taken], fit: Fit, made: date, sources: Sequence[str] = (), progress: Progress | None = None
+) -> Calibration:
+    """The calibration of one deployment's `points` (all of one engine, device, model and format; at least one)."""
+    points = aged(points)
+    columns = columns_of(points, fit)
+    middle = _middle(columns)
+    packaged = predicted(columns, fit, fit.values())
+    spread = _spread(points)
+    prior = _prior(columns, fit, spread)
+    parts = _parts(len(points))
+    held = (np.full(len(points), np.nan), np.full(len(points), np.nan))
+    for number, part in enumerate(parts):
+        if progress:
+            progress(number, len(parts) + 1)
+        kept = np.setdiff1d(np.arange(len(points)), part)
+        seen = columns.take(kept)
+        solved = _solve(seen, fit, _prior(seen, fit, spread), spread, middle)
+        for found, answer in zip(held, _answers(columns.take(part), fit, solved, middle), strict=True):
+            found[part] = answer
+    solved = _solve(columns, fit, prior, spread, middle)
+    after = _answers(columns, fit, solved, middle)
+    errors = {"before": _errors(columns, packaged), "after": _errors(columns, after)}
+    if parts:
+        errors["held_out"] = _errors(columns, held)
+    widths, rule = _widths(columns, held if parts else None, spread, len(points))
+    first = points[0].row
+    deployment = first.deployment
+    told = dict.fromkeys(note for point in points for note in point.notes)
+    versions = sorted({point.row.version for point in points if point.row.version})
+    notes = [*told, *([f"engine versions: {', '.join(versions)}"] if len(versions) > 1 else [])]
+    return Calibration(
+        engine=deployment.engine, device=deployment.device.id, model=deployment.model.id, weights=deployment.weights,
+        measured_engine=points[0].measured_engine, engine_day=first.day, made=made, fit=fit_digest(),
+        layouts=tuple(dict.fromkeys(layout_text(point.row.deployment) for point in points)),
+        moved=_moved(fit, solved), tpot=_residual(solved.tpot, middle), ttft=_residual(solved.ttft, middle),
+        spans=_spans(columns), widths=widths, rule=rule,
+        errors={stage: _medians(found) for stage, found in errors.items()},
+        points=tuple(
+            _point(point, columns, at, packaged, after, held if parts else None) for at, point in enumerate(points)
+        ),
+        sources=tuple(sources or dict.fromkeys(point.row.source for point in points)), notes=tuple(notes),
+    )  # fmt: skip
+
+
+# --- the fit ------------------------------------------------------------------------------------------
+
+
+def _middle(columns: Columns) -> float:
+    """The geometric mean of the concurrencies in a replica, where the level is stated."""
+    return float(np.exp(np.log(np.maximum(columns.table.asked, 1.0)).mean()))
+
+
+def _spread(points: Sequence[Taken]) -> dict[str, tuple[float, float]]:
+    """Log half-widths of the packaged 80 % interval, (below, above), by quantity: the widest among the points."""
+    ends: dict[str, tuple[float, float]] = {}
+    for point in points:
+        row = point.row
+        known = basis(
+            row.deployment, row.concurrency / row.deployment.replicas, row.input, row.output, _rows(point)
+        ).factors
+        for what, (low, high) in known.items():
+            below, above = ends.get(what, (0.0, 0.0))
+            ends[what] = max(below, -float(np.log(low))), max(above, float(np.log(high)))
+    return ends
+
+
+def _rows(point: Taken) -> int:
+    from farthing.serving.corrections import corrected
+
+    row = point.row
+    return corrected(row.deployment, row.concurrency, row.input, row.output).rows
+
+
+def _sd(spread: dict[str, tuple[float, float]], what: str) -> float:
+    return sum(spread[what]) / 2 / _SIDE
+
+
+def _prior(columns: Columns, fit: Fit, spread: dict[str, tuple[float, float]]) -> _Prior:
+    """Coefficients that are factors and have no tag: a tagged one is another factor on the same."""
+    names: tuple[str, ...] = ()
+    if len(columns.hit) >= _FOR_COEFFICIENTS:
+        drafted = ("drafted", "monthly_gain")
+        names = tuple(n for n, one in fit.coefficients.items() if "@" not in n and not one.linear and n not in drafted)
+    slope = len(columns.hit) >= _FOR_SLOPE and len(np.unique(columns.table.asked)) >= _CONCURRENCIES
+    start = np.log([fit.coefficients[name].value for name in names]) if names else np.zeros(0)
+    levels = [_sd(spread, what) for what in ("tpot", "ttft")]
+    free = [sd for level in levels for sd in (level, level / 2 if slope else 1e-6)]
+    return _Prior(names=names, start=start, sd=np.array([*(fit.coefficients[name].sd for name in names), *free]))
+
+
+def _solve(columns: Columns, fit: Fit, prior: _Prior, spread: dict[str, tuple[float, float]], middle: float) -> _Solved:
+    """The most likely coefficients, levels and slopes."""
+    from scipy.optimize import least_squares
+
+    table = columns.table
+    size = len(prior.names)
+    seen = np.isfinite(table.ttft_s)
+
+    def solved(x: Floats) -> _Solved:
+        values = fit.values() | dict(zip(prior.names, np.exp(prior.start + x[:size]).tolist(), strict=True))
+        a, b, c, d = (float(one) for one in x[size:])
+        return _Solved(values=values, tpot=(a, b), ttft=(c, d))
+
+    def residuals(x: Floats) -> Floats:
+        tpot, ttft = _answers(columns, fit, solved(x), middle)
+        off = np.log(tpot / table.tpot_s) / NOISE["tpot"]
+        first = np.log(ttft[seen] / table.ttft_s[seen]) / NOISE["ttft"]
+        return np.concatenate([_robust(off), _robust(first), x / prior.sd])
+
+    return solved(least_squares(residuals, np.zeros(len(prior.sd)), x_scale=prior.sd, max_nfev=40).x)
+
+
+def _robust(off: Floats) -> Floats:
+    """Pseudo-Huber: about the error itself, growing as its root where it is large."""
+    return np.asarray(np.sign(off) * _ROBUST * np.sqrt(2 * (np.sqrt(1 + (off / _ROBUST) ** 2) - 1)))
+
+
+def _answers(columns: Columns, fit: Fit, solved: _Solved, middle: float) -> tuple[Floats, Floats]:
+    """TPOT and TTFT of every point in seconds, calibrated."""
+    tpot, ttft = predicted(columns, fit, solved.values)
+    octuples = np.log2(np.maximum(columns.table.asked, 1.0) / middle) / 3.0
+    factors = (np.exp(level + slope * octuples) for level, slope in (solved.tpot, solved.ttft))
+    return tpot * next(factors), ttft * next(factors)
+
+
+def _parts(points: int) -> list[Floats]:
+    """The points to hold out in turn: each alone, or of many a tenth at a time; none where there is only one."""
+    if points < 2:
+        return []
+    order = np.random.default_rng(20261122).permutation(points)
+    return [np.sort(part) for part in np.array_split(order, min(points, _FOLDS))]
+
+
+# --- what it comes to --------------------------------------------------------------------------------
+
+
+def _errors(columns: Columns, answers: tuple[Floats, Floats]) -> dict[str, Floats]:
+    """log(measured / said) by quantity; NaN where TTFT was not measured."""
+    table, (tpot, ttft) = columns.table, answers
+    more = np.maximum(table.output - 1, 0)
+    return {
+        "tpot": np.log(table.tpot_s / tpot),
+        "ttft": np.log(table.ttft_s / ttft),
+        "throughput": np.log((ttft + tpot * more) / (table.ttft_s + table.tpot_s * more)),
+    }
+
+
+def _medians(errors: dict[str, Floats]) -> dict[str, float]:
+    """Medians of absolute errors as shares of the measured value; a quantity that was never measured is left out."""
+    shares = {what: np.abs(np.expm1(-one[np.isfinite(one)])) for what, one in errors.items()}
+    return {what: float(np.median(one)) for what, one in shares.items() if len(one)}
+
+
+def _widths(
+    columns: Columns, held: tuple[Floats, Floats] | None, spread: dict[str, tuple[float, float]], points: int
+) -> tuple[dict[str, float], str]:
+    """Log half-widths of the 80 % interval, and the rule by which they come about."""
+    from scipy.stats import t as student
+
+    widths = {}
+    if held is not None and points >= _FOR_INTERVAL:
+        by_errors = True
+        for what, errors in _errors(columns, held).items():
+            known = errors[np.isfinite(errors)]
+            if len(known) < _FOR_INTERVAL:
+                widths[what] = sum(spread[what]) / 2
+                continue
+            side = float(student.ppf(0.9, len(known) - 1)) * float(np.sqrt((known**2).mean() * (1 + 1 / len(known))))
+            widths[what] = max(side, _LEAST_WIDTH[what])
+    else:
+        by_errors = False
+        for what in QUANTITIES:
+            sd, noise = sum(spread[what]) / 2 / _SIDE, NOISE["ttft" if what == "ttft" else "tpot"]
+            counted = int(np.isfinite(columns.table.ttft_s).sum()) if what == "ttft" else points
+            left = sd**2 * noise**2 / (counted * sd**2 + noise**2)
+            widths[what] = max(_SIDE * float(np.sqrt(left + noise**2)), _LEAST_WIDTH[what])
+    rule = (
+        f"80 % of Student's t over the errors of {points} points, each held out "
+        f"{'alone' if points <= _FOLDS else 'with a tenth of them'}"
+        if by_errors
+        else f"the packaged interval, narrowed by what {points} point{'s' * (points > 1)} leave open: "
+        "s²v²/(ns²+v²)+v², s of the packaged interval, v of repeated measurements"
+    )
+    return widths, rule
+
+
+def _moved(fit: Fit, solved: _Solved) -> tuple[Moved, ...]:
+    packaged = fit.values()
+    return tuple(
+        Moved(name=name, value=value, packaged=packaged[name])
+        for name, value in solved.values.items()
+        if packaged[name] > 0 and value > 0 and abs(np.log(value / packaged[name])) > 0
+    )
+
+
+def _residual(found: tuple[float, float], middle: float) -> Residual:
+    level, slope = found
+    return Residual(factor=float(np.exp(level)), per_octuple=float(np.exp(slope)), concurrency=middle)
+
+
+def _spans(columns: Columns) -> dict[str, tuple[float, float]]:
+    table = columns.table
+    named = (("concurrency", np.maximum(table.asked, 1.0)), ("input", table.input), ("output", table.output))
+    return {name: (float(one.min()), float(one.max())) for name, one in named}
+
+
+def _point(
+    point: Taken, columns: Columns, at: int, before: tuple[Floats, Floats], after: tuple[Floats, Floats],
+    held: tuple[Floats, Floats] | None,
+) -> Point:  # fmt: skip
+    row = point.row
+    measured = float(columns.table.ttft_s[at])
+    return Point(
+        source=row.source, layout=layout_text(row.deployment), concurrency=row.concurrency, input=row.input,
+        output=row.output, tpot_ms=row.tpot_s * 1e3, ttft_ms=measured * 1e3 if measured == measured else None,
+        tpot_before_ms=float(before[0][at]) * 1e3, ttft_before_ms=float(before[1][at]) * 1e3,
+        tpot_after_ms=float(after[0][at]) * 1e3, ttft_after_ms=float(after[1][at]) * 1e3,
+        tpot_held_out_ms=float(held[0][at]) * 1e3 if held else None,
+        ttft_held_out_ms=float(held[1][at]) * 1e3 if held else None,
+    )  # fmt: skip
