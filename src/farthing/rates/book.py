@@ -303,9 +303,12 @@ def _under_its_id(offer: Offer) -> Offer:
 
 
 def _graded(offer: Offer, good: bool) -> Offer | None:
-    """The part of a packaged offer that a vendor stated (or somebody measured), or the other part."""
-    prices = tuple(p for p in offer.prices if (p.source.grade >= Grade.VENDOR_STATED) == good)
-    return msgspec.structs.replace(offer, prices=prices) if prices else None
+    """The offer, if a vendor stated (or somebody measured) any of its prices, or else if not.
+
+    A series is kept whole: a second-hand record between two of the vendor's own ends the one before it.
+    """
+    stated = any(price.source.grade >= Grade.VENDOR_STATED for price in offer.prices)
+    return offer if stated == good else None
 
 
 def _differences(used: Offer, now: Price, price: Price, at: datetime) -> Iterator[Conflict]:

@@ -2,7 +2,7 @@
 
 `data/serving/fit.toml` is written by `python tools/fit_serving.py`. A coefficient's name may carry a tag
 ("kv_bandwidth@vllm"): a factor on the plain one (a summand, where the plain one is an exponent) for deployments
-that have the tag: an engine, a format of weights, a family of devices, "pcie" (cards), or "lockstep" (a benchmark whose
+that have the tag: an engine, a format of weights, a family of devices, "pcie" (cards), a vendor, or "lockstep" (a benchmark whose
 requests all have one length, and so start and end together).
 """
 
@@ -114,10 +114,10 @@ def choose(
 
 
 def tags_of(deployment: Deployment, fit: Fit, *, lockstep: bool = False) -> tuple[str, ...]:
-    """The tags of a deployment: engine, format, family (if measured), lockstep, and cards linked by PCIe."""
+    """The tags of a deployment: engine, format, family (if measured), lockstep, cards on PCIe, vendor."""
     family = fit.families.get(deployment.device.id, "")
     tags = [deployment.engine, deployment.weights, family, "lockstep" if lockstep else ""]
-    tags.append("pcie" if deployment.device.form == "pcie" else "")
+    tags += ["pcie" if deployment.device.form == "pcie" else "", deployment.device.vendor.lower()]
     return tuple(tag for tag in tags if tag)
 
 

@@ -15,6 +15,7 @@ from farthing.serving.physics import pace_s
 from farthing.serving.replica import Replica, prepared
 
 USUAL_CONCURRENCY = 64
+_SMALLER = ("fp8", "int4", "fp4")
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,20 +162,28 @@ def _too_large(deployment: Deployment, load: Load) -> str:
     cache = deployment.kv_bytes(tokens) / 1e9
     what = f"{weights:,.1f} GB of weights and {cache:,.2f} GB for one request of {tokens:,.0f} tokens"
     text = f"{what} on each device; {usable:,.1f} of {memory:,.1f} GB are usable on {deployment.device.title}"
-    fits = []
-    for tp in (2, 4, 8, 16):
-        if tp > deployment.tp and tp <= deployment.device.link_devices:
-            larger = msgspec.structs.replace(deployment, tp=tp, ep=min(deployment.ep, tp))
-            if _divides(larger) and larger.max_batch(tokens) > 0:
-                fits.append(f"--tp {tp}")
-                break
-    for name in ("fp8", "int4", "fp4"):
-        if formats.find(name).expert_bytes < formats.find(deployment.weights).expert_bytes:
-            smaller = msgspec.structs.replace(deployment, weights=name)
-            if smaller.max_batch(tokens) > 0:
-                fits.append(f"--weights {name}")
-                break
+    fits: list[str] = []
+    for key, values in (("tp", (2, 4, 8, 16, 32, 64)), ("pp", (2, 4, 8)), ("kv", ("fp8",)), ("weights", _SMALLER)):
+        if key == "pp" and fits:
+            continue  # stages answer no faster than one, so they are the second choice
+        found = next((value for value in values if _fits(deployment, tokens, key, value)), None)
+        fits += [] if found is None else [f"--{key} {found}"]
     return text + ("; " + " or ".join(fits) + " would fit" if fits else "; a larger device is needed")
+
+
+def _fits(deployment: Deployment, tokens: float, key: str, value: int | str) -> bool:
+    """Whether one request of `tokens` tokens fits with a larger `tp` or `pp`, or a smaller `kv` or `weights`."""
+    changes: dict[str, int | str] = {key: value}
+    if isinstance(value, int):
+        if value <= getattr(deployment, key) or (
+            key == "tp" and value * deployment.dp > deployment.device.link_devices
+        ):
+            return False
+        changes |= {"ep": value * deployment.dp if deployment.ep > 1 and key == "tp" else deployment.ep}
+    elif key == "weights" and formats.find(value).expert_bytes >= formats.find(deployment.weights).expert_bytes:
+        return False
+    other = msgspec.structs.replace(deployment, **changes)
+    return _divides(other) and other.max_batch(tokens) > 0
 
 
 def _divides(deployment: Deployment) -> bool:

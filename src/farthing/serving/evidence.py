@@ -8,6 +8,7 @@ from farthing.serving import validation
 from farthing.serving.corrections import measured_groups, span
 from farthing.serving.deployment import Deployment
 
+_LONGEST = 16_000  # tokens in or out; twice the longest that was measured
 _OUTSIDE = 0.5  # each way in which a deployment is unlike all that was measured widens its interval by half (assumed)
 
 
@@ -106,10 +107,12 @@ def _outside(
         reasons.append("speculative decoding rests on the stated acceptance rate")
     if deployment.weights not in formats:
         reasons.append(f"weights in {deployment.weights} were not measured")
+    if deployment.device.form == "pcie" and deployment.gpus > 1:
+        reasons.append("no cards linked by PCIe were measured")
     if deployment.gpus > 8:
         reasons.append("more than 8 devices a replica were not measured")
     if not least <= concurrency <= most:
         reasons.append(f"measured up to {most:g} requests at once")
-    if not least_ratio <= input / output <= most_ratio or input > 16_000:
-        reasons.append(f"measured with prompts up to 15,000 tokens, {least_ratio:.2g} to {most_ratio:.3g} × the answer")
+    if not least_ratio <= input / output <= most_ratio or max(input, output) > _LONGEST:
+        reasons.append(f"measured with up to 8,000 tokens, {least_ratio:.2g} to {most_ratio:.3g} × the answer in")
     return tuple(reasons)

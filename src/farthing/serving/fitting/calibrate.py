@@ -8,24 +8,31 @@ point is as sure as repeats of one configuration are alike. The most likely valu
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from farthing.problems import FarthingError
 from farthing.serving.calibration import QUANTITIES, Calibration, Moved, Point, Residual, fit_digest, layout_text
 from farthing.serving.coefficients import Fit
+from farthing.serving.corrections import corrected
 from farthing.serving.evidence import basis
-from farthing.serving.fitting.points import Columns, Taken, aged, columns_of, predicted
-from farthing.serving.fitting.table import Floats
+from farthing.serving.fitting.points import Columns, Left, Taken, aged, columns_of, predicted, taken
+from farthing.serving.fitting.table import Floats, Ints
+from farthing.serving.measured.measurement import Measurement
 
 NOISE = {"tpot": 0.06, "ttft": 0.12}
 """sd of a measured point in logarithms. Repeats of one configuration differ by 1.22 and 1.31 at p90 (max/min) over
 engine versions too; ln / 2.33 = 0.085 and 0.116 would be the sd if all of that were noise."""
 _LEAST_WIDTH = {"tpot": 0.05, "ttft": 0.1, "throughput": 0.05}
 _SIDE = 1.2816  # sd within which 80 % of a normal lie
+_OWN = 0.5
+"""The share of the packaged interval's variance that is one deployment's level, the same at all its loads (assumed; with
+it, points of models that the fit was denied narrow the interval as they should)."""
 _FOLDS = 10
 _FOR_INTERVAL, _FOR_COEFFICIENTS, _FOR_SLOPE, _CONCURRENCIES = 5, 3, 4, 3
-_MOVED = 0.005
+_MOVED = 0.001  # a coefficient that moved by less than this share stays the packaged one
 _ROBUST = 2.0  # beyond so many sd a point counts linearly
 Progress = Callable[[int, int], None]
 
@@ -91,6 +98,25 @@ def calibrate(
     )  # fmt: skip
 
 
+def calibrate_all(
+    measurements: Sequence[Measurement], fit: Fit, made: date, about: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[tuple[Calibration, list[Taken]]], list[Left]]:  # fmt: skip
+    """A calibration of each deployment (engine, device, model, format) in `measurements`, with its points; and what was
+    left out. `about`: fields for where the files say nothing.
+
+    Raises `FarthingError` where no measurement can be used.
+    """
+    points, left = taken(measurements, fit, about)
+    if not points:
+        first = left[0] if left else Left(source="the files", reason="no measurement")
+        raise FarthingError(f"{first.source}: {first.reason}" + f" (and {len(left) - 1} more)" * (len(left) > 1))
+    groups: dict[tuple[str, ...], list[Taken]] = {}
+    for point in points:
+        groups.setdefault((point.measured_engine, *point.row.group), []).append(point)
+    return [(calibrate(group, fit, made, progress=progress), group) for group in groups.values()], left
+
+
 # --- the fit ------------------------------------------------------------------------------------------
 
 
@@ -104,20 +130,12 @@ def _spread(points: Sequence[Taken]) -> dict[str, tuple[float, float]]:
     ends: dict[str, tuple[float, float]] = {}
     for point in points:
         row = point.row
-        known = basis(
-            row.deployment, row.concurrency / row.deployment.replicas, row.input, row.output, _rows(point)
-        ).factors
-        for what, (low, high) in known.items():
+        each = row.concurrency / row.deployment.replicas
+        rows = corrected(row.deployment, each, row.input, row.output).rows
+        for what, (low, high) in basis(row.deployment, each, row.input, row.output, rows).factors.items():
             below, above = ends.get(what, (0.0, 0.0))
             ends[what] = max(below, -float(np.log(low))), max(above, float(np.log(high)))
     return ends
-
-
-def _rows(point: Taken) -> int:
-    from farthing.serving.corrections import corrected
-
-    row = point.row
-    return corrected(row.deployment, row.concurrency, row.input, row.output).rows
 
 
 def _sd(spread: dict[str, tuple[float, float]], what: str) -> float:
@@ -132,7 +150,7 @@ def _prior(columns: Columns, fit: Fit, spread: dict[str, tuple[float, float]]) -
         names = tuple(n for n, one in fit.coefficients.items() if "@" not in n and not one.linear and n not in drafted)
     slope = len(columns.hit) >= _FOR_SLOPE and len(np.unique(columns.table.asked)) >= _CONCURRENCIES
     start = np.log([fit.coefficients[name].value for name in names]) if names else np.zeros(0)
-    levels = [_sd(spread, what) for what in ("tpot", "ttft")]
+    levels = [_sd(spread, what) * _OWN**0.5 for what in ("tpot", "ttft")]
     free = [sd for level in levels for sd in (level, level / 2 if slope else 1e-6)]
     return _Prior(names=names, start=start, sd=np.array([*(fit.coefficients[name].sd for name in names), *free]))
 
@@ -144,6 +162,9 @@ def _solve(columns: Columns, fit: Fit, prior: _Prior, spread: dict[str, tuple[fl
     table = columns.table
     size = len(prior.names)
     seen = np.isfinite(table.ttft_s)
+    noise = dict(NOISE)
+    if not size:  # what differs from load to load, and no level explains
+        noise = {what: float(np.hypot(sd, _sd(spread, what) * (1 - _OWN) ** 0.5)) for what, sd in NOISE.items()}
 
     def solved(x: Floats) -> _Solved:
         values = fit.values() | dict(zip(prior.names, np.exp(prior.start + x[:size]).tolist(), strict=True))
@@ -152,8 +173,8 @@ def _solve(columns: Columns, fit: Fit, prior: _Prior, spread: dict[str, tuple[fl
 
     def residuals(x: Floats) -> Floats:
         tpot, ttft = _answers(columns, fit, solved(x), middle)
-        off = np.log(tpot / table.tpot_s) / NOISE["tpot"]
-        first = np.log(ttft[seen] / table.ttft_s[seen]) / NOISE["ttft"]
+        off = np.log(tpot / table.tpot_s) / noise["tpot"]
+        first = np.log(ttft[seen] / table.ttft_s[seen]) / noise["ttft"]
         return np.concatenate([_robust(off), _robust(first), x / prior.sd])
 
     return solved(least_squares(residuals, np.zeros(len(prior.sd)), x_scale=prior.sd, max_nfev=40).x)
@@ -172,7 +193,7 @@ def _answers(columns: Columns, fit: Fit, solved: _Solved, middle: float) -> tupl
     return tpot * next(factors), ttft * next(factors)
 
 
-def _parts(points: int) -> list[Floats]:
+def _parts(points: int) -> list[Ints]:
     """The points to hold out in turn: each alone, or of many a tenth at a time; none where there is only one."""
     if points < 2:
         return []
@@ -197,7 +218,7 @@ def _errors(columns: Columns, answers: tuple[Floats, Floats]) -> dict[str, Float
 def _medians(errors: dict[str, Floats]) -> dict[str, float]:
     """Medians of absolute errors as shares of the measured value; a quantity that was never measured is left out."""
     shares = {what: np.abs(np.expm1(-one[np.isfinite(one)])) for what, one in errors.items()}
-    return {what: float(np.median(one)) for what, one in shares.items() if len(one)}
+    return {what: _short(float(np.median(one))) for what, one in shares.items() if len(one)}
 
 
 def _widths(
@@ -219,51 +240,58 @@ def _widths(
     else:
         by_errors = False
         for what in QUANTITIES:
-            sd, noise = sum(spread[what]) / 2 / _SIDE, NOISE["ttft" if what == "ttft" else "tpot"]
             counted = int(np.isfinite(columns.table.ttft_s).sum()) if what == "ttft" else points
-            left = sd**2 * noise**2 / (counted * sd**2 + noise**2)
-            widths[what] = max(_SIDE * float(np.sqrt(left + noise**2)), _LEAST_WIDTH[what])
+            widths[what] = sum(spread[what]) / 2 * float(np.sqrt(1 - _OWN + _OWN / (1 + counted)))
     rule = (
         f"80 % of Student's t over the errors of {points} points, each held out "
         f"{'alone' if points <= _FOLDS else 'with a tenth of them'}"
         if by_errors
-        else f"the packaged interval, narrowed by what {points} point{'s' * (points > 1)} leave open: "
-        "s²v²/(ns²+v²)+v², s of the packaged interval, v of repeated measurements"
+        else f"the packaged interval; half of its variance is taken as this deployment's own, and divided by "
+        f"1 + the {points} point{'s' * (points > 1)}"
     )
-    return widths, rule
+    return {what: _short(width) for what, width in widths.items()}, rule
 
 
 def _moved(fit: Fit, solved: _Solved) -> tuple[Moved, ...]:
     packaged = fit.values()
     return tuple(
-        Moved(name=name, value=value, packaged=packaged[name])
+        Moved(name=name, value=_short(value), packaged=packaged[name])
         for name, value in solved.values.items()
-        if packaged[name] > 0 and value > 0 and abs(np.log(value / packaged[name])) > 0
+        if packaged[name] != value and abs(value / packaged[name] - 1) > _MOVED
     )
 
 
 def _residual(found: tuple[float, float], middle: float) -> Residual:
     level, slope = found
-    return Residual(factor=float(np.exp(level)), per_octuple=float(np.exp(slope)), concurrency=middle)
+    return Residual(
+        factor=_short(float(np.exp(level))), per_octuple=_short(float(np.exp(slope))), concurrency=_short(middle)
+    )
+
+
+def _short(value: float) -> float:
+    """`value` as it is written: six digits."""
+    return float(f"{value:.6g}")
 
 
 def _spans(columns: Columns) -> dict[str, tuple[float, float]]:
     table = columns.table
     named = (("concurrency", np.maximum(table.asked, 1.0)), ("input", table.input), ("output", table.output))
-    return {name: (float(one.min()), float(one.max())) for name, one in named}
+    return {name: (_short(float(one.min())), _short(float(one.max()))) for name, one in named}
 
 
 def _point(
     point: Taken, columns: Columns, at: int, before: tuple[Floats, Floats], after: tuple[Floats, Floats],
     held: tuple[Floats, Floats] | None,
 ) -> Point:  # fmt: skip
-    row = point.row
-    measured = float(columns.table.ttft_s[at])
+    row, table = point.row, columns.table
+    said = {"before": before, "after": after} | ({"held_out": held} if held else {})
+    answers = {
+        f"{what}_{stage}_ms": _short(float(answer[at]) * 1e3)
+        for stage, pair in said.items()
+        for what, answer in zip(("tpot", "ttft"), pair, strict=True)
+    }
     return Point(
-        source=row.source, layout=layout_text(row.deployment), concurrency=row.concurrency, input=row.input,
-        output=row.output, tpot_ms=row.tpot_s * 1e3, ttft_ms=measured * 1e3 if measured == measured else None,
-        tpot_before_ms=float(before[0][at]) * 1e3, ttft_before_ms=float(before[1][at]) * 1e3,
-        tpot_after_ms=float(after[0][at]) * 1e3, ttft_after_ms=float(after[1][at]) * 1e3,
-        tpot_held_out_ms=float(held[0][at]) * 1e3 if held else None,
-        ttft_held_out_ms=float(held[1][at]) * 1e3 if held else None,
+        source=row.source, layout=layout_text(row.deployment), concurrency=_short(row.concurrency),
+        input=_short(row.input), output=_short(row.output), tpot_ms=_short(row.tpot_s * 1e3),
+        ttft_ms=_short(row.ttft_s * 1e3) if np.isfinite(table.ttft_s[at]) else None, **answers,
     )  # fmt: skip

@@ -203,11 +203,6 @@ def predicted(columns: Columns, fit: Fit, values: dict[str, float]) -> tuple[Flo
     return tpot * columns.tpot_factor, ttft * columns.ttft_factor
 
 
-def of_deployment(row: Row) -> tuple[str, str, str, str]:
-    """What a calibration is of: engine, device, model, format of weights."""
-    return row.group
-
-
 def aged(points: Sequence[Taken]) -> list[Taken]:
     """`points` with the newest day among them as the day of all: one calibration is of one engine.
 

@@ -33,6 +33,7 @@ def validate(rows: Sequence[Row], left_out: Counter[str], fit: Fit, progress: Pr
         ("device", _parts(rows, lambda row: row.deployment.device.id)),
         ("engine", _parts(rows, lambda row: row.deployment.engine)),
     ]
+    ways = [(name, parts) for name, parts in ways if len(parts) > 1]  # of one part nothing is left to fit on
     total, done = sum(len(parts) for _, parts in ways), 0
     splits: list[Split] = []
     groups: tuple[Part, ...] = ()

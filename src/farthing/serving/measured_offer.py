@@ -1,0 +1,73 @@
+"""An offer from measured points alone: dollars an hour of the machine over what it was seen to do. No model of it."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+from farthing.evidence import Grade, Source
+from farthing.problems import FarthingError
+from farthing.rates.card import Offer, Price, Rate
+from farthing.serving.hosted import PROVIDER, to_rate
+from farthing.serving.measured.measurement import Measurement
+from farthing.units import CACHE_WRITES, MICRO
+
+_LEAST_SHARE = 0.01
+
+
+def best(measurements: Sequence[Measurement]) -> Measurement:
+    """The measurement with the most output tokens per second. Raises `FarthingError` where none states any."""
+    rated = [one for one in measurements if one.output_tokens_per_s and one.requests_per_s]
+    if not rated:
+        raise FarthingError("no throughput was measured, so its tokens have no price")
+    return max(rated, key=lambda one: one.output_tokens_per_s or 0.0)
+
+
+def prompt_share(chosen: Measurement, measurements: Sequence[Measurement]) -> float:
+    """The share of the machine's time that prompts take at the load of `chosen`.
+
+    Requests per second × seconds of one prompt, the shortest TTFT per prompt token of all measurements: at low
+    load a first token waits for nothing but its prompt. Where no low load was measured it is too high. Raises
+    `FarthingError` where no TTFT was measured.
+    """
+    per_token = [m.ttft / 1e3 / m.input_length for m in measurements if m.ttft and m.input_length]
+    if not per_token or not chosen.input_length:
+        raise FarthingError("no TTFT was measured, so dollars cannot be divided between prompts and answers")
+    share = (chosen.requests_per_s or 0.0) * min(per_token) * chosen.input_length
+    return min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE)
+
+
+def measured_offer(
+    name: str, chosen: Measurement, measurements: Sequence[Measurement], usd_per_hour: Decimal, utilization: float,
+    seen: date,
+) -> Offer:  # fmt: skip
+    """The offer `host/NAME` at the load of `chosen`, one of `measurements`.
+
+    `usd_per_hour`: of the whole machine; `utilization`: the share of paid hours in which the load is there.
+    At that load input and output together cost exactly what the machine does. Raises `FarthingError`.
+    """
+    into, out, rate = chosen.input_length, chosen.output_length, chosen.requests_per_s
+    if not into or not out or not rate:
+        raise FarthingError("a price needs the lengths and the throughput of a measured load")
+    share = prompt_share(chosen, measurements)
+    per_request = float(usd_per_hour) / 3600 / utilization / rate * 1e6
+    input, output = to_rate(per_request * share / into), to_rate(per_request * (1 - share) / out)
+    at = f"{into:,.0f} tokens in, {out:,.0f} out, {load_text(chosen)}"
+    source = Source(
+        id="measured", title=f"Measured: {chosen.model or 'a model'} with {chosen.engine or 'its engine'}, {at}, "
+        f"at {usd_per_hour} USD an hour", where="farthing host bench", seen=seen, grade=Grade.DERIVED,
+    )  # fmt: skip
+    rates = [Rate(meter="input", amount=input, per=MICRO), Rate(meter="output", amount=output, per=MICRO)]
+    rates.append(Rate(meter="cache_read", amount=Decimal(0), per=MICRO, note="kept on the machine: not computed again"))
+    rates += [Rate(meter=meter, amount=input, per=MICRO) for meter in CACHE_WRITES]
+    note = (
+        f"{share:.0%} of the machine's time is the prompts', by the TTFT at the lowest load; other loads cost otherwise"
+    )
+    return Offer(
+        provider=PROVIDER, model=name, prices=(Price(source=source, rates=tuple(rates), note=note),),
+        title=f"{chosen.model or 'a model'}, measured", note=note,
+    )  # fmt: skip
+
+
+def load_text(m: Measurement) -> str:
+    """The load of a measurement in words: "16 at once", "2.5 requests/s"."""
+    return f"{m.concurrency:g} at once" if m.concurrency else f"{m.request_rate or 0:g} requests/s"
