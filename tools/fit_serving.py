@@ -69,7 +69,8 @@ def _corrections(effects: list[Effects], span: tuple[list[float], list[float]]) 
     tpot, ttft = effects
     lines = [
         HEAD,
-        "# Added to log TPOT and log TTFT: level, slope on concurrency, slope on input:output; and the rows behind it.\n",
+        "# Added to log TPOT and log TTFT: level, slope on concurrency, slope on input:output; the rows behind it.\n"
+        "# span: least and most (concurrency, input:output) of a group's rows, within which it is held.\n",
     ]
     ends = [(float(f"{min(one):.6g}"), float(f"{max(one):.6g}")) for one in span]
     lines.append(
@@ -79,7 +80,11 @@ def _corrections(effects: list[Effects], span: tuple[list[float], list[float]]) 
     for key in sorted(tpot.of):
         names = ", ".join(f'"{part}"' for part in key)
         numbers = [", ".join(f"{value:.4f}" for value in one.of[key]) for one in (tpot, ttft)]
-        body.append(f"  {{ of = [{names}], tpot = [{numbers[0]}], ttft = [{numbers[1]}], rows = {tpot.rows[key]} }},")
+        rest = f"rows = {tpot.rows[key]}"
+        if key[0] == "group":
+            low, high = ([float(f"{end:.6g}") for end in ends] for ends in tpot.spans[key])
+            rest += f", span = [{low}, {high}]"
+        body.append(f"  {{ of = [{names}], tpot = [{numbers[0]}], ttft = [{numbers[1]}], {rest} }},")
     top = "corrections = [\n" + "\n".join(body) + "\n]\n"
     return lines[0] + lines[1] + "\n" + top + "\n" + lines[2]
 

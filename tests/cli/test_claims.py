@@ -5,12 +5,7 @@ from typing import Any
 
 import pytest
 
-from farthing.cli import claims
-from farthing.cli.app import app
 from tests.cli import run
-
-if not any(command.name == "claims" for command in app.registered_commands):  # until the command is wired
-    app.command("claims")(claims.claims)
 
 FILE = """
 document = "memo"

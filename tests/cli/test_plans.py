@@ -5,13 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from farthing.cli import plans, plans_margin
-from farthing.cli.app import app
+from farthing.cli import plans
 from tests.cli import Ran, run
-
-for _name, _verb in (("tco", plans.tco), ("breakeven", plans.breakeven), ("margin", plans_margin.margin)):
-    if _name not in [command.name for command in app.registered_commands]:
-        app.command(_name)(_verb)
 
 GPU = ("--input-tokens-s", "3000", "--output-tokens-s", "3000")
 SEED = ("--rent", "2.49", *GPU, "--hours-per-month", "720", "--mix", "1:1")

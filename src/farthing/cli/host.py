@@ -1,12 +1,13 @@
 """`farthing host`: what serving a model yourself does and costs."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from farthing.cli import host_inputs as inputs
-from farthing.cli import host_simulate
+from farthing.cli import host_measured, host_simulate
 from farthing.cli.common import Json, console, print_json, share
 from farthing.problems import FarthingError
 
@@ -59,16 +60,27 @@ def estimate(
     from farthing.serving.estimate import Load, priced
     from farthing.serving.estimate import estimate as of
 
+    if save is not None and (disaggregated is not None or calibration is not None):
+        raise FarthingError("--save keeps a plain deployment: not with --disaggregated or --calibration")
+    if save is not None and not save.strip():
+        raise FarthingError("--save needs a name; such as --save ours")
+    if disaggregated is not None and calibration is not None:
+        raise FarthingError("state --disaggregated or --calibration, not both")
+    pools = None if disaggregated is None else _pools(disaggregated)
+    if pools is not None and count is not None:
+        options["count"] = _each(count, pools)
     made = inputs.deployment_of(options, save or "")
     load = Load(input=input, output=output, concurrency=concurrency, prefix_hit=prefix_hit)
-    if disaggregated is not None:
+    if pools is not None:
         from farthing.serving.disaggregated import estimate_split
 
-        found = estimate_split(made.deployment, load, *_pair(disaggregated), utilization=utilization)
+        found = estimate_split(made.deployment, load, *pools, utilization=utilization)
     elif calibration is not None:
         from farthing.serving.calibration import load_calibration
 
-        found = of(made.deployment, load, utilization=utilization, calibration=load_calibration(calibration))
+        found = of(
+            made.deployment, load, utilization=utilization, calibration=load_calibration(calibration, made.deployment)
+        )
     else:
         found = of(made.deployment, load, utilization=utilization)
     rent, says = None, ""
@@ -76,17 +88,20 @@ def estimate(
         usd, says, rent = inputs.dollars_of(options, made.deployment.device.id)
         found = priced(found, usd)
         if save is not None:
-            hosted.save(made, hosts or Path(hosted.DEFAULT_FILE))
+            hosted.save(inputs.with_rent(made, usd) if own else made, hosts or Path(hosted.DEFAULT_FILE))
         if card is not None:
             from farthing.files import write_whole
-            from farthing.rates.write import write_card
+            from farthing.rates.write import prepare, write_card
 
-            offer = hosted.offer(save or made.name, found, inputs.today().date())
-            write_whole(card, write_card([offer]))
+            day = inputs.today().date()
+            offers, _ = prepare([hosted.offer(save or made.name, found, day)], day)
+            write_whole(card, write_card(offers))
     if as_json:
         print_json(estimate_json(found, rent))
     else:
         console().print(estimate_view(found, says))
+        if not found.feasible and (save is not None or card is not None):
+            console().print("Nothing is written.")
 
 
 @app.command()
@@ -130,7 +145,8 @@ def search(
         one = devices.find(name)
         rent = stated[position if len(stated) > 1 else 0] if stated else None
         usd, _, _ = inputs.dollars_of({"usd_per_gpu_hour": rent, "own": own, "region": region, "at": at}, one.id)
-        offers.append((one, usd))
+        if (one, usd) not in offers:
+            offers.append((one, usd))
     goal = Goal(input=input, output=output, ttft_ms=ttft_ms, tpot_ms=tpot_ms, prefix_hit=prefix_hit, sure=sure)
     with share("searching") as tick:
         found = run(
@@ -144,10 +160,21 @@ def search(
 
 
 app.command("simulate")(host_simulate.simulate)
+app.command("validate")(host_measured.validate)
+app.command("calibrate")(host_measured.calibrate)
+app.command("bench")(host_measured.bench)
 
 
-def _pair(text: str) -> tuple[int, int]:
-    left, colon, right = text.partition(":")
-    if not (colon and left.isdigit() and right.isdigit()):
+def _pools(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9][0-9]{0,5}):([1-9][0-9]{0,5})", text)
+    if found is None:
         raise FarthingError(f"--disaggregated {text!r} is not P:D, such as 1:3")
-    return int(left), int(right)
+    return int(found[1]), int(found[2])
+
+
+def _each(count: int, pools: tuple[int, int]) -> int:
+    """The devices of each of the replicas in two pools that have `count` together."""
+    replicas = sum(pools)
+    if count % replicas:
+        raise FarthingError(f"--count {count} cannot be shared evenly by {pools[0]} + {pools[1]} replicas")
+    return count // replicas

@@ -12,6 +12,7 @@ from farthing.problems import FarthingError
 if TYPE_CHECKING:
     from farthing.serving.hosted import Hosted
 
+_DIGITS = 18  # of an amount, before or after the point
 Text = str | None
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model (llama-3.1-70b) or its config.json.")]
 Device = Annotated[Text, typer.Option(metavar="D", help="Device, such as h100-sxm, b200 or rtx-4090.")]
@@ -62,6 +63,14 @@ def deployment_of(options: dict[str, Any], name: str = "") -> "Hosted":
     return hosted(name or f"{options['model']}@{options['device']}", stated_of(options))
 
 
+def with_rent(one: "Hosted", usd: Decimal) -> "Hosted":
+    """`one` at `usd` a device-hour, also when it is kept: what owning it costs is not asked again."""
+    import msgspec
+
+    stated = {**one.stated, "usd_per_gpu_hour": str(usd)}
+    return msgspec.structs.replace(one, usd_per_gpu_hour=usd, stated=stated)
+
+
 def dollars_of(options: dict[str, Any], device: str) -> tuple[Decimal, str, dict[str, Any]]:
     """Dollars a device-hour, whence in words, and in JSON: stated, owned, or the market's rent."""
     from farthing.cli.common import instant
@@ -75,7 +84,7 @@ def dollars_of(options: dict[str, Any], device: str) -> tuple[Decimal, str, dict
             usd = parse_decimal(stated)
         except ValueError:
             usd = Decimal(-1)
-        if usd < 0:
+        if usd < 0 or (usd and abs(usd.adjusted()) > _DIGITS):
             raise FarthingError(f"--usd-per-gpu-hour {stated!r} is not an amount of dollars")
         return usd, "stated", {"kind": "stated", "usd_per_gpu_hour": str(usd)}
     if options.get("own"):

@@ -1,5 +1,6 @@
 """`farthing host simulate`: recorded requests, or a workload, on a deployment of one's own."""
 
+import math
 from typing import Annotated
 
 import typer
@@ -8,6 +9,8 @@ from farthing.cli import host_inputs as inputs
 from farthing.cli.common import Json, console, print_json, share
 from farthing.cli.usage import Format, Map, mapping
 from farthing.problems import FarthingError, Problems
+
+_MOST_TOKENS = 1e9  # of a request: no context comes near
 
 
 def simulate(
@@ -51,6 +54,7 @@ def simulate(
     """
     options = {**locals(), "prefix_hit": None, "utilization": None}
     from farthing.reports.simulation import simulation_json, simulation_view
+    from farthing.serving.estimate import Load
     from farthing.serving.hosted_run import Setting, run
     from farthing.serving.simulator.requests import Requests
     from farthing.serving.simulator.result import Slo
@@ -72,14 +76,21 @@ def simulate(
         asked = Requests.from_usage(generate(profile, requests, 1, inputs.today()))
         source = f"the built-in workload {profile!r}"
     else:
-        if rate is not None and rate <= 0:
+        if rate is not None and not 0 < rate < math.inf:
             raise FarthingError(f"--rate {rate:g}; more than 0 a second")
+        Load(input=input, output=output).check()
+        if max(input, output) > _MOST_TOKENS:
+            raise FarthingError(f"requests of {input:g} tokens in and {output:g} out; at most {_MOST_TOKENS:g}")
         asked = Requests.synthetic(requests, rate_per_s=rate or 1.0, prompt_tokens=input, output_tokens=output)
         closed = concurrency or (None if rate else 32 * made.deployment.replicas)
-        source = f"{input:g} tokens in, {output:g} out" + (f", {rate:g} a second" if rate and not closed else "")
+        source = f"{input:,.0f} tokens in, {output:,.0f} out"
+        source += f", {rate:g} a second" if rate and not closed else ""
     if closed:
         source += f", {closed} kept in flight"
     slo = None
+    for option, goal in (("--ttft-ms", ttft_ms), ("--tpot-ms", tpot_ms)):
+        if goal is not None and not goal > 0:
+            raise FarthingError(f"{option} {goal:g}; an objective is more than 0 ms")
     if ttft_ms is not None or tpot_ms is not None:
         slo = Slo(
             ttft_s=None if ttft_ms is None else ttft_ms / 1e3, tpot_s=None if tpot_ms is None else tpot_ms / 1e3
@@ -95,4 +106,5 @@ def simulate(
         out = console()
         out.print(simulation_view(made.deployment.name, summary, source, f"{usd} a device-hour: {says}"))
         if asked.left_out or problems.total:
-            out.print(f"{asked.left_out + problems.total:,} records are not in it: no prompt, sums, or unreadable.")
+            lost = asked.left_out + problems.total
+            out.print(f"{lost:,} record{'s are' if lost > 1 else ' is'} not in it: no prompt, sums, or unreadable.")

@@ -8,8 +8,9 @@ import msgspec
 from farthing.evidence import Grade, Source
 from farthing.money import to_decimal
 from farthing.plans import library
-from farthing.plans.hosting import HOURS_PER_MONTH, Owned, Power, grade_of, kwh_per_hour, lines
+from farthing.plans.hosting import HOURS_PER_MONTH, ZERO, Owned, Power, grade_of, kwh_per_hour, lines
 from farthing.plans.interval import propagate
+from farthing.problems import FarthingError
 
 _CENTS = Decimal("0.0001")
 
@@ -28,13 +29,20 @@ def owned_usd_per_gpu_hour(device: str, region: str = "us") -> Hourly:
     """Owning `device`: depreciation, and the electricity of serving without a pause in `region`.
 
     Nothing is added for space, network or staff, which nobody stated (`farthing tco` takes them). Raises
-    `FarthingError` where no price of a machine with the device is known.
+    `FarthingError` where no price of a machine with the device, or of electricity in the region, is known.
     """
-    owned, power = library.owned(device), library.power(device, region)
+    try:
+        owned = library.owned(device)
+    except FarthingError as error:
+        known = str(error).partition(":")[0]
+        raise FarthingError(f"{known}; state --usd-per-gpu-hour (`farthing tco --buy DOLLARS` helps)") from None
+    power = library.power(device, region)
+    if power.usd_per_kwh is None:
+        raise FarthingError(f"no price of electricity is known in {region}; state --usd-per-gpu-hour, or --region usa")
 
     def hourly(o: Owned, p: Power) -> Fraction:
-        price = Fraction(0) if p.usd_per_kwh is None else p.usd_per_kwh.mid
-        running = kwh_per_hour(p, 1, Fraction(1)) * price
+        price = p.usd_per_kwh or ZERO  # never None: the above
+        running = kwh_per_hour(p, 1, Fraction(1)) * price.mid
         bare = msgspec.structs.replace(p, usd_per_kwh=None)
         fixed = sum((line.usd for line in lines(o, bare, o.unit_gpus, HOURS_PER_MONTH)), Fraction(0))
         return fixed / HOURS_PER_MONTH / o.unit_gpus + running

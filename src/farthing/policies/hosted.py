@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from farthing.usage.table import UsageTable
 
 PREFIX = "host:"
+_MOST_CACHED = 0.99  # of a prompt: its end is always computed
+_PLAIN = str.maketrans("*?[", "×._")  # as they are, these would make a pattern of an offer's name
 
 
 class Lengths(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +35,9 @@ def with_hosts(
     """`to` with each "host:NAME" as an offer of `book`, which is given back with their rate cards in it.
 
     The rates are computed at the mean lengths of the usage: a machine's cost per token depends on them. What
-    was read from a cache there is taken to be found in the machine's own prefix cache as often. Raises
-    `FarthingError` for an unknown deployment, one that does not fit, and usage without tokens.
+    was read from a cache there is taken to be found in the machine's own prefix cache as often, unless the
+    deployment states a `prefix_hit` of its own. Raises `FarthingError` for an unknown deployment, one that
+    does not fit, and usage without tokens.
     """
     if not any(name.startswith(PREFIX) for name in to):
         return tuple(to), book
@@ -49,10 +52,11 @@ def with_hosts(
             chosen.append(name)
             continue
         one = hosted.parse(name.removeprefix(PREFIX), file)
-        hit = min(lengths.cached, 0.99)
+        cached = min(lengths.cached, _MOST_CACHED)
+        hit = one.prefix_hit if "prefix_hit" in one.stated else cached
         found = hosted.estimated(one, lengths.input, lengths.output, hit, today)
-        plain = one.name.replace("*", "x")  # a star would make a pattern of it
-        cards.append(hosted.card(plain, found, today))
+        plain = one.name.translate(_PLAIN)
+        cards.append(hosted.card(plain, found, today, cached))
         chosen.append(f"{hosted.PROVIDER}/{plain}")
     return tuple(chosen), book.with_cards(cards)
 

@@ -83,10 +83,12 @@ def estimate_view(one: Estimate, rent: str = "") -> "Group":
     head = Text(one.deployment.name, style="bold")
     if not one.feasible:
         return Group(head, Text(f"does not fit: {one.why}"))
-    lengths = f"{load.input:,.0f} tokens in, {load.output:,.0f} out"
+    lengths = _lengths(load.input, load.output)
     hit = f", {load.prefix_hit:.0%} of the prompt cached" if load.prefix_hit else ""
     waits = f" of {load.concurrency:,.0f} asked" if load.concurrency and load.concurrency > one.batch + 0.5 else ""
-    at = Text(f"{lengths}{hit}; {one.batch:,.0f} requests at once{waits}, room for {one.max_batch:,}")
+    batch = f"{one.batch:,.0f} request{'' if round(one.batch) == 1 else 's'} at once"
+    full = " of full length" if one.batch > one.max_batch else ""  # those that run are on average half written
+    at = Text(f"{lengths}{hit}; {batch}{waits}, room for {one.max_batch:,}{full}")
     table = Table(box=None, pad_edge=False, show_header=True)
     for name, justify in (("", "left"), ("estimate", "right"), ("80 % interval", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -151,7 +153,7 @@ def search_view(found: Search, goal: Goal, most: int = 10) -> "Group":
     from rich.text import Text
 
     wanted = f"TTFT ≤ {goal.ttft_ms:g} ms and TPOT ≤ {goal.tpot_ms:g} ms{' at the slow end' if goal.sure else ''}"
-    lengths = f"{goal.input:,.0f} tokens in, {goal.output:,.0f} out"
+    lengths = _lengths(goal.input, goal.output)
     head = Text(f"{len(found.best)} of {found.tried} deployments meet {wanted} ({lengths})", style="bold")
     parts: list[Any] = [head]
     if found.best:
@@ -159,9 +161,9 @@ def search_view(found: Search, goal: Goal, most: int = 10) -> "Group":
         if len(found.best) > most:
             parts.append(Text(f"… and {len(found.best) - most} more; --json has all."))
     elif found.nearest is not None:
-        parts += [Text("none does; the nearest:"), _points([found.nearest])]
+        parts += [Text(""), Text("The nearest:", style="bold"), _points([found.nearest])]
     else:
-        parts.append(Text(f"none of the {found.tried} tried fits in memory; name larger devices or smaller weights"))
+        parts.append(Text("None fits in memory: name larger devices, more of them (--max-gpus) or smaller weights."))
     if found.frontier:
         parts += [
             Text(""),
@@ -171,6 +173,10 @@ def search_view(found: Search, goal: Goal, most: int = 10) -> "Group":
     overall = packaged().named("model").tpot.median
     parts += [Text(""), Text(f"Estimates; TPOT is off by {overall:.0%} in the median on models never measured.")]
     return Group(*parts)
+
+
+def _lengths(input: float, output: float) -> str:
+    return f"{input:,.0f} token{'' if round(input) == 1 else 's'} in, {output:,.0f} out"
 
 
 def _spread(points: Sequence[Estimate], most: int) -> list[Estimate]:
@@ -199,6 +205,8 @@ def _points(points: Any) -> "Table":
 
 def show(value: float) -> str:
     """A number in three significant digits."""
-    if value >= 1000:
+    if value >= 1e15:
+        return f"{value:.2e}"
+    if value >= 999.5:
         return f"{round(value, 2 - len(str(int(value))) + 1):,.0f}"
     return f"{value:.3g}" if value >= 1e-3 or value == 0 else f"{value:.2e}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from farthing.serving.fitting.points import Left
 
 _SHOWN = 12
+_NARROW = 4  # a column never disappears, on however narrow a terminal
 _STAGES = ("before", "after", "held_out")
 
 
@@ -30,7 +31,9 @@ def grid(columns: Sequence[str], left: int = 1) -> "Table":
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position < left else "right", no_wrap=position >= left)
+        table.add_column(
+            name, justify="left" if position < left else "right", no_wrap=position >= left, min_width=_NARROW
+        )
     return table
 
 
@@ -43,11 +46,12 @@ def calibration_view(one: Calibration, where: str = "") -> "Group":
     from rich.text import Text
 
     parts: list[Any] = [Text(one.name, style="bold"), Text("")]
-    table = grid(
-        ("in:out", "at once", "TPOT ms", "before", "after", "held out", "TTFT ms", "before", "after", "held out")
-    )
+    several = len(one.layouts) > 1
+    times = ("before", "after", "held out")
+    table = grid(("in:out", *(("layout",) if several else ()), "at once", "TPOT ms", *times, "TTFT ms", *times))
     for point in one.points:
-        shown = [f"{point.input:,.0f}:{point.output:,.0f}", f"{point.concurrency:g}", f"{point.tpot_ms:.4g}"]
+        shown = [f"{point.input:.0f}:{point.output:.0f}", *([point.layout] if several else [])]
+        shown += [f"{point.concurrency:.4g}", f"{point.tpot_ms:.4g}"]
         for what, measured in (("tpot", point.tpot_ms), ("ttft", point.ttft_ms)):
             shown += [] if what == "tpot" else [f"{measured:.4g}" if measured else "-"]
             shown += [_off(getattr(point, f"{what}_{stage}_ms"), measured) for stage in _STAGES]

@@ -86,7 +86,7 @@ def compared_view(found: "Compared", groups: bool) -> "Group":
     from rich.text import Text
 
     parts: list[Any] = [
-        Text(f"The packaged model against these rows as they are: {found.every.rows:,} rows", style="bold"),
+        Text(f"The packaged model against these rows as they are: {_rows(found.every.rows)}", style="bold"),
         Text(
             "Whether some of them were in its fit cannot be told from them; where none was, this is an external test."
         ),
@@ -96,7 +96,7 @@ def compared_view(found: "Compared", groups: bool) -> "Group":
     if found.every.rows:
         table.add_row("all", *_kind(found.every))
     if found.split is not None:
-        table.add_row("disaggregated: decode alone", *_kind(found.split))
+        table.add_row("split: decode", *_kind(found.split))
     parts += [table, Text("")]
     if found.every.tpot is not None:
         biases = ((name, getattr(found.every, what)) for what, name in (("tpot", "TPOT"), ("ttft", "TTFT")))
@@ -107,9 +107,9 @@ def compared_view(found: "Compared", groups: bool) -> "Group":
         if len(kinds) > 1 or title in ("known by", "group"):
             inner = grid((title, "rows", *_HEAD))
             for kind in kinds:
-                inner.add_row(kind.name, *_kind(kind))
+                inner.add_row(kind.name.rsplit("/", 1)[-1] if title == "model" else kind.name, *_kind(kind))
             parts += [Text(""), inner]
-    notes = [Text(f"{count:,} rows: {note}", style="dim") for note, count in _most(found.notes)]
+    notes = [Text(f"{_rows(count)}: {note}", style="dim") for note, count in _most(found.notes)]
     left = _left({**found.left_out, **{f"disaggregated: {why}": n for why, n in found.split_left_out.items()}})
     return Group(*parts, Text(""), *notes, *left)
 
@@ -125,7 +125,11 @@ def _kind(kind: "Kind") -> list[str]:
 def _left(left_out: Mapping[str, int]) -> list[Any]:
     from rich.text import Text
 
-    return [Text(f"{count:,} rows left out: {reason}", style="dim") for reason, count in _most(left_out)]
+    return [Text(f"{_rows(count)} left out: {reason}", style="dim") for reason, count in _most(left_out)]
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
 
 
 def _most(counted: Mapping[str, int]) -> list[tuple[str, int]]:

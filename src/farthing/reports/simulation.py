@@ -27,7 +27,10 @@ def simulation_view(name: str, summary: Summary, source: str, rent: str) -> "Gro
 
     s = summary
     refused = f", {s.refused:,} can never fit" if s.refused else ""
-    lines = [Text(name, style="bold"), Text(f"{source}: {s.requests:,} requests in {_time(s.duration_s)}{refused}")]
+    lines = [
+        Text(name, style="bold"),
+        Text(f"{source}: {s.requests:,} request{'' if s.requests == 1 else 's'} in {_time(s.duration_s)}{refused}"),
+    ]
     times = Table(box=None, pad_edge=False)
     for column in ("", "mean", "p50", "p90", "p99"):
         times.add_column(column, justify="left" if not column else "right", no_wrap=True)
@@ -53,7 +56,7 @@ def simulation_view(name: str, summary: Summary, source: str, rent: str) -> "Gro
         each = (
             "" if s.usd_per_mtok_output is None else f", all of it on output: {show(s.usd_per_mtok_output)} per million"
         )
-        facts.append(f"${s.usd:,.2f} for these hours{each} ({rent})")
+        facts.append(f"${_dollars(s.usd)} for these hours{each} ({rent})")
     if s.goodput_per_s is not None and s.good_share is not None:
         facts.insert(0, f"goodput {show(s.goodput_per_s)} requests a second: {s.good_share:.1%} meet the objective")
     return Group(*lines, Text(""), times, Text(""), *(Text(fact) for fact in facts))
@@ -61,6 +64,10 @@ def simulation_view(name: str, summary: Summary, source: str, rent: str) -> "Gro
 
 def _cells(spread: Spread) -> list[str]:
     return ["–" if v is None else show(v * 1e3) for v in (spread.mean, spread.p50, spread.p90, spread.p99)]
+
+
+def _dollars(usd: float) -> str:
+    return f"{usd:,.2f}" if usd >= 0.1 or not usd else show(usd)
 
 
 def _time(seconds: float) -> str:

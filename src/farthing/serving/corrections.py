@@ -17,11 +17,15 @@ Span = tuple[tuple[float, float], tuple[float, float]]
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """(level, slope on concurrency, slope on input:output) of log TPOT and of log TTFT, and the rows behind it."""
+    """(level, slope on concurrency, slope on input:output) of log TPOT and of log TTFT, and the rows behind it.
+
+    `span`: between which (concurrency, input:output) those rows are; None: as far as any.
+    """
 
     tpot: tuple[float, float, float]
     ttft: tuple[float, float, float]
     rows: int
+    span: Span | None = None
 
 
 def keys_of(deployment: Deployment) -> tuple[Key, ...]:
@@ -36,6 +40,12 @@ def slopes(concurrency: float, input: float, output: float) -> tuple[float, floa
     return math.log2(max(concurrency, 1.0)) / 3.0 - 1.3, math.log2(input / output) / 3.0
 
 
+def held(concurrency: float, ratio: float, within: Span) -> tuple[float, float]:
+    """The nearest (concurrency, input:output) that was measured."""
+    low, high = within
+    return min(max(concurrency, low[0]), high[0]), min(max(ratio, low[1]), high[1])
+
+
 class Corrected(msgspec.Struct, frozen=True, kw_only=True):
     """What the corrections come to: factors on TPOT and TTFT, and the measured rows of the group (0: never seen)."""
 
@@ -48,20 +58,26 @@ Effect = tuple[float, float, float]
 
 
 def effects_of(deployment: Deployment) -> tuple[Effect, Effect, Span]:
-    """The sums of the effects on log TPOT and on log TTFT that apply to a deployment, and the measured span."""
-    stated, span_ = _packaged()
-    found = [stated[key] for key in keys_of(deployment) if key in stated] if keys_of(deployment)[0] in stated else []
-    return _sum([one.tpot for one in found]), _sum([one.ttft for one in found]), span_
+    """The sums of the effects on log TPOT and on log TTFT that apply to a deployment, and its group's measured span."""
+    stated, every = _packaged()
+    group = stated.get(keys_of(deployment)[0])
+    if group is None:
+        return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), every
+    found = [stated[key] for key in keys_of(deployment) if key in stated]
+    return _sum([one.tpot for one in found]), _sum([one.ttft for one in found]), group.span or every
 
 
 def corrected(deployment: Deployment, concurrency: float, input: float, output: float) -> Corrected:
-    """The correction of `deployment` under a load. Held within the measured span of concurrency and lengths."""
+    """The correction of `deployment` under a load. Held within its group's span of concurrency and lengths.
+
+    A slope of few rows over a narrow span comes to factors of ten and more where it is followed beyond.
+    """
     stated = _packaged()[0]
     group = keys_of(deployment)[0]
     if group not in stated:
         return Corrected()
-    tpot, ttft, (low, high) = effects_of(deployment)
-    a, b = slopes(min(max(concurrency, low[0]), high[0]), min(max(input / output, low[1]), high[1]), 1.0)
+    tpot, ttft, within = effects_of(deployment)
+    a, b = slopes(*held(concurrency, input / output, within), 1.0)
     return Corrected(
         tpot=math.exp(tpot[0] + a * tpot[1] + b * tpot[2]),
         ttft=math.exp(ttft[0] + a * ttft[1] + b * ttft[2]),
@@ -85,11 +101,17 @@ def _packaged() -> tuple[dict[Key, Correction], Span]:
     file = resources.files("farthing") / "data" / "serving" / "corrections.toml"
     values = tomllib.loads(file.read_text("utf-8"))
     stated = {
-        tuple(entry["of"]): Correction(tuple(entry["tpot"]), tuple(entry["ttft"]), entry["rows"])
+        tuple(entry["of"]): Correction(
+            tuple(entry["tpot"]), tuple(entry["ttft"]), entry["rows"], _span(entry["span"]) if "span" in entry else None
+        )
         for entry in values["corrections"]
     }
-    low, high = values["span"]["low"], values["span"]["high"]
-    return stated, ((low[0], low[1]), (high[0], high[1]))
+    return stated, _span([values["span"]["low"], values["span"]["high"]])
+
+
+def _span(ends: list[list[float]]) -> Span:
+    (low, low_ratio), (high, high_ratio) = ends
+    return (low, low_ratio), (high, high_ratio)
 
 
 def span() -> Span:

@@ -1,5 +1,6 @@
 """A deployment of one's own as an offer: named or spelt out, computed at a workload's lengths, then a rate card."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -22,10 +23,12 @@ from farthing.units import CACHE_WRITES, MICRO
 PROVIDER = "host"
 DEFAULT_FILE = "farthing-hosts.toml"
 _SPEC = re.compile(r"(?P<model>[^@]+)@(?P<device>[^*,@]+)(?:\*(?P<count>\d+))?(?P<rest>(?:,[^,]+)*)")
-_WHOLE = ("count", "tp", "pp", "ep", "dp")
+_WHOLE = ("count", "tp", "pp", "ep", "dp", "draft_tokens")
 _TEXTS = ("engine", "weights", "kv")
-_NUMBERS = ("concurrency", "prefix_hit", "usd_per_gpu_hour", "utilization", "draft_tokens", "acceptance")
+_NUMBERS = ("concurrency", "prefix_hit", "usd_per_gpu_hour", "utilization", "acceptance")
 KEYS = (*_TEXTS, *_WHOLE, *_NUMBERS)
+_MOST = 1_000_000  # devices, and anything else that is counted
+_DIGITS = 18  # of a number, before or after the point
 
 
 class Hosted(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +61,10 @@ def hosted(name: str, stated: Mapping[str, str]) -> Hosted:
     number = {key: _number(name, key, stated[key]) for key in _NUMBERS if key in stated}
     model = models.find(stated["model"])
     speculation = None
-    if "draft_tokens" in number:
-        if "acceptance" not in number:
-            raise FarthingError(f"{name}: draft_tokens without acceptance (the share of drafted tokens that are kept)")
-        tokens, acceptance = int(number["draft_tokens"]), float(number["acceptance"])
-        speculation = Speculation(tokens=tokens, acceptance=acceptance)
+    if ("draft_tokens" in whole) != ("acceptance" in number):
+        raise FarthingError(f"{name}: draft_tokens and acceptance (the share of the drafted tokens kept) go together")
+    if "draft_tokens" in whole:
+        speculation = Speculation(tokens=whole.pop("draft_tokens"), acceptance=float(number["acceptance"]))
     texts: dict[str, Any] = {key: stated[key] for key in ("engine", "kv") if key in stated}
     deployment = plan(
         model, devices.find(stated["device"]), count=whole.pop("count", None), tp=whole.pop("tp", None),
@@ -99,7 +101,10 @@ def parse(text: str, file: Path | None = None) -> Hosted:
         key, equals, value = pair.partition("=")
         if not equals:
             raise FarthingError(f"host:{text}: {pair!r} is not KEY=VALUE")
-        stated[key.strip().replace("-", "_")] = value.strip()
+        name = key.strip().replace("-", "_")
+        if name in stated:
+            raise FarthingError(f"host:{text}: {name} is stated twice")
+        stated[name] = value.strip()
     return hosted(text, stated)
 
 
@@ -107,13 +112,19 @@ def load(file: Path) -> dict[str, Hosted]:
     """The deployments saved in `file`, by name. Raises `FarthingError` with file and line."""
     try:
         root = Document(file.read_text("utf-8"), str(file)).table()
-    except OSError as error:
-        raise FarthingError(f"{file}: cannot be read: {error.strerror or error}") from None
-    found = {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise FarthingError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    found: dict[str, Hosted] = {}
     for entry in root.subs("host"):
         name = entry.needed_text("name")
-        found[name] = hosted(name, _texts(entry))
+        if name in found:
+            entry.fail("name", f"deployment {name!r} is there twice")
+        stated = _texts(entry)
         entry.finish()
+        try:
+            found[name] = hosted(name, stated)
+        except FarthingError as error:
+            entry.fail(None, str(error))
     root.finish()
     return found
 
@@ -126,8 +137,8 @@ def save(one: Hosted, file: Path) -> None:
     every[one.name] = one
     lines = ["# Deployments of our own: `farthing replay FILE --to host:NAME` prices usage on them.\n"]
     for entry in every.values():
-        lines.append(f'\n[[host]]\nname = "{entry.name}"\n')
-        lines += [f'{key} = "{value}"\n' for key, value in entry.stated.items()]
+        lines.append(f"\n[[host]]\nname = {_quoted(entry.name)}\n")
+        lines += [f"{key} = {_quoted(value)}\n" for key, value in entry.stated.items()]
     write_whole(file, "".join(lines))
 
 
@@ -146,16 +157,20 @@ def estimated(
     return found
 
 
-def offer(name: str, found: Estimate, seen: date) -> Offer:
+def offer(name: str, found: Estimate, seen: date, cached: float | None = None) -> Offer:
     """The estimate as an offer `host/NAME`: rates per million tokens of input and output.
 
     A token found in the machine's own prefix cache is not computed and costs nothing of its own; one that an
-    API would charge for writing is plain input.
+    API would charge for writing is plain input. `cached`: the share of the prompt tokens that the usage to be
+    priced counts as read from a cache (None: those that the machine finds in its own): what it does not count
+    carries the cost of what is computed.
     """
     if found.usd_per_mtok_input is None or found.usd_per_mtok_output is None or found.basis is None:
         raise FarthingError(f"host:{name}: no dollars per hour are stated")
-    source = source_of(found, seen)
-    input, output = to_rate(found.usd_per_mtok_input.value), to_rate(found.usd_per_mtok_output.value)
+    source = source_of(name, found, seen)
+    hit = found.load.prefix_hit
+    carried = 1.0 if cached is None else (1 - hit) / (1 - cached)  # computed tokens a token that is charged
+    input, output = to_rate(found.usd_per_mtok_input.value * carried), to_rate(found.usd_per_mtok_output.value)
     low, high = found.usd_per_mtok_output.low, found.usd_per_mtok_output.high
     note = (
         f"computed for {found.batch:,.0f} requests at once in {found.utilization:.0%} of the paid hours; output from "
@@ -163,24 +178,25 @@ def offer(name: str, found: Estimate, seen: date) -> Offer:
     )
     rates = [Rate(meter="input", amount=input, per=MICRO), Rate(meter="output", amount=output, per=MICRO, note=note)]
     rates.append(Rate(meter="cache_read", amount=Decimal(0), per=MICRO))
-    rates += [Rate(meter=meter, amount=input, per=MICRO) for meter in CACHE_WRITES]
+    writes = (meter for meter in CACHE_WRITES if not meter.endswith(("_audio", "_image", "_video")))
+    rates += [Rate(meter=meter, amount=input, per=MICRO) for meter in writes]
     return Offer(provider=PROVIDER, model=name, prices=(Price(source=source, rates=tuple(rates), note=note),),
                  title=found.deployment.name, note=note)  # fmt: skip
 
 
-def card(name: str, found: Estimate, seen: date) -> Card:
+def card(name: str, found: Estimate, seen: date, cached: float | None = None) -> Card:
     """A rate card with the one offer."""
-    made = offer(name, found, seen)
+    made = offer(name, found, seen, cached)
     return Card(offers=(made,), sources={made.prices[0].source.id: made.prices[0].source})
 
 
-def source_of(found: Estimate, seen: date) -> Source:
-    """Who says what an estimate says: the serving model, under the load it was asked at."""
+def source_of(name: str, found: Estimate, seen: date) -> Source:
+    """Who says what an estimate says: the serving model, of the deployment `name` under the load it was asked at."""
     load_, basis = found.load, found.basis
     grade = Grade.parse(basis.grade) if basis else Grade.ASSUMED
     at = f"{load_.input:,.0f} tokens in, {load_.output:,.0f} out, {found.batch:,.0f} at once"
     return Source(
-        id="serving-model", title=f"Computed by Farthing's serving model: {found.deployment.name}, {at}, "
+        id=f"serving-model:{name}", title=f"Computed by Farthing's serving model: {found.deployment.name}, {at}, "
         f"at {found.usd_per_gpu_hour} USD a device-hour", where="farthing host estimate", seen=seen, grade=grade,
     )  # fmt: skip
 
@@ -201,8 +217,9 @@ def _texts(entry: Table) -> dict[str, str]:
 
 
 def _whole(name: str, key: str, text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise FarthingError(f"{name}: {key} is {text!r}; a whole number of at least 1 is needed")
+    short = text.isascii() and text.isdigit() and len(text) <= len(str(_MOST))
+    if not short or not 1 <= int(text) <= _MOST:
+        raise FarthingError(f"{name}: {key} is {text!r}; a whole number from 1 to {_MOST:,} is needed")
     return int(text)
 
 
@@ -211,6 +228,11 @@ def _number(name: str, key: str, text: str) -> Decimal:
         value = Decimal(text)
     except ArithmeticError:
         value = Decimal("NaN")
-    if not value.is_finite() or value < 0:
-        raise FarthingError(f"{name}: {key} is {text!r}; a number is needed")
+    if not value.is_finite() or value < 0 or (value and abs(value.adjusted()) > _DIGITS):
+        raise FarthingError(f"{name}: {key} is {text!r}; a number of at least 0 is needed")
     return value
+
+
+def _quoted(text: str) -> str:
+    """`text` as a string of TOML."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

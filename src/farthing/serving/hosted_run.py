@@ -1,5 +1,6 @@
 """A simulation of a deployment of one's own: its replicas, corrected as its estimate is, under given requests."""
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -37,7 +38,7 @@ def run(
         from farthing.serving.estimate import Load, estimate
 
         raise FarthingError(f"it does not fit: {estimate(deployment, Load(input=mean_input, output=mean_output)).why}")
-    if setting.speed <= 0:
+    if not 0 < setting.speed < math.inf:
         raise FarthingError(f"--speed {setting.speed:g}; more than 0")
     if setting.speed != 1.0:
         requests = msgspec.structs.replace(requests, arrival_s=requests.arrival_s / setting.speed)

@@ -1,17 +1,25 @@
 """An offer from measured points alone: dollars an hour of the machine over what it was seen to do. No model of it."""
 
+import math
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+import msgspec
+
 from farthing.evidence import Grade, Source
 from farthing.problems import FarthingError
 from farthing.rates.card import Offer, Price, Rate
+from farthing.serving.estimate import Estimate
+from farthing.serving.evidence import Ranged
 from farthing.serving.hosted import PROVIDER, to_rate
 from farthing.serving.measured.measurement import Measurement
 from farthing.units import CACHE_WRITES, MICRO
 
 _LEAST_SHARE = 0.01
+_REPEATS = math.log(1.22) / 2.326 * 1.2816
+"""Log half-width within which 80 % of repeated throughputs lie: repeats of one configuration in the public rows
+differ by 1.22 at p90 (max/min of mostly two; ln / 2.326 is the sd of one), engine versions included."""
 
 
 def best(measurements: Sequence[Measurement]) -> Measurement:
@@ -65,6 +73,23 @@ def measured_offer(
     return Offer(
         provider=PROVIDER, model=name, prices=(Price(source=source, rates=tuple(rates), note=note),),
         title=f"{chosen.model or 'a model'}, measured", note=note,
+    )  # fmt: skip
+
+
+def at_measured(found: Estimate, requests_per_s: float) -> Estimate:
+    """`found` with the throughput that was measured at its load, and the interval of repeated measurements.
+
+    What it says of watts and of shares stays the model's. To be priced after it.
+    """
+    if found.requests_per_s is None or found.basis is None:
+        return found
+    rate = Ranged(requests_per_s, requests_per_s * math.exp(-_REPEATS), requests_per_s * math.exp(_REPEATS))
+    load = found.load
+    output = rate.times(load.output)
+    return msgspec.structs.replace(
+        found, requests_per_s=rate, input_tokens_per_s=rate.times(load.input), output_tokens_per_s=output,
+        output_tokens_per_s_per_gpu=output.times(1 / found.deployment.count),
+        basis=msgspec.structs.replace(found.basis, says=f"throughput as measured at this load; {found.basis.says}"),
     )  # fmt: skip
 
 

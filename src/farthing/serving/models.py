@@ -12,7 +12,7 @@ from farthing.evidence import Source
 from farthing.problems import FarthingError
 from farthing.rates.toml_sources import Sources, read_source, read_sources
 from farthing.rates.toml_table import Document, Table
-from farthing.serving.config import PRECISIONS, read_config, shape_of_values
+from farthing.serving.config import PRECISIONS, checkpoint_precision, read_config, shape_of_values
 from farthing.serving.shape import ModelShape
 
 # What follows a model's name where its shape is the same: its tuning, its number format, its release.
@@ -64,10 +64,15 @@ def find(name: str) -> ModelShape:
     number format or date at its end ("-Instruct", "-FP8", "-0528") may be left out or added: the shape is
     the same. Raises `FarthingError` with the nearest names for one that is not known.
     """
-    for path in (Path(name), Path(name) / "config.json"):
-        if name.endswith(".json") or _is_file(path):
-            return read_config(path)
-    return _shape(_id(name))
+    config = _config(name)
+    return _shape(_id(name)) if config is None else read_config(config)
+
+
+def _config(name: str) -> Path | None:
+    """The config.json that `name` stands for, if it is a path."""
+    if name.endswith(".json"):
+        return Path(name)
+    return next((path for path in (Path(name), Path(name) / "config.json") if _is_file(path)), None)
 
 
 def _is_file(path: Path) -> bool:
@@ -111,8 +116,11 @@ def published(name: str) -> Published:
 def precision(name: str) -> str:
     """The number format of the weights as published under `name`: one of `PRECISIONS`.
 
-    A format in the name ("nvidia/…-NVFP4") says so; else the model's own checkpoint does.
+    A format in the name ("nvidia/…-NVFP4") says so; else the model's own checkpoint does (bf16 where it is silent).
     """
+    config = _config(name)
+    if config is not None:
+        return checkpoint_precision(config) or "bf16"
     id = _id(name)
     tokens = _key(name).split("-")
     said = next((number_format for token in reversed(tokens) if (number_format := _FORMATS.get(token))), None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -51,8 +52,11 @@ def search(
 
     Raises `FarthingError` for a goal that cannot be.
     """
-    if goal.ttft_ms <= 0 or goal.tpot_ms <= 0:
-        raise FarthingError("a goal must be more than 0 ms")
+    if not (goal.ttft_ms > 0 and goal.tpot_ms > 0):
+        raise FarthingError(f"TTFT ≤ {goal.ttft_ms:g} ms and TPOT ≤ {goal.tpot_ms:g} ms: a goal is more than 0 ms")
+    formats.kv_bytes(kv)
+    for name in weights:
+        formats.find(name)
     Load(input=goal.input, output=goal.output, prefix_hit=goal.prefix_hit).check()
     found: list[tuple[Deployment, Decimal]] = []
     tried = 0
@@ -67,9 +71,10 @@ def search(
             progress(at, len(found))
         points = _points(deployment, rent, goal, utilization)
         speed.extend(points)
-        good = [point for point in points if _meets(point, goal)]
-        if good:
-            best.append(min(good, key=_dollars))
+        good = _cheapest(points, goal, partial(_point, deployment, rent, goal, utilization))
+        if good is not None:
+            best.append(good)
+            speed.append(good)
     nearest = None if best or not speed else min(speed, key=lambda point: _distance(point, goal))
     best.sort(key=_dollars)
     return Search(best=tuple(best), frontier=tuple(_frontier(speed)), tried=tried, fitting=len(found), nearest=nearest)
@@ -102,15 +107,35 @@ def _deployments(
 
 
 def _points(deployment: Deployment, rent: Decimal, goal: Goal, utilization: float) -> list[Estimate]:
-    """Estimates at the concurrencies that fit, each with its dollars."""
+    """Estimates at the concurrencies that fit, and at the most that does, each with its dollars."""
     most = deployment.max_batch(goal.input + goal.output)
-    points = []
-    for concurrency in CONCURRENCIES:
-        if concurrency > most and concurrency > 1:
-            break
-        load = Load(input=goal.input, output=goal.output, concurrency=concurrency, prefix_hit=goal.prefix_hit)
-        points.append(estimate(deployment, load, usd_per_gpu_hour=rent, utilization=utilization))
-    return [point for point in points if point.feasible]
+    tried = [concurrency for concurrency in CONCURRENCIES if concurrency < most] + [most]
+    return [_point(deployment, rent, goal, utilization, concurrency) for concurrency in tried]
+
+
+def _point(deployment: Deployment, rent: Decimal, goal: Goal, utilization: float, concurrency: int) -> Estimate:
+    load = Load(input=goal.input, output=goal.output, concurrency=concurrency, prefix_hit=goal.prefix_hit)
+    return estimate(deployment, load, usd_per_gpu_hour=rent, utilization=utilization)
+
+
+def _cheapest(points: Sequence[Estimate], goal: Goal, point: Callable[[int], Estimate]) -> Estimate | None:
+    """The cheapest that meets the goal: of `points`, or between the last that does and the next, to a request.
+
+    More at once are slower, so where the goal begins to be missed is found by halving.
+    """
+    good = [place for place, one in enumerate(points) if _meets(one, goal)]
+    if not good:
+        return None
+    best = min((points[place] for place in good), key=_dollars)
+    low, high = (round(one.batch) for one in (points[good[-1]], points[min(good[-1] + 1, len(points) - 1)]))
+    while high - low > 1:
+        middle = (low + high) // 2
+        one = point(middle)
+        if _meets(one, goal):
+            low, best = middle, min(best, one, key=_dollars)
+        else:
+            high = middle
+    return best
 
 
 def _times(point: Estimate, sure: bool) -> tuple[float, float]:

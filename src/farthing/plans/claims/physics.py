@@ -82,7 +82,7 @@ def _kv_bytes(given: Given, shape: ModelShape | None) -> float:
         return 0.0
     if shape is None:
         given.fail("context", "a KV cache needs a model's shape", "name a model instead of its parameters")
-    each = shape.kv_values(float(context.low)) * float(bits.low if bits else 16) / bounds.BYTE_BITS
+    each: float = shape.kv_values(float(context.low)) * float(bits.low if bits else 16) / bounds.BYTE_BITS
     return each * float(sequences.low if sequences else 1)
 
 

@@ -1,9 +1,10 @@
 """The calibration's fit: measured points of one deployment against the packaged fit, which is the prior.
 
 Unknown are: a level of log TPOT and of log TTFT; with 4 points at 3 concurrencies also their slopes; with 3 points also
-the coefficients. Each is normal around the packaged fit's answer: a coefficient by its own `sd`, a level by the
-packaged interval of that deployment (80 % of a normal lie within 1.2816 sd), a slope by half of that. A
-point is as sure as repeats of one configuration are alike. The most likely values of all are found together.
+the coefficients. Each is normal around the packaged fit's answer: a coefficient by its own `sd`, a level by half the
+variance of the packaged interval (80 % of a normal lie within 1.2816 sd), a slope by half of a level's sd. A point is
+as sure as repeats of one configuration are alike; where no coefficient is free, the other half of that variance, which
+differs from load to load, is added. The most likely values of all are found together.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import msgspec
 import numpy as np
 
 from farthing.problems import FarthingError
-from farthing.serving.calibration import QUANTITIES, Calibration, Moved, Point, Residual, fit_digest, layout_text
+from farthing.serving.calibration import Calibration, Moved, Point, Residual, fit_digest, layout_text
 from farthing.serving.coefficients import Fit
 from farthing.serving.corrections import corrected
 from farthing.serving.evidence import basis
@@ -22,14 +23,14 @@ from farthing.serving.fitting.points import Columns, Left, Taken, aged, columns_
 from farthing.serving.fitting.table import Floats, Ints
 from farthing.serving.measured.measurement import Measurement
 
-NOISE = {"tpot": 0.06, "ttft": 0.12}
+NOISE = {"tpot": 0.06, "ttft": 0.12, "throughput": 0.06}
 """sd of a measured point in logarithms. Repeats of one configuration differ by 1.22 and 1.31 at p90 (max/min) over
 engine versions too; ln / 2.33 = 0.085 and 0.116 would be the sd if all of that were noise."""
 _LEAST_WIDTH = {"tpot": 0.05, "ttft": 0.1, "throughput": 0.05}
 _SIDE = 1.2816  # sd within which 80 % of a normal lie
 _OWN = 0.5
-"""The share of the packaged interval's variance that is one deployment's level, the same at all its loads (assumed; with
-it, points of models that the fit was denied narrow the interval as they should)."""
+"""The share of the packaged interval's variance that is one deployment's level, the same at all its loads (assumed;
+with it, points of models that the fit was denied narrow the interval about as they should)."""
 _FOLDS = 10
 _FOR_INTERVAL, _FOR_COEFFICIENTS, _FOR_SLOPE, _CONCURRENCIES = 5, 3, 4, 3
 _MOVED = 0.001  # a coefficient that moved by less than this share stays the packaged one
@@ -38,11 +39,18 @@ Progress = Callable[[int, int], None]
 
 
 class _Prior(msgspec.Struct, frozen=True, kw_only=True):
-    """What is free: `names` of coefficients with their `start` (logarithms) and `sd`; sd of levels and slopes."""
+    """What is free: `names` of coefficients with their `start` (logarithms), and the `sd` of all that is free.
+
+    By quantity, variances of log errors: `level` of the level, `within` of what differs from load to load, `noise` of
+    what a point leaves open.
+    """
 
     names: tuple[str, ...]
     start: Floats
     sd: Floats
+    level: dict[str, float]
+    within: dict[str, float]
+    noise: dict[str, float]
 
 
 class _Solved(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,15 +78,15 @@ def calibrate(
             progress(number, len(parts) + 1)
         kept = np.setdiff1d(np.arange(len(points)), part)
         seen = columns.take(kept)
-        solved = _solve(seen, fit, _prior(seen, fit, spread), spread, middle)
+        solved = _solve(seen, fit, _prior(seen, fit, spread), middle)
         for found, answer in zip(held, _answers(columns.take(part), fit, solved, middle), strict=True):
             found[part] = answer
-    solved = _solve(columns, fit, prior, spread, middle)
+    solved = _solve(columns, fit, prior, middle)
     after = _answers(columns, fit, solved, middle)
     errors = {"before": _errors(columns, packaged), "after": _errors(columns, after)}
     if parts:
         errors["held_out"] = _errors(columns, held)
-    widths, rule = _widths(columns, held if parts else None, spread, len(points))
+    widths, rule = _widths(columns, held if parts else None, prior)
     first = points[0].row
     deployment = first.deployment
     told = dict.fromkeys(note for point in points for note in point.notes)
@@ -143,28 +151,42 @@ def _sd(spread: dict[str, tuple[float, float]], what: str) -> float:
 
 
 def _prior(columns: Columns, fit: Fit, spread: dict[str, tuple[float, float]]) -> _Prior:
-    """Coefficients that are factors and have no tag: a tagged one is another factor on the same."""
+    """Coefficients that are factors and have no tag (a tagged one is another factor on the same); levels and slopes.
+
+    Points that are further off than the packaged interval allows say that it does not hold here: the level's
+    variance is then the square of how far they are off, less what else they hold (method of moments), and
+    what differs from load to load grows with the root of that.
+    """
     names: tuple[str, ...] = ()
-    if len(columns.hit) >= _FOR_COEFFICIENTS:
+    points = len(columns.hit)
+    if points >= _FOR_COEFFICIENTS:
         drafted = ("drafted", "monthly_gain")
         names = tuple(n for n, one in fit.coefficients.items() if "@" not in n and not one.linear and n not in drafted)
-    slope = len(columns.hit) >= _FOR_SLOPE and len(np.unique(columns.table.asked)) >= _CONCURRENCIES
+    slope = points >= _FOR_SLOPE and len(np.unique(columns.table.asked)) >= _CONCURRENCIES
     start = np.log([fit.coefficients[name].value for name in names]) if names else np.zeros(0)
-    levels = [_sd(spread, what) * _OWN**0.5 for what in ("tpot", "ttft")]
-    free = [sd for level in levels for sd in (level, level / 2 if slope else 1e-6)]
-    return _Prior(names=names, start=start, sd=np.array([*(fit.coefficients[name].sd for name in names), *free]))
+    level, within, noise = {}, {}, {}
+    for what, errors in _errors(columns, predicted(columns, fit, fit.values())).items():
+        known = errors[np.isfinite(errors)]
+        far = float(np.median(known)) ** 2 if len(known) else 0.0
+        variance, repeats = _sd(spread, what) ** 2, NOISE[what] ** 2
+        within[what] = (1 - _OWN) * variance * max(1.0, far / (variance + repeats)) ** 0.5
+        noise[what] = repeats if names else repeats + within[what]
+        level[what] = max(_OWN * variance, far - (1 - _OWN) * variance - repeats)
+    free = [level[what] ** 0.5 * share for what in ("tpot", "ttft") for share in (1.0, 0.5 if slope else 1e-6)]
+    return _Prior(
+        names=names, start=start, sd=np.array([*(fit.coefficients[name].sd for name in names), *free]),
+        level=level, within=within, noise=noise,
+    )  # fmt: skip
 
 
-def _solve(columns: Columns, fit: Fit, prior: _Prior, spread: dict[str, tuple[float, float]], middle: float) -> _Solved:
+def _solve(columns: Columns, fit: Fit, prior: _Prior, middle: float) -> _Solved:
     """The most likely coefficients, levels and slopes."""
     from scipy.optimize import least_squares
 
     table = columns.table
     size = len(prior.names)
     seen = np.isfinite(table.ttft_s)
-    noise = dict(NOISE)
-    if not size:  # what differs from load to load, and no level explains
-        noise = {what: float(np.hypot(sd, _sd(spread, what) * (1 - _OWN) ** 0.5)) for what, sd in NOISE.items()}
+    tpot_sd, ttft_sd = prior.noise["tpot"] ** 0.5, prior.noise["ttft"] ** 0.5
 
     def solved(x: Floats) -> _Solved:
         values = fit.values() | dict(zip(prior.names, np.exp(prior.start + x[:size]).tolist(), strict=True))
@@ -173,8 +195,8 @@ def _solve(columns: Columns, fit: Fit, prior: _Prior, spread: dict[str, tuple[fl
 
     def residuals(x: Floats) -> Floats:
         tpot, ttft = _answers(columns, fit, solved(x), middle)
-        off = np.log(tpot / table.tpot_s) / noise["tpot"]
-        first = np.log(ttft[seen] / table.ttft_s[seen]) / noise["ttft"]
+        off = np.log(tpot / table.tpot_s) / tpot_sd
+        first = np.log(ttft[seen] / table.ttft_s[seen]) / ttft_sd
         return np.concatenate([_robust(off), _robust(first), x / prior.sd])
 
     return solved(least_squares(residuals, np.zeros(len(prior.sd)), x_scale=prior.sd, max_nfev=40).x)
@@ -221,33 +243,30 @@ def _medians(errors: dict[str, Floats]) -> dict[str, float]:
     return {what: _short(float(np.median(one))) for what, one in shares.items() if len(one)}
 
 
-def _widths(
-    columns: Columns, held: tuple[Floats, Floats] | None, spread: dict[str, tuple[float, float]], points: int
-) -> tuple[dict[str, float], str]:
+def _widths(columns: Columns, held: tuple[Floats, Floats] | None, prior: _Prior) -> tuple[dict[str, float], str]:
     """Log half-widths of the 80 % interval, and the rule by which they come about."""
     from scipy.stats import t as student
 
+    points = len(columns.hit)
+    first = int(np.isfinite(columns.table.ttft_s).sum())
+    counts = {"tpot": points, "ttft": first, "throughput": first}
+    by_errors = held is not None and points >= _FOR_INTERVAL
+    errors = _errors(columns, held) if held is not None else {}
     widths = {}
-    if held is not None and points >= _FOR_INTERVAL:
-        by_errors = True
-        for what, errors in _errors(columns, held).items():
-            known = errors[np.isfinite(errors)]
-            if len(known) < _FOR_INTERVAL:
-                widths[what] = sum(spread[what]) / 2
-                continue
-            side = float(student.ppf(0.9, len(known) - 1)) * float(np.sqrt((known**2).mean() * (1 + 1 / len(known))))
+    for what, count in counts.items():
+        if by_errors and count >= _FOR_INTERVAL:
+            known = errors[what][np.isfinite(errors[what])]
+            side = float(student.ppf(0.9, count - 1)) * float(np.sqrt((known**2).mean() * (1 + 1 / count)))
             widths[what] = max(side, _LEAST_WIDTH[what])
-    else:
-        by_errors = False
-        for what in QUANTITIES:
-            counted = int(np.isfinite(columns.table.ttft_s).sum()) if what == "ttft" else points
-            widths[what] = sum(spread[what]) / 2 * float(np.sqrt(1 - _OWN + _OWN / (1 + counted)))
+        else:
+            level, seen = prior.level[what], (prior.within[what] + NOISE[what] ** 2) / max(count, 1e-9)
+            widths[what] = _SIDE * float(np.sqrt(prior.within[what] + level * seen / (level + seen)))
     rule = (
         f"80 % of Student's t over the errors of {points} points, each held out "
         f"{'alone' if points <= _FOLDS else 'with a tenth of them'}"
         if by_errors
-        else f"the packaged interval; half of its variance is taken as this deployment's own, and divided by "
-        f"1 + the {points} point{'s' * (points > 1)}"
+        else f"the packaged interval; half of its variance is taken as this deployment's own level, and divided by "
+        f"1 + the {points} point{'s' * (points > 1)}; wider where they lie outside it"
     )
     return {what: _short(width) for what, width in widths.items()}, rule
 

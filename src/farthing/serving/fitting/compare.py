@@ -17,7 +17,7 @@ from farthing.problems import FarthingError
 from farthing.serving.coefficients import Fit
 from farthing.serving.corrections import corrected
 from farthing.serving.evidence import Basis, basis
-from farthing.serving.fitting.points import Taken, columns_of, filled, predicted, take, taken
+from farthing.serving.fitting.points import STANDS_IN, Taken, columns_of, filled, predicted, take, taken
 from farthing.serving.fitting.table import Floats
 from farthing.serving.measured.measurement import Measurement, Pool
 from farthing.serving.replica import prepared
@@ -68,8 +68,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 def compare(measurements: Sequence[Measurement], fit: Fit) -> Compared:
     """The packaged model against `measurements`. Raises `FarthingError` where none of them can be compared."""
-    about = {"engine": "vllm"}
-    points, left = taken((m for m in measurements if not m.disaggregated), fit, about)
+    points, left = taken((m for m in measurements if not m.disaggregated), fit, {"engine": STANDS_IN})
     split, split_left = _split([m for m in measurements if m.disaggregated], fit)
     if not points and split is None:
         why = left[0] if left else None
@@ -176,7 +175,7 @@ def _decoded(m: Measurement, fit: Fit) -> tuple[float, tuple[float, float]] | st
         "disaggregated": False, "tp": pool.tp, "pp": pool.pp, "dp": pool.dp, "ep": pool.ep, "gpus": None,
         "prefill": None, "decode": None,
     }  # fmt: skip
-    point = take(filled(msgspec.structs.replace(m, **changes), {"engine": "vllm"}, []), fit, {})
+    point = take(filled(msgspec.structs.replace(m, **changes), {"engine": STANDS_IN}, []), fit, {})
     if isinstance(point, str):
         return point
     row = point.row

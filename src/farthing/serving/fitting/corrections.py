@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from farthing.serving.corrections import Key, keys_of, slopes
+from farthing.serving.corrections import Key, Span, held, keys_of, slopes
 from farthing.serving.fitting.rows import Row
 from farthing.serving.fitting.table import Floats
 
@@ -22,14 +22,21 @@ _OUTLIER = {"tpot": 0.12, "ttft": 0.2}
 
 
 class Effects(msgspec.Struct, frozen=True, kw_only=True):
-    """Fitted effects: by key, (level, slope on concurrency, slope on input:output); and the rows behind each."""
+    """Fitted effects: by key, (level, slope on concurrency, slope on input:output); and the rows behind each.
+
+    `spans`: of those rows. A correction is held within the span of its group.
+    """
 
     of: dict[Key, tuple[float, float, float]]
     rows: dict[Key, int]
+    spans: dict[Key, Span]
 
     def correction(self, row: Row) -> float:
         """What is to be added to the logarithm of the formulas' answer for `row`."""
-        weights = (1.0, *slopes(row.concurrency, row.input, row.output))
+        within = self.spans.get(keys_of(row.deployment)[0])
+        if within is None:
+            return 0.0
+        weights = (1.0, *slopes(*held(row.concurrency, row.input / row.output, within), 1.0))
         total = 0.0
         for key in keys_of(row.deployment):
             effect = self.of.get(key)
@@ -42,10 +49,14 @@ def fit_effects(rows: Sequence[Row], errors: Floats, what: str) -> Effects:
     """The effects in `errors` = log(measured / formulas) of `rows`; `what` is "tpot" or "ttft"."""
     columns: dict[Key, int] = {}
     counts: dict[Key, int] = {}
+    spans: dict[Key, Span] = {}
     entries: list[tuple[int, int, float]] = []
     for at, row in enumerate(rows):
         weights = (1.0, *slopes(row.concurrency, row.input, row.output))
+        here = row.concurrency, row.input / row.output
         for key in keys_of(row.deployment):
+            low, high = spans.get(key, (here, here))
+            spans[key] = (min(low[0], here[0]), min(low[1], here[1])), (max(high[0], here[0]), max(high[1], here[1]))
             column = columns.setdefault(key, 3 * len(columns))
             counts[key] = counts.get(key, 0) + 1
             entries.extend((at, column + k, weight) for k, weight in enumerate(weights))
@@ -61,5 +72,6 @@ def fit_effects(rows: Sequence[Row], errors: Floats, what: str) -> Effects:
         left = np.abs(errors - design @ found)
         counts_as = np.asarray(1.0 / np.maximum(1.0, left / _OUTLIER[what]))
     return Effects(
-        of={key: (float(found[c]), float(found[c + 1]), float(found[c + 2])) for key, c in columns.items()}, rows=counts
-    )
+        of={key: (float(found[c]), float(found[c + 1]), float(found[c + 2])) for key, c in columns.items()},
+        rows=counts, spans=spans,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ More is taken than into the fit: a point whose load is an arrival rate (its mean
 without TTFT, one whose prompts came in part from a prefix cache.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ _FORMATS = {
     "gptq": "int4", "gptq_marlin": "int4", "awq_marlin": "int4", "nvfp4": "fp4", "mxfp4": "fp4", "fp8_e4m3": "fp8",
     "w8a8_fp8": "fp8", "modelopt": "fp8", "modelopt_fp4": "fp4", "compressed-tensors": "", "q4_k_m": "int4",
 }  # fmt: skip
+
+_GGUF = re.compile(r"\bq([48])_[01k]", re.IGNORECASE)
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +96,9 @@ def take(m: Measurement, fit: Fit, about: dict[str, Any]) -> Taken | str:
     if isinstance(row, str):
         return row
     if row.drafted:
-        notes.append("tokens were drafted: what that gains is in the calibration")
+        notes.append(
+            "tokens were drafted" + ("" if m.speculative else ", by all that is known of the engine's version")
+        )
     once = any(note.startswith("all requests were sent at once") for note in m.notes)
     if not loaded or once:
         row = msgspec.structs.replace(row, ttft_s=float("nan"))
@@ -132,7 +137,10 @@ def _formatted(m: Measurement, notes: list[str]) -> Measurement:
     """`m` with its format of weights in our word, from the model's name where it states none."""
     name = m.precision.lower()
     name = _FORMATS.get(name, name)
-    if not name:
+    if not name and (found := _GGUF.search(m.model)):
+        name = f"int{found[1]}"
+        notes.append(f"the format of the weights is taken from the name {m.model}: {name}")
+    elif not name:
         name = models.precision(m.model)
         notes.append(f"the format of the weights is not stated: {name}, as {m.model} is published")
     formats.find(name)

@@ -46,7 +46,8 @@ def rows_of(measurements: Iterable[Measurement], fit: Fit) -> tuple[list[Row], C
     rows: list[Row] = []
     left: Counter[str] = Counter()
     for one in measurements:
-        found = row_of(one, fit)
+        # A table of rows knows no prefix cache; points of a calibration do.
+        found = "part of the prompts was found in a cache" if one.prefix_hit else row_of(one, fit)
         if isinstance(found, Row):
             rows.append(found)
         else:
@@ -69,8 +70,10 @@ def row_of(m: Measurement, fit: Fit) -> Row | str:
         deployment.check()
     except FarthingError as error:
         return str(error).split(" (")[0]
+    if deployment.weight_bytes > deployment.device.memory_bytes:
+        return "the weights are more than the stated devices hold"
     key = (m.engine, m.engine_version)
-    day = date.fromisoformat(m.measured_on) if m.measured_on else fit.releases.get(key)
+    day = _day(m.measured_on) or fit.releases.get(key)
     drafted = key in fit.drafted and "DeepSeek-R1" in m.model and (day is None or day >= date(2026, 1, 1))
     return Row(
         source=m.source, deployment=msgspec.structs.replace(deployment, engine_date=day), version=m.engine_version,
@@ -78,6 +81,15 @@ def row_of(m: Measurement, fit: Fit) -> Row | str:
         ttft_s=m.ttft / 1e3, lockstep=m.input_tokens is None and m.nominal_ratio == 1.0,
         drafted=drafted or bool(m.speculative), day=day,
     )  # fmt: skip
+
+
+def _day(stated: str) -> date | None:
+    """The day of "2026-11-01", "2026-11-01T12:00:00Z" or "20261101-120000" (vLLM's); None for anything else."""
+    found = re.match(r"(20\d\d)-?(\d\d)-?(\d\d)(?!\d)", stated)
+    try:
+        return date(*map(int, found.groups())) if found else None
+    except ValueError:
+        return None
 
 
 def _kind(doubt: str) -> str:

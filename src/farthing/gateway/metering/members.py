@@ -1,0 +1,78 @@
+"""Where the members of a JSON object stand in its bytes: for splicing without re-encoding, and for finding doubles.
+
+Only for text that a JSON decoder has accepted: the structure is trusted, not checked again.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_NAME = re.compile(rb'[ \t\r\n,]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^,\]} \t\r\n]+', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{}]', re.DOTALL)
+
+
+class Member(NamedTuple):
+    """One member: its name, and where its value begins and ends."""
+
+    name: str
+    start: int
+    end: int
+
+
+def opening(text: bytes, start: int = 0) -> int:
+    """The place just inside the object that begins at or after `start`."""
+    found = _SPACE.match(text, start)
+    return (found.end() if found else start) + 1
+
+
+def is_empty(text: bytes, inside: int) -> bool:
+    """Whether the object whose inside begins at `inside` has no members."""
+    return _NAME.match(text, inside) is None
+
+
+def members(text: bytes, start: int = 0, known: Iterable[bytes] = ()) -> Iterator[Member]:
+    """The members of the object that begins at `start`, in order, doubles included.
+
+    `known`: the bytes of values that are already cut out (long ones), which are stepped over by comparison.
+    """
+    at = opening(text, start)
+    long = [value for value in known if len(value) > 64]
+    while name := _NAME.match(text, at):
+        begin = name.end()
+        at = _end(text, begin, long)
+        yield Member(_text(name[1]), begin, at)
+
+
+def _text(name: bytes) -> str:
+    """The member's name as it reads: an escaped letter is that letter."""
+    if b"\\" in name:
+        try:
+            return str(json.loads(b'"' + name + b'"'))
+        except ValueError:
+            pass
+    return name.decode("utf-8", "replace")
+
+
+def _end(text: bytes, begin: int, long: list[bytes]) -> int:
+    if text[begin] not in b"{[":
+        scalar = next((len(value) for value in long if text.startswith(value, begin)), 0)
+        if scalar:
+            return begin + scalar
+        found = _SCALAR.match(text, begin)
+        return found.end() if found else len(text)
+    for value in long:
+        if text.startswith(value, begin):
+            return begin + len(value)
+    depth = 0
+    for token in _TOKEN.finditer(text, begin):
+        mark = text[token.start()]
+        if mark in b"{[":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    return len(text)

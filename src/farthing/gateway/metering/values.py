@@ -1,0 +1,64 @@
+"""What the meter gives back: what was asked, and what was served."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import msgspec
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What metering and enforcement need to know of a request.
+
+    `problem`: why the request cannot be taken, one line without any of its content; the other fields then hold
+    their defaults. `max_output_tokens`: the stated limit of one answer, None where none is stated (the model's own
+    then holds); `choices`: how many answers are asked for. `stream_usage`: the client asked for usage in the stream.
+
+    `prompt_tokens_bound`: the prompt is not longer, whatever the tokeniser (None: it cannot be bounded from the
+    body); `prompt_tokens_estimate`: a likely size; `prompt_size_from` says how both were got, or why there is no bound.
+    """
+
+    problem: str = ""
+    model: str = ""
+    stream: bool = False
+    stream_usage: bool = False
+    max_output_tokens: int | None = None
+    choices: int = 1
+    tier: str = ""
+    user: str = ""
+    session: str = ""
+    metadata: Mapping[str, str] = {}
+    images: int = 0
+    audio: int = 0
+    documents: int = 0
+    tools: int = 0
+    prompt_tokens_bound: int | None = None
+    prompt_tokens_estimate: int = 0
+    prompt_size_from: str = ""
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider's answer says was served.
+
+    `quantities`: counts by meter in 1/scale units (see `units`), disjoint. `estimated`: they are not, or not all,
+    what the provider stated. `unknown`: why the provider's own count is missing or cannot be true; with `estimated`
+    the quantities are our estimate, without it what was consumed is unknown (it is never zero). `complete`: the
+    answer came to its end. `reported_usd`: what the provider says it cost. `upstream`: who served it, behind an
+    aggregator. `error`: the type or code of the error that the answer holds, never its message. `details`: counts
+    that are no meter (parts of others, or free). `notes`: what else should be known, one line each.
+    """
+
+    quantities: Mapping[str, int] = {}
+    estimated: bool = False
+    unknown: str = ""
+    complete: bool = True
+    id: str = ""
+    model: str = ""
+    tier: str = ""
+    region: str = ""
+    upstream: str = ""
+    finish: str = ""
+    tool_calls: int = 0
+    reported_usd: Fraction | None = None
+    error: str = ""
+    details: Mapping[str, int] = {}
+    notes: tuple[str, ...] = ()

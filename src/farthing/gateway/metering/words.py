@@ -1,0 +1,27 @@
+"""Short words out of untrusted text: fit for a header, a metric's label and a ledger's row."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST = 256
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_CODE = re.compile(r"[^A-Za-z0-9_.\-]+")
+
+
+def word(value: Any) -> str:
+    """`value` as one line of at most 256 characters; "" where it is no text or number."""
+    if isinstance(value, str):
+        return value if len(value) <= 64 and value.isalnum() else _CONTROL.sub(" ", value[:_LONGEST]).strip()
+    return str(value)[:_LONGEST] if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def code(error: Any) -> str:
+    """The type or code of an error object, never its message: messages quote prompts and keys."""
+    if isinstance(error, Mapping):
+        inner = error.get("error")
+        for stated in (error.get("type"), error.get("code"), error.get("status")):
+            if isinstance(stated, (str, int)) and stated not in ("", "error") and not isinstance(stated, bool):
+                return _CODE.sub("_", str(stated))[:60]
+        return code(inner) if isinstance(inner, Mapping) else "error"
+    return "error"

@@ -1,0 +1,153 @@
+"""The hot ledger's schema: one SQLite file in WAL mode, and the steps from every released schema to this one.
+
+A row is narrow: what repeats together is told once, in `route` (what was asked of whom and served, under which
+price), `caller` (who asked) and `text` (other words), and named by a number. The most usual meters are columns
+(NULL and 0 take one byte), the rest is JSON in `more`. Amounts are femtodollars, or a fraction in text (`amounts`).
+"""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from farthing.problems import FarthingError
+
+FILE = "ledger.sqlite"
+APPLICATION_ID = 0x46524C31  # tells our file from other SQLite files
+DAY_US = 86_400_000_000
+BUSY_MS = 1_000
+
+OPEN, LOST, DONE, FAILED, CANCELLED = range(5)
+STATE_NUMBERS = {"open": OPEN, "lost": LOST, "done": DONE, "failed": FAILED, "cancelled": CANCELLED}
+STATE_NAMES = {number: name for name, number in STATE_NUMBERS.items()}
+"""A write replaces a row only by a higher state, and only while that row is open or lost."""
+
+ROUTE = (
+    "protocol", "surface", "provider", "upstream", "model_asked", "model_served", "tier_asked", "tier_served", "region",
+    "price",
+)  # fmt: skip
+CALLER = ("key", "feature", "request_type", "segment")
+COUNTS = ("input", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "output", "reasoning")
+COLUMNS = (
+    "attempt", "request", "number", "state", "batch", "started_us", "took_us", "first_us", "worker", "route", "caller",
+    "user", "session", "streamed", "status", "error", "estimated", *COUNTS, "more", "usd", "unknown", "reported_usd",
+    "tags", "attrs", "decision",
+)  # fmt: skip
+TEXTS = ("worker", "user", "unknown", "tags", "attrs")
+"""Columns that hold the number of a `text`."""
+
+_SCHEMA_1 = """
+CREATE TABLE schema (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL);
+CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), batch INTEGER NOT NULL, epoch INTEGER NOT NULL);
+INSERT INTO clock VALUES (1, 0, 0);
+CREATE TABLE text (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE);
+CREATE TABLE route (
+  id INTEGER PRIMARY KEY, protocol TEXT NOT NULL, surface TEXT NOT NULL, provider TEXT NOT NULL,
+  upstream TEXT NOT NULL, model_asked TEXT NOT NULL, model_served TEXT NOT NULL, tier_asked TEXT NOT NULL,
+  tier_served TEXT NOT NULL, region TEXT NOT NULL, price TEXT NOT NULL,
+  UNIQUE (model_served, price, upstream, model_asked, provider, tier_served, tier_asked, region, surface, protocol)
+);
+CREATE TABLE caller (
+  id INTEGER PRIMARY KEY, "key" TEXT NOT NULL, feature TEXT NOT NULL, request_type TEXT NOT NULL,
+  segment TEXT NOT NULL, UNIQUE ("key", feature, request_type, segment)
+);
+CREATE TABLE attempt (
+  attempt TEXT PRIMARY KEY, request TEXT NOT NULL, number INTEGER NOT NULL, state INTEGER NOT NULL,
+  batch INTEGER NOT NULL, started_us INTEGER NOT NULL, took_us INTEGER, first_us INTEGER, worker INTEGER,
+  route INTEGER NOT NULL, caller INTEGER NOT NULL, user INTEGER, session TEXT, streamed INTEGER NOT NULL,
+  status INTEGER, error TEXT, estimated INTEGER NOT NULL, input INTEGER, cache_read INTEGER, cache_write INTEGER,
+  cache_write_5m INTEGER, cache_write_1h INTEGER, output INTEGER, reasoning INTEGER, more TEXT, usd, unknown INTEGER,
+  reported_usd, tags INTEGER, attrs INTEGER, decision TEXT
+) WITHOUT ROWID;
+CREATE INDEX open_attempt ON attempt (worker) WHERE state = 0;
+CREATE TABLE price (name TEXT PRIMARY KEY, offer TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE day (
+  day INTEGER PRIMARY KEY, file TEXT NOT NULL, rows INTEGER NOT NULL, through INTEGER NOT NULL,
+  removed INTEGER NOT NULL, sums TEXT NOT NULL, closed_us INTEGER NOT NULL
+);
+CREATE TABLE dropped_day (day INTEGER PRIMARY KEY, rows INTEGER NOT NULL, dropped_us INTEGER NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+"""Step n makes schema n + 1 of schema n. A released step is never edited; a new one is added."""
+
+
+def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to the hot ledger of `folder`, its schema brought up to date (not where `read_only`).
+
+    Raises `FarthingError` where there is no ledger, the file is another program's, or of a newer Farthing;
+    `sqlite3.Error` where the disk or a lock is in the way.
+    """
+    path = folder / FILE
+    if not create and not path.is_file():
+        raise FarthingError(f"{folder}: no ledger here ({FILE} is missing); --data DIR names the gateway's data folder")
+    if create:
+        folder.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_MS / 1000, isolation_level=None, cached_statements=32, check_same_thread=False
+    )
+    try:
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit returns after the log is on the disk, so that power loss takes only what was not committed.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        if read_only:
+            _refuse_other(connection, path, len(MIGRATIONS))
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            migrate(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if not isinstance(error, sqlite3.OperationalError):
+            raise FarthingError(f"{path}: not a ledger of Farthing: {error}") from None
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of the file, 0 where it is empty."""
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'schema'").fetchone()
+    if found is None:
+        return 0
+    return int(connection.execute("SELECT max(version) FROM schema").fetchone()[0] or 0)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = MIGRATIONS) -> int:
+    """Bring the file to the schema of `steps`, whole or not at all; the version that it now has.
+
+    Raises `FarthingError` for a newer schema, or a file that another program made.
+    """
+    if _refuse_other(connection, path, len(steps), empty=True) == len(steps):
+        return len(steps)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _refuse_other(connection, path, len(steps), empty=True)  # another process may have been faster
+        for number in range(version, len(steps)):
+            for statement in steps[number].split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute("INSERT INTO schema VALUES (?, ?)", (number + 1, time.time_ns() // 1000))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return len(steps)
+
+
+def _refuse_other(connection: sqlite3.Connection, path: Path, newest: int, *, empty: bool = False) -> int:
+    version = version_of(connection)
+    [(application,)] = connection.execute("PRAGMA application_id").fetchall()
+    [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    if not (application == APPLICATION_ID and version) and (tables or not empty):
+        raise FarthingError(f"{path}: a SQLite file, but not a ledger of Farthing; choose another folder")
+    if version > newest:
+        raise FarthingError(
+            f"{path}: its schema is {version}, this Farthing knows up to {newest}; use the newer Farthing that wrote it"
+        )
+    return version
