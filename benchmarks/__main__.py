@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import offers, parquet, pricing, readers, start
+from benchmarks import offers, parquet, pricing, readers, serving, simulator, start
 
 BENCHMARKS = {
     "start": start.main,
@@ -10,6 +10,8 @@ BENCHMARKS = {
     "offers": offers.main,
     "parquet": parquet.main,
     "readers": readers.main,
+    "serving": serving.main,
+    "simulator": simulator.main,
 }
 
 

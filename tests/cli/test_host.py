@@ -40,9 +40,9 @@ def refused(*args: object) -> str:
 
 
 def test_the_interface_that_must_hold() -> None:
-    made = told(*BIG, "--engine", "vllm", "--kv", "bf16", "--tp", "4", "--pp", "1", "--ep", "1", "--dp", "1", "--input", "2000",
-                "--output", "500", "--concurrency", "32", "--prefix-hit", "0.25", "--usd-per-gpu-hour", "2.49",
-                "--utilization", "0.6")  # fmt: skip
+    made = told(*BIG, "--engine", "vllm", "--kv", "bf16", "--tp", "4", "--pp", "1", "--ep", "1", "--dp", "1",
+                "--input", "2000", "--output", "500", "--concurrency", "32", "--prefix-hit", "0.25",
+                "--usd-per-gpu-hour", "2.49", "--utilization", "0.6")  # fmt: skip
     assert made["feasible"] is True and made["max_batch"] > 32
     for name in UNCERTAIN:
         assert made[name]["low"] < made[name]["value"] < made[name]["high"]
@@ -299,15 +299,15 @@ def test_a_search_in_json() -> None:
 
 def test_what_a_search_promises_an_estimate_confirms() -> None:
     best = searched("llama-3.1-70b", "--device", "h200", *GOAL, "--usd-per-gpu-hour", "3")["best"][0]
-    again = told("llama-3.1-70b", "--device", "h200", "--count", best["count"], "--weights", best["weights"], "--tp", best["tp"],
-                 "--concurrency", best["concurrency"], "--usd-per-gpu-hour", "3")  # fmt: skip
+    again = told("llama-3.1-70b", "--device", "h200", "--count", best["count"], "--weights", best["weights"], "--tp",
+                 best["tp"], "--concurrency", best["concurrency"], "--usd-per-gpu-hour", "3")  # fmt: skip
     for name in ("ttft_ms", "tpot_ms", "usd_per_mtok_blended"):
         assert again[name] == best[name]
 
 
 def test_a_search_as_a_table() -> None:
-    text = narrow(run("host", "search", "deepseek-v3", "--device", "h200", "--device", "b200", *GOAL, "--engine", "sglang",
-                      "--engine", "trtllm"))  # fmt: skip
+    both = ("--device", "h200", "--device", "b200", "--engine", "sglang", "--engine", "trtllm")
+    text = narrow(run("host", "search", "deepseek-v3", *both, *GOAL))
     assert " deployments meet TTFT ≤ 1000 ms and TPOT ≤ 30 ms (1,024 tokens in, 1,024 out)" in text
     assert "… and " in text and "No other is both faster and cheaper:" in text
 

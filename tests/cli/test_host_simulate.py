@@ -24,11 +24,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def usage(tmp_path: Path) -> Path:
     """60 requests, one every half second, of 1,000 tokens in and 50 out; and two that cannot be used."""
     path = tmp_path / "usage.jsonl"
+    row = {"at": START.isoformat(), "provider": "a", "model": "m"}
     rows: list[dict[str, Any]] = [
-        {"at": (START + timedelta(seconds=n / 2)).isoformat(), "provider": "a", "model": "m", "input": 1000, "output": 50}
-        for n in range(60)
+        {**row, "at": (START + timedelta(seconds=n / 2)).isoformat(), "input": 1000, "output": 50} for n in range(60)
     ]
-    rows.append({"at": START.isoformat(), "provider": "a", "model": "m", "output": 50})  # no prompt
+    rows.append({**row, "output": 50})  # no prompt
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n")
     return path
 

@@ -28,8 +28,9 @@ def machine(**more: object) -> Owned:
 
 def board(**more: object) -> Power:
     """(900 W + 100 W) × 1.25 × 0.08 a kWh: ten cents an hour."""
-    return Power(**{"busy_w": exactly(900), "idle_w": exactly(50), "host_w": exactly(100), "pue": exactly(Fraction(5, 4)),
-                    "usd_per_kwh": exactly(Fraction(8, 100)), "sources": (MADE_UP,), **more})  # type: ignore[arg-type]  # fmt: skip
+    stated = {"busy_w": exactly(900), "idle_w": exactly(50), "host_w": exactly(100), "pue": exactly(Fraction(5, 4)),
+              "usd_per_kwh": exactly(Fraction(8, 100)), "sources": (MADE_UP,)}  # fmt: skip
+    return Power(**{**stated, **more})  # type: ignore[arg-type]
 
 
 def test_depreciation_and_electricity_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,19 @@ def test_a_table_in_columns_gives_the_same_rates_as_its_records(
     assert made(True) == made(False)
 
 
+def test_sums_in_a_table_count_as_many(tmp_path: Path) -> None:
+    import duckdb
+
+    path = tmp_path / "usage.parquet"
+    row = "TIMESTAMPTZ '2026-11-04 12:00:00+00' AS at, 'acme' AS provider, 'm' AS model"
+    counts = "5000::BIGINT AS input, 500::BIGINT AS output, 10::BIGINT AS requests"
+    duckdb.execute(f"COPY (SELECT {row}, {counts}) TO '{path}' (FORMAT parquet)")
+    table = view_parquet([path], Problems())
+    assert table is not None
+    _, book = with_hosts([f"host:{OURS}"], Book(), lambda: iter(()), table, TODAY)
+    assert rates(book, f"host/{OURS}")["output"] == said(500, 50)["output"]
+
+
 def test_a_table_without_answers_or_caches_has_none(tmp_path: Path) -> None:
     import duckdb
 

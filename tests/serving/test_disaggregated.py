@@ -15,9 +15,8 @@ from farthing.serving.disaggregated import estimate_split
 from farthing.serving.estimate import Estimate, Load, estimate, priced
 
 SMALL = plan(models.find("llama-3.1-8b"), devices.find("h100-sxm"))
-MEASURED = plan(
-    models.find("llama-3.1-70b"), devices.find("h100-sxm"), count=4, weights="fp8"
-)  # corrected by its group
+# Its group was measured a third faster than the formulas say: without that correction prompts would seem to help.
+MEASURED = plan(models.find("gpt-oss-120b"), devices.find("h100-sxm"), count=2, weights="fp4")
 STAGES = plan(models.find("llama-3.1-8b"), devices.find("h100-sxm"), pp=2, count=2)
 DEPLOYMENTS = st.sampled_from([SMALL, MEASURED, STAGES])
 LOADS = st.builds(

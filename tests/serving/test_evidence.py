@@ -46,7 +46,7 @@ def test_a_ratio_is_less_sure_than_its_parts_and_surer_than_the_worst_case(a: Ra
 def test_the_interval_is_that_of_what_was_held_out() -> None:
     report = validation.packaged()
     for rows, model, device, split in (
-        (10, "meta-llama/Llama-3.1-70B", "h100-sxm", "random"),
+        (10**9, "meta-llama/Llama-3.1-70B", "h100-sxm", "random"),
         (0, "google/gemma-3-27b-it", "h100-sxm", "model"),
         (0, "meta-llama/Llama-3.1-70B", "l40s", "device"),
     ):
@@ -60,6 +60,14 @@ def test_the_interval_is_that_of_what_was_held_out() -> None:
             assert around.low < 10 < around.high
         assert found.reasons == ()
         assert found.grade == "derived"
+
+
+def test_a_group_of_few_rows_is_between_the_two() -> None:
+    known, unseen = (validation.packaged().named(name).tpot for name in ("random", "device"))
+    for rows, share in ((1, 3 / 4), (3, 1 / 2), (27, 1 / 10)):
+        low, high = of(rows=rows).factors["tpot"]
+        assert math.log(high) == pytest.approx(math.hypot(math.log(known.high), share * math.log(unseen.high)))
+        assert -math.log(low) == pytest.approx(math.hypot(math.log(known.low), share * math.log(unseen.low)))
 
 
 def test_neither_model_nor_device_adds_both_errors_in_squares() -> None:

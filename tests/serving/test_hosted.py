@@ -132,13 +132,22 @@ def test_keeping_again_replaces_only_that_name(tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), hit=st.decimals(0, "0.9", places=3))
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip),
+    hit=st.decimals(0, "0.9", places=3),
+)
 def test_any_name_survives_the_file(tmp_path: Path, name: str, hit: Decimal) -> None:
     file = tmp_path / "any.toml"
     file.unlink(missing_ok=True)
     one = hosted(name, {"model": "llama-3.1-8b", "device": "h100-sxm", "prefix_hit": str(hit)})
     save(one, file)
     assert load(file) == {name: one}
+
+
+def test_a_name_of_spaces_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FarthingError, match="kept under a name"):
+        save(hosted(" ", {"model": "llama-3.1-8b", "device": "h100-sxm"}), tmp_path / "h.toml")
+    assert not (tmp_path / "h.toml").exists()
 
 
 @pytest.mark.parametrize(

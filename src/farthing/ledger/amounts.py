@@ -23,15 +23,18 @@ def packed(text: str | None) -> int | str | None:
     if text is None:
         return None
     top, bar, bottom = text.partition("/")
-    if not bar or not (top.lstrip("-").isdigit() and bottom.isdigit()):
+    if not (bar and top.removeprefix("-").isdecimal() and bottom.isdecimal()):
         amount = exact(text)
-        top, bottom = str(amount.numerator), str(amount.denominator)
-    number, rest = divmod(int(top) * FEMTO, int(bottom) or 1)
-    if bottom.strip("0") == "":
-        raise ValueError(f"{text!r} divides by nothing")
+        numerator, denominator = amount.numerator, amount.denominator
+    else:  # as `str` of a Fraction writes it, nearly always
+        numerator, denominator = int(top), int(bottom)
+        if not denominator:
+            raise ValueError(f"{text!r} divides by nothing")
+    number: int = numerator * FEMTO // denominator
+    rest = numerator * FEMTO % denominator
     if rest == 0 and -LARGEST <= number <= LARGEST:
         return number
-    return f"{int(top)}/{int(bottom)}"
+    return f"{numerator}/{denominator}"
 
 
 def exact(text: str) -> Usd:

@@ -18,7 +18,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     charge as a fraction in text ("23/5000"), None: unknown, and then `unknown` says why; `price`: which price
     record it rests on, with its source. `reported_usd`: what the provider says it cost. `estimated`: the usage
     was not stated by the provider (the stream broke, the client left). `key`: the virtual key's id, never the
-    key. `decision`: what the policies chose, from what, with which probabilities (JSON).
+    key. `attrs`: what else the price depends on (image size, quality, …), as in `Usage`. `decision`: what the
+    policies chose, from what, with which probabilities (JSON).
     """
 
     attempt: str
@@ -54,4 +55,5 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     segment: str = ""
     session: str = ""
     tags: Mapping[str, str] = {}
+    attrs: Mapping[str, str] = {}
     decision: str = ""

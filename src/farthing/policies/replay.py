@@ -43,6 +43,7 @@ from farthing.usage.table import UsageTable, from_micro
 
 _ONE = Fraction(1)
 _SIMULATED = "cache simulated under the provider's rule"
+OWN = "host"  # the provider that stands for machines of one's own (`serving.hosted`)
 _SPREADS = 200  # percentiles take milliseconds a row of the answer: left out of very long answers
 
 
@@ -130,6 +131,8 @@ def replay(
                 rows.append(row(AS_SERVED, "+".join(combo), bill, None, assumptions))
     for offer in shown:
         for combo in combos:
+            if not policies and BATCH in combo and offer.provider == OWN:
+                continue  # one's own machines have no batch service
             rows.append(_answer(offer, combo, asker, cached, ways, moment, spread, row))
     span = table.span()
     return Replay(

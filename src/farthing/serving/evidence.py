@@ -5,10 +5,12 @@ import math
 import msgspec
 
 from farthing.serving import validation
+from farthing.serving.coefficients import packaged
 from farthing.serving.corrections import measured_groups, span
 from farthing.serving.deployment import Deployment
 
 _LONGEST = 16_000  # tokens in or out; twice the longest that was measured
+_FEW = 3.0  # rows of a group at which half of that doubt is left (assumed)
 _OUTSIDE = 0.5  # each way in which a deployment is unlike all that was measured widens its interval by half (assumed)
 
 
@@ -78,6 +80,9 @@ def basis(deployment: Deployment, concurrency: float, input: float, output: floa
         splits = [report.named(name).of(what) for name in levels]
         low = -math.sqrt(sum(math.log(one.low) ** 2 for one in splits))
         high = math.sqrt(sum(math.log(one.high) ** 2 for one in splits))
+        if rows:  # a group of a few rows is hardly better known than a device that was never measured
+            unseen, doubt = report.named("device").of(what), _FEW / (rows + _FEW)
+            low, high = -math.hypot(low, doubt * math.log(unseen.low)), math.hypot(high, doubt * math.log(unseen.high))
         wider = 1.0 + _OUTSIDE * len(reasons)
         factors[what] = (math.exp(low * wider), math.exp(high * wider))
         error[what] = max(one.median for one in splits)
@@ -99,8 +104,11 @@ def _outside(
     """In which ways the deployment or its load is unlike all that was measured."""
     (least, least_ratio), (most, most_ratio) = span()
     reasons = []
-    if deployment.device.vendor.lower() != "nvidia":
-        reasons.append(f"no device of {deployment.device.vendor} was measured")
+    vendor = deployment.device.vendor.lower()
+    if vendor != "nvidia":
+        reasons.append(f"no device of {vendor} was measured")
+        if not any(name.endswith(f"@{vendor}") for name in packaged().coefficients):
+            reasons.append(f"nothing public stands in for how far {vendor}'s devices reach their stated rates")
     if deployment.pp > 1:
         reasons.append("pipeline parallelism was not measured")
     if deployment.speculation is not None:

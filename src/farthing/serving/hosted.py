@@ -130,9 +130,14 @@ def load(file: Path) -> dict[str, Hosted]:
 
 
 def save(one: Hosted, file: Path) -> None:
-    """Add `one` to `file`, in place of the one of that name. Raises `FarthingError` for a file that is not ours."""
+    """Add `one` to `file`, in place of the one of that name.
+
+    Raises `FarthingError` for a file that is not ours, and for a name of spaces alone.
+    """
     from farthing.files import write_whole
 
+    if not one.name.strip():
+        raise FarthingError("a deployment is kept under a name; such as --save ours")
     every = dict(load(file)) if file.exists() else {}
     every[one.name] = one
     lines = ["# Deployments of our own: `farthing replay FILE --to host:NAME` prices usage on them.\n"]

@@ -12,7 +12,7 @@ from farthing.rates.toml_table import Document
 from farthing.usage.readers.values import provider_name
 
 HOW = ("asked", "unasked")
-"""How a provider states usage in a stream: only when asked with `stream_options`, or by itself (and refuses the asking)."""
+"""How a provider states usage in a stream: when asked with `stream_options`, or by itself (it refuses the asking)."""
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from farthing.serving.corrections import Key, Span, held, keys_of, slopes
 from farthing.serving.fitting.rows import Row
 from farthing.serving.fitting.table import Floats
 
-PENALTY = 0.3
+PENALTY = 1.0
 _SLOPE_PENALTY = 2.0  # a slope is held this many times as hard as a level
 _OUTLIER = {"tpot": 0.12, "ttft": 0.2}
 

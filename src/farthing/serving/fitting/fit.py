@@ -13,6 +13,7 @@ import numpy as np
 from farthing.serving.coefficients import Fit
 from farthing.serving.fitting.rows import Row
 from farthing.serving.fitting.table import Floats, Table, predict
+from farthing.serving.physics import Terms
 
 STRENGTH = 10.0
 _TPOT_SPREAD, _TTFT_SPREAD = 0.08, 0.15  # beyond this error (in logarithms) a row counts linearly
@@ -31,17 +32,34 @@ def group_weights(rows: Sequence[Row]) -> Floats:
 
 
 def fit_values(
-    table: Table, weights: Floats, fit: Fit, start: dict[str, float] | None = None, strength: float = STRENGTH
-) -> dict[str, float]:
-    """The coefficients' values fitted to `table`, starting from `start` (else the priors)."""
+    table: Table, weights: Floats, fit: Fit, start: dict[str, float] | None = None, strength: float = STRENGTH,
+    change: Callable[[Terms], Terms] | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """The coefficients' values fitted to `table`, starting from `start` (else the priors). `change`: see `predict`."""
     values = dict(start or {name: one.prior for name, one in fit.coefficients.items()})
     first = [name for name in fit.coefficients if name.split("@")[0] in FIRST]
     steps = [name for name in fit.coefficients if name not in first]
     values = _solve(
-        table, weights, fit, values, steps, lambda v: predict(table, fit, v)[0], table.tpot_s, _TPOT_SPREAD, strength
+        table,
+        weights,
+        fit,
+        values,
+        steps,
+        lambda v: predict(table, fit, v, change)[0],
+        table.tpot_s,
+        _TPOT_SPREAD,
+        strength,
     )
     return _solve(
-        table, weights, fit, values, first, lambda v: predict(table, fit, v)[1], table.ttft_s, _TTFT_SPREAD, strength
+        table,
+        weights,
+        fit,
+        values,
+        first,
+        lambda v: predict(table, fit, v, change)[1],
+        table.ttft_s,
+        _TTFT_SPREAD,
+        strength,
     )
 
 

@@ -8,10 +8,12 @@ from datetime import date
 import msgspec
 
 from farthing.problems import FarthingError
-from farthing.serving import devices, models
+from farthing.serving import devices, formats, models
 from farthing.serving.coefficients import Fit
 from farthing.serving.deployment import Deployment
 from farthing.serving.measured.measurement import Measurement
+
+_MOST = 0.55  # of the peak; no group that is in order shows more than 0.46
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,8 @@ def row_of(m: Measurement, fit: Fit) -> Row | str:
         return str(error).split(" (")[0]
     if deployment.weight_bytes > deployment.device.memory_bytes:
         return "the weights are more than the stated devices hold"
+    if _implied_share(deployment, m.input_length, m.output_length, m.concurrency, m.ttft / 1e3, m.tpot / 1e3) > _MOST:
+        return "more operations than engines reach are implied: prompts were cached, or several replicas ran"
     key = (m.engine, m.engine_version)
     day = _day(m.measured_on) or fit.releases.get(key)
     drafted = key in fit.drafted and "DeepSeek-R1" in m.model and (day is None or day >= date(2026, 1, 1))
@@ -81,6 +85,17 @@ def row_of(m: Measurement, fit: Fit) -> Row | str:
         ttft_s=m.ttft / 1e3, lockstep=m.input_tokens is None and m.nominal_ratio == 1.0,
         drafted=drafted or bool(m.speculative), day=day,
     )  # fmt: skip
+
+
+def _implied_share(
+    deployment: Deployment, input: float, output: float, concurrency: float, ttft_s: float, tpot_s: float
+) -> float:
+    """The share of the devices' peak that computing every prompt would take at the measured rate (Little's law)."""
+    model = deployment.model
+    weights = model.active_parameters - model.head_parameters * (1 if model.tied else 2)
+    rate = concurrency / (ttft_s + tpot_s * (output - 1))
+    peak = deployment.device.flops_of(formats.find(deployment.weights).compute) * deployment.count
+    return 2.0 * weights * input * rate / peak
 
 
 def _day(stated: str) -> date | None:

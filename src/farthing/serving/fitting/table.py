@@ -1,6 +1,6 @@
 """Rows as a table of arrays: figures, loads and times, on which the model's formulas run all at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -86,9 +86,12 @@ def terms_columns(table: Table, fit: Fit, values: dict[str, float]) -> Terms:
     return terms(table.figures, chosen_columns(table, fit, values), np.maximum, np.minimum)
 
 
-def predict(table: Table, fit: Fit, values: dict[str, float]) -> tuple[Floats, Floats]:
-    """TPOT and TTFT of every row in seconds, by the formulas alone (no corrections)."""
+def predict(
+    table: Table, fit: Fit, values: dict[str, float], change: Callable[[Terms], Terms] | None = None
+) -> tuple[Floats, Floats]:
+    """TPOT and TTFT of every row in seconds, by the formulas alone (no corrections). `change` takes a term away."""
     t = terms_columns(table, fit, values)
+    t = change(t) if change else t
     step = decode_s(t, table.batch, table.batch, table.batch * (table.input + table.output / 2), np.maximum, np.minimum)
     prompt = prompt_s(t, table.input, 0.0, np.minimum)
     tpot = token_s(t, step, prompt, table.batch, table.output, np.maximum)

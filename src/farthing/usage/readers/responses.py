@@ -14,6 +14,7 @@ from farthing.usage.readers.usage_objects import (
     anthropic_region,
     anthropic_tier,
     anthropic_usage,
+    built_in_calls,
     is_anthropic,
     openai_usage,
 )
@@ -37,7 +38,6 @@ from farthing.usage.record import Usage
 _PATHS = ((), ("response",), ("response", "body"), ("body",), ("result", "message"), ("message",))
 _TIMES = ("created", "created_at", "timestamp", "time", "at", "started_at", "start_time")
 _OPENAI_MODELS = ("gpt-", "o1", "o3", "o4", "chatgpt", "codex", "text-", "computer-")
-_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search", "code_interpreter_call": "code_execution"}
 
 
 def _sniff(path_name: str, head: bytes) -> bool:
@@ -77,11 +77,8 @@ def _usage(row: Row) -> Usage | None:
     start = instant(stated if stated is not None else pick(answer, *_TIMES))
     end = later(pick(answer, "completed_at"))
     counts: dict[str, int] = dict(anthropic_usage(usage) if theirs else openai_usage(usage))
-    output = answer.get("output")
-    for item in output if isinstance(output, list) else []:
-        meter = _CALLS.get(str(item.get("type"))) if isinstance(item, dict) else None
-        if meter:
-            counts[meter] = counts.get(meter, 0) + 1
+    for meter, calls in built_in_calls(answer.get("output")).items():
+        counts[meter] = counts.get(meter, 0) + calls
     tier = anthropic_tier(usage) if theirs else text(answer.get("service_tier"))
     provider = provider_name(pick(row, "provider") or pick(answer, "provider"))
     return Usage(

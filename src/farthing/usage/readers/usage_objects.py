@@ -15,6 +15,7 @@ from farthing.usage.readers.values import (
     whole,
 )
 
+_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search", "code_interpreter_call": "code_execution"}
 _MODALITIES = {"AUDIO": "_audio", "IMAGE": "_image", "VIDEO": "_video"}
 
 
@@ -64,6 +65,23 @@ def openai_usage(usage: Row) -> dict[str, int]:
     )
 
 
+def built_in_calls(output: object) -> dict[str, int]:
+    """The calls of built-in tools among the output items of an OpenAI response, by meter.
+
+    Of web searches only the searching is billed; opening a page and finding in it are not (OpenAI's web search guide).
+    """
+    counts: dict[str, int] = {}
+    for item in output if isinstance(output, list) else []:
+        meter = _CALLS.get(str(item.get("type"))) if isinstance(item, dict) else None
+        if meter is None:
+            continue
+        action = item.get("action")
+        if isinstance(action, dict) and action.get("type") in ("open_page", "find_in_page", "find"):
+            continue
+        counts[meter] = counts.get(meter, 0) + 1
+    return counts
+
+
 def _first(row: Row, *names: str) -> str:
     return next((name for name in names if row.get(name)), names[0])
 
@@ -89,21 +107,30 @@ def anthropic_usage(usage: Row) -> dict[str, int]:
     """The meters of an Anthropic usage object. All of its fields are disjoint.
 
     Cache writes are split by time-to-live under `cache_creation`; what the older single field states
-    beyond that split was written for the default five minutes.
+    beyond that split was written for the default five minutes. What summarising the context took
+    (`iterations` of type "compaction") is billed and is not in the fields beside it: it is added.
     """
+    counts = _anthropic_counts(usage)
+    for step in items(usage, "iterations") if usage.get("iterations") else ():
+        if step.get("type") == "compaction":
+            for name, count in _anthropic_counts(step).items():
+                counts[name] += count
+    return meters(**counts)
+
+
+def _anthropic_counts(usage: Row) -> dict[str, int]:
     by_life = part(usage, "cache_creation")
     hour, five = whole(by_life, "ephemeral_1h_input_tokens"), whole(by_life, "ephemeral_5m_input_tokens")
     written = whole(usage, "cache_creation_input_tokens")
-    tools = part(usage, "server_tool_use")
-    return meters(
-        input=whole(usage, "input_tokens", "uncached_input_tokens"),
-        cache_read=whole(usage, "cache_read_input_tokens"),
-        cache_write_5m=five + max(written - hour - five, 0),
-        cache_write_1h=hour,
-        output=whole(usage, "output_tokens"),
-        reasoning=whole(part(usage, "output_tokens_details"), "thinking_tokens"),
-        web_search=whole(tools, "web_search_requests"),
-    )
+    return {
+        "input": whole(usage, "input_tokens", "uncached_input_tokens"),
+        "cache_read": whole(usage, "cache_read_input_tokens"),
+        "cache_write_5m": five + max(written - hour - five, 0),
+        "cache_write_1h": hour,
+        "output": whole(usage, "output_tokens"),
+        "reasoning": whole(part(usage, "output_tokens_details"), "thinking_tokens"),
+        "web_search": whole(part(usage, "server_tool_use"), "web_search_requests"),
+    }
 
 
 def anthropic_tier(usage: Row) -> str | None:

@@ -1,0 +1,158 @@
+"""An answer as it is gathered, from a body or a stream, and the `Served` that it amounts to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from farthing.gateway.metering.assumptions import assumptions
+from farthing.gateway.metering.provider_usage import (
+    billed_apart,
+    consumed,
+    details,
+    has_counts,
+    reported_usd,
+    tier_and_region,
+    unexplained,
+)
+from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.values import Asked, Served
+from farthing.gateway.metering.words import word
+from farthing.usage.readers.usage_objects import built_in_calls
+from farthing.usage.readers.values import BadRow, Row
+from farthing.usage.record import quantities
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class Answer(msgspec.Struct):
+    """What has been seen of an answer. `pieces` and `text_bytes` measure the output for an estimate, where needed."""
+
+    id: Any = ""
+    model: Any = ""
+    tier: Any = ""
+    upstream: Any = ""
+    finish: Any = ""
+    error: str = ""
+    usage: Row = {}
+    timings: Row = {}
+    calls: dict[str, int] = {}
+    tool_calls: int = 0
+    pieces: int = 0
+    text_bytes: int = 0
+    complete: bool = False
+    final: bool = False
+    notes: list[str] = []
+
+    def take_usage(self, usage: Any) -> None:
+        """Keep `usage` in place of what was there: counts are cumulative. One that is all zeros replaces nothing."""
+        if isinstance(usage, dict) and usage and (has_counts(usage) or not has_counts(self.usage)):
+            self.usage = usage
+
+    def note(self, text: str) -> None:
+        if text and text not in self.notes:
+            self.notes.append(text)
+
+
+def usage_from_timings(timings: Row) -> Row:
+    """llama.cpp's timings as a usage object: tokens read (without the cached ones), cached, and generated."""
+    try:
+        read, held = int(timings.get("prompt_n", 0)), int(timings.get("cache_n", 0))
+        made = int(timings["predicted_n"])
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return {}
+    return {
+        "prompt_tokens": read + held, "completion_tokens": made, "prompt_tokens_details": {"cached_tokens": held},
+    }  # fmt: skip
+
+
+def usage_from_headers(headers: Mapping[str, str]) -> Row:
+    """Amazon Bedrock's counts in the headers of an answer, as a usage object with Anthropic's names."""
+    pairs = {
+        "input_tokens": "x-amzn-bedrock-input-token-count",
+        "output_tokens": "x-amzn-bedrock-output-token-count",
+        "cache_read_input_tokens": "x-amzn-bedrock-cache-read-input-token-count",
+        "cache_creation_input_tokens": "x-amzn-bedrock-cache-write-input-token-count",
+    }
+    found = {name: headers[header] for name, header in pairs.items() if header in headers}
+    return found if "input_tokens" in found else {}
+
+
+def served(
+    surface: Surface,
+    provider: str,
+    answer: Answer,
+    *,
+    asked: Asked | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
+    absent: str = "the provider stated no usage",
+) -> Served:
+    """The `Served` of a gathered answer. `absent`: what to say where there is no usage in it."""
+    usage, unknown, counts = answer.usage, "", dict[str, int]()
+    stated = usage or usage_from_timings(answer.timings) or usage_from_headers(headers)
+    if stated:
+        try:
+            counts = consumed(Surface.MESSAGES if "input_tokens" in stated and not usage else surface, provider, stated)
+            if stated.get("server_side_tool_usage_details") is None:
+                for meter, calls in answer.calls.items():
+                    counts[meter] = counts.get(meter, 0) + calls
+        except BadRow as bad:
+            unknown = word(f"the stated usage cannot be true: {bad}")
+    else:
+        unknown = absent
+    estimated = False
+    if unknown:
+        counts = _estimate(answer, asked)
+        estimated = bool(counts)
+    elif not answer.final and answer.pieces:
+        unknown, estimated = "the answer broke off: its output is estimated", True
+        counts = _at_least(counts, _output(answer))
+    tier, region = tier_and_region(surface, usage)
+    return Served(
+        quantities=counts,
+        estimated=estimated,
+        unknown=unknown or billed_apart(usage),
+        complete=answer.complete,
+        id=word(answer.id),
+        model=word(answer.model),
+        tier=tier or word(answer.tier) or word(headers.get("x-amzn-bedrock-service-tier", "")),
+        region=region or word(headers.get("x-ms-region", "")),
+        upstream=word(answer.upstream),
+        finish=word(answer.finish),
+        tool_calls=answer.tool_calls,
+        reported_usd=reported_usd(usage, headers),
+        error=answer.error,
+        details=details(usage),
+        notes=tuple(answer.notes) + ((note,) if not unknown and (note := _note(provider, usage)) else ()),
+    )
+
+
+def _note(provider: str, usage: Row) -> str:
+    return "" if provider == "google" else unexplained(usage)
+
+
+def _output(answer: Answer) -> int:
+    """Output tokens by what was seen: at least one a piece, and one for every so many bytes of text."""
+    by_size = -(-answer.text_bytes // assumptions().size("bytes_per_token"))
+    return max(answer.pieces, by_size)
+
+
+def _estimate(answer: Answer, asked: Asked | None) -> dict[str, int]:
+    """The consumption of an answer without usage; empty where nothing was answered (then nothing is known)."""
+    output = _output(answer)
+    begun = bool(output or answer.id or answer.model) and not (answer.error and not output)
+    if not begun or (asked is None and not output):
+        return {}
+    if asked is None:
+        answer.note("the prompt is not in the estimate: its size is not known")
+    return quantities({"input": asked.prompt_tokens_estimate if asked else 0, "output": output, **answer.calls})
+
+
+def _at_least(counts: dict[str, int], output: int) -> dict[str, int]:
+    """`counts` with no less output than was seen."""
+    return {**counts, "output": output} if counts.get("output", 0) < output else counts
+
+
+def calls_of(output: object) -> dict[str, int]:
+    """The built-in tools' calls among output items."""
+    return built_in_calls(output)

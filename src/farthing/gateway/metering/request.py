@@ -1,0 +1,193 @@
+"""Reading a request: the few fields that metering and enforcement need, strictly, without changing a byte."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from farthing.gateway.metering.decoding import FAULTS, without_surrogates
+from farthing.gateway.metering.members import members
+from farthing.gateway.metering.prompt_size import find_media, is_built_in, prompt_size
+from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.values import Asked
+from farthing.gateway.metering.words import word
+from farthing.usage.record import LARGEST_COUNT
+
+_MOST_LABELS = 64
+_PATH = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$?\.?(.*)`)?$")
+
+
+class _Body(msgspec.Struct):
+    """The fields of every surface in one; what only one of them knows is absent in the others."""
+
+    model: str | None = None
+    stream: bool | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+    best_of: int | None = None
+    service_tier: Any = None
+    speed: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    session_id: Any = None
+    metadata: Any = None
+    stream_options: Any = None
+    previous_response_id: Any = None
+    conversation: Any = None
+    web_search_options: Any = None
+    plugins: Any = None
+    mcp_servers: Any = None
+    messages: msgspec.Raw = msgspec.Raw()
+    input: msgspec.Raw = msgspec.Raw()
+    prompt: msgspec.Raw = msgspec.Raw()
+    system: msgspec.Raw = msgspec.Raw()
+    instructions: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_type = msgspec.json.Decoder(Any).decode
+_ONCE = frozenset(_Body.__struct_fields__)
+_LIMITS = {
+    Surface.CHAT: ("max_completion_tokens", "max_tokens"), Surface.COMPLETIONS: ("max_tokens",),
+    Surface.RESPONSES: ("max_output_tokens",), Surface.MESSAGES: ("max_tokens",),
+}  # fmt: skip
+
+
+def read_request(surface: Surface, body: bytes) -> Asked:
+    """What `body`, a request to `surface`, asks for. Never raises: what is wrong stands in `problem`.
+
+    A field that is stated twice is refused: the upstream's parser may take the other one, and then a key would pay
+    for (or be allowed) one model and get another.
+    """
+    try:
+        found = _read(body)
+        if problem := _problem(found, body):
+            return Asked(problem=problem)
+        return _asked(surface, found, body)
+    except _Problem as wrong:
+        return Asked(problem=str(wrong))
+
+
+class _Problem(Exception):
+    pass
+
+
+def _read(body: bytes) -> _Body:
+    if not body.isascii():
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError as fault:
+            raise _Problem(f"the body is not UTF-8 (byte {fault.start}): send JSON in UTF-8") from None
+    try:
+        return _decode(body)
+    except FAULTS as fault:
+        if isinstance(fault, msgspec.DecodeError) and not isinstance(fault, msgspec.ValidationError):
+            try:  # half a surrogate pair is JSON all the same, and some clients send it
+                return _decode(without_surrogates(body))
+            except FAULTS:
+                pass
+        raise _Problem(_reason(body, fault)) from None
+
+
+def _reason(body: bytes, fault: Exception) -> str:
+    if not body.strip():
+        return "the body is empty: send a JSON object"
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "the body begins with a byte order mark: send JSON without one"
+    if isinstance(fault, RecursionError):
+        return "the body is nested too deeply: send fewer levels"
+    told = str(fault)
+    if isinstance(fault, msgspec.ValidationError) and (parts := _PATH.match(told)):
+        wanted, got, field = parts[1].replace(" | ", " or "), parts[2], parts[3]
+        return f"{field}: expected {wanted}, got {got}" if field else f"the body is {got}, not a JSON object"
+    if isinstance(fault, msgspec.ValidationError):
+        return word(told)
+    return f"the body is not JSON: {word(told).removeprefix('JSON is malformed: ')}"
+
+
+def _problem(found: _Body, body: bytes) -> str:
+    if not found.model or not found.model.strip():
+        return "model is missing: name one, as text"
+    if word(found.model) != found.model.strip():
+        return "model is too long or holds control characters: name one, as text"
+    seen = set[str]()
+    long = [bytes(value) for value in (found.messages, found.input, found.prompt, found.system, found.tools)]
+    for member in members(body, known=long):
+        if member.name in seen and member.name in _ONCE:
+            return f"{member.name} is stated twice: state it once"
+        seen.add(member.name)
+    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
+        stated = getattr(found, name)
+        if stated is not None and not 0 <= stated <= LARGEST_COUNT:
+            return f"{name} is {'negative' if stated < 0 else 'absurd'}: state a number of tokens"
+    for name in ("n", "best_of"):
+        stated = getattr(found, name)
+        if stated is not None and not 1 <= stated <= LARGEST_COUNT:
+            return f"{name} must be a whole number of at least 1"
+    return ""
+
+
+def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
+    media = find_media([bytes(raw) for raw in (found.messages, found.input) if bytes(raw)])
+    kinds = _tool_kinds(bytes(found.tools))
+    size = prompt_size(surface, len(body), media, tools=len(kinds), unbounded=_beyond(surface, found, kinds))
+    limit = 0 if surface in (Surface.EMBEDDINGS, Surface.COUNT_TOKENS) else None
+    for name in _LIMITS.get(surface, ()):
+        stated = getattr(found, name)
+        if stated is not None:
+            limit = stated
+            break
+    options = found.stream_options
+    labels = _labels(found.metadata)
+    return Asked(
+        model=found.model or "",
+        stream=bool(found.stream),
+        stream_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        max_output_tokens=limit,
+        choices=max(found.n or 1, found.best_of or 1) if surface in (Surface.CHAT, Surface.COMPLETIONS) else 1,
+        tier="fast" if found.speed == "fast" else word(found.service_tier),
+        user=word(found.user) or word(found.safety_identifier) or labels.get("user_id", ""),
+        session=word(found.session_id),
+        metadata=labels,
+        images=media.images,
+        audio=media.audio,
+        documents=media.documents,
+        tools=len(kinds),
+        prompt_tokens_bound=size.bound,
+        prompt_tokens_estimate=size.estimate,
+        prompt_size_from=size.how,
+    )
+
+
+def _tool_kinds(tools: bytes) -> list[str]:
+    """The `type` of each tool ("" where it has none, as Anthropic's own clients' tools)."""
+    if not tools or tools == b"null":
+        return []
+    try:
+        found = _tools(tools)
+        return [word(_type(tool["type"])) if "type" in tool else "" for tool in found]
+    except FAULTS:
+        return []
+
+
+def _beyond(surface: Surface, found: _Body, kinds: list[str]) -> str:
+    """What the prompt holds that the body does not; "" where there is nothing."""
+    if found.previous_response_id is not None or found.conversation is not None:
+        return "a stored conversation"
+    if surface is Surface.RESPONSES and bytes(found.prompt) not in (b"", b"null"):
+        return "a stored prompt"
+    if found.web_search_options is not None or found.plugins or found.mcp_servers:
+        return "what built-in tools read"
+    return "what built-in tools read" if any(is_built_in(kind) for kind in kinds) else ""
+
+
+def _labels(stated: object) -> Mapping[str, str]:
+    if not isinstance(stated, dict):
+        return {}
+    found = {word(name): word(value) for name, value in list(stated.items())[:_MOST_LABELS]}
+    return {name: value for name, value in found.items() if name and value}

@@ -1,0 +1,174 @@
+"""The ledger of a data folder, as a process that writes rows sees it.
+
+ledger = Ledger.open(folder)
+ledger.write([Attempt(attempt=attempt_id(), …, state="open")])     # from any thread, never waits for the disk
+ledger.write([Attempt(…the same attempt…, state="done")])
+ledger.close()
+"""
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from farthing.ledger import spill
+from farthing.ledger.pricing import price_name, record_json
+from farthing.ledger.row import Attempt
+from farthing.ledger.spill import Spill
+from farthing.ledger.store import SqliteStore, StoreUnavailable
+from farthing.ledger.workers import Worker
+from farthing.ledger.writer import MOST_ROWS, Health, Writer
+from farthing.problems import FarthingError
+from farthing.rates.card import Offer, Price
+
+SPILL = "spill"
+T = TypeVar("T")
+_OPEN_TRIES_S = 10.0
+
+
+def attempt_id(now_us: int | None = None) -> str:
+    """A new id, unique everywhere: 32 hexadecimal digits that begin with the time, so that rows are appended.
+
+    (Random ids would be kept just as safely, but each would touch a page of the database of its own.)
+    """
+    return f"{time.time_ns() // 1000 if now_us is None else now_us:014x}{os.urandom(9).hex()}"
+
+
+class Ledger:
+    """One process's open ledger. `worker`: its id, for `Attempt.worker`; rows without one get it."""
+
+    def __init__(self, folder: Path, worker: Worker, store: SqliteStore, emergency: Spill, most_rows: int) -> None:
+        self.folder = folder
+        self.worker = worker.id
+        self._worker = worker
+        self._store = store
+        self._writer = Writer(store, emergency, most_rows)
+        self._names: dict[int, tuple[Price, str]] = {}
+        self._closed = False
+        self._closing = threading.Lock()
+        atexit.register(self.close)
+
+    @classmethod
+    def open(cls, folder: Path | str, *, emergency: Path | str | None = None, most_rows: int = MOST_ROWS) -> "Ledger":
+        """Open (or make) the ledger in `folder`, mark the open rows of dead workers as lost, take up their
+        emergency files.
+
+        `emergency`: where rows go while the database takes none, best on another disk; without it a folder
+        beside the database. `most_rows`: how many rows may wait in memory when neither takes any.
+        Raises `FarthingError` where the folder cannot be used, or its ledger is of a newer Farthing.
+        """
+        folder = Path(folder)
+        aside = Path(emergency) if emergency is not None else folder / SPILL
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            worker = Worker(folder)
+        except OSError as error:
+            raise FarthingError(f"{folder}: cannot hold a ledger: {error.strerror or error}") from None
+        try:
+            store = _patiently(lambda: SqliteStore(folder, worker.id), folder)
+            try:
+                _patiently(lambda: _recover(store, worker, aside), folder)
+            except BaseException:
+                store.close()
+                raise
+        except BaseException:
+            worker.close()
+            raise
+        return cls(folder, worker, store, Spill(aside, worker.id), most_rows)
+
+    def write(self, attempts: Sequence[Attempt]) -> int:
+        """Accept rows, from any thread, in about a microsecond; a ticket for `flush` and `when_durable`.
+
+        Each attempt is one row, however often it is written: a later state replaces an open (or lost) row, a
+        final one stays. Raises `LedgerFull` where no more can be kept safe; `health` says so before.
+        """
+        return self._writer.write(attempts)
+
+    def price_name(self, offer: Offer, price: Price) -> str:
+        """The name for `Attempt.price` of a record of `offer`; the record itself is kept in the ledger once."""
+        known = self._names.get(id(price))
+        if known is None or known[0] is not price:
+            name = price_name(offer, price)
+            self._writer.remember_price(name, offer.id, record_json(price))
+            known = self._names[id(price)] = (price, name)
+        return known[1]
+
+    def flush(self, ticket: int | None = None, timeout_s: float | None = None) -> bool:
+        """Wait until all rows accepted so far (or up to `ticket`) are durable; whether they are."""
+        return self._writer.flush(ticket, timeout_s)
+
+    def when_durable(self, ticket: int, call: Callable[[], object]) -> None:
+        """Call `call` once the rows up to `ticket` are durable, from another thread; it must be quick."""
+        self._writer.when_durable(ticket, call)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether rows that are accepted now become durable soon."""
+        return self._writer.health().ok
+
+    def health(self) -> Health:
+        """How the writing fares, with the reason where something is amiss."""
+        return self._writer.health()
+
+    def recover(self) -> int:
+        """Mark the open rows of workers that died since as lost, take up their emergency files; how many rows.
+
+        For a supervisor that saw a worker die; `open` does it too. Opens a connection of its own.
+        """
+        store = SqliteStore(self.folder, self.worker)
+        try:
+            return _recover(store, self._worker, self._writer.emergency_folder)
+        except StoreUnavailable as error:
+            raise FarthingError(f"{self.folder}: the ledger cannot be written now: {error}") from None
+        finally:
+            store.close()
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        """Write what waits and let go of the ledger; how many rows could be kept nowhere (0, unless no disk takes any).
+
+        Called at the interpreter's exit too. A process that ends by a signal must call it, or exit by `sys.exit`.
+        """
+        with self._closing:
+            if self._closed:
+                return 0
+            self._closed = True
+        atexit.unregister(self.close)
+        left = self._writer.close(timeout_s)
+        self._store.close()
+        self._worker.close()
+        return left
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _recover(store: SqliteStore, worker: Worker, aside: Path) -> int:
+    """Take up the emergency files of the dead, then mark what they left open."""
+    for path in spill.files(aside):
+        if not worker.is_alive(spill.worker_of(path)):
+            for batch in spill.batches(path):
+                store.write(batch, {})
+            path.unlink(missing_ok=True)
+    marked = store.recover(worker.is_alive)
+    worker.bury()
+    return marked
+
+
+def _patiently(work: Callable[[], T], folder: Path) -> T:
+    """`work`, tried again for some seconds while another process holds the database."""
+    import sqlite3
+
+    until = time.monotonic() + _OPEN_TRIES_S
+    while True:
+        try:
+            return work()
+        except (sqlite3.OperationalError, StoreUnavailable) as error:
+            if time.monotonic() > until:
+                raise FarthingError(f"{folder}: the ledger cannot be opened: {error}") from None
+            time.sleep(0.05)

@@ -1,0 +1,183 @@
+"""An attempt as a row of the hot ledger: texts that repeat become numbers, the rest is a flat tuple."""
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from farthing.ledger.amounts import LARGEST, packed
+from farthing.ledger.row import STATES, Attempt
+from farthing.ledger.schema import CALLER, COUNTS, ROUTE, STATE_NUMBERS
+
+Row = tuple[Any, ...]
+_USUAL = frozenset(COUNTS)
+_REMEMBERED = 50_000  # numbers of each kind that are kept in memory
+LAST_US = 7_258_118_400_000_000  # 2200-01-01
+LONGEST_US = 10 * 366 * 86_400_000_000  # an attempt takes less than ten years
+_WHOLE = {"number": LARGEST, "started_us": LAST_US - 1, "ended_us": LAST_US, "first_us": LAST_US, "status": LARGEST}
+_LONGEST = 1 << 16  # characters of a text that had to be mended
+_encode = msgspec.json.Encoder(order="sorted").encode
+BAD_ROW = (
+    sqlite3.InterfaceError, sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.DataError, ValueError,
+    OverflowError, TypeError, KeyError, AttributeError,
+)  # fmt: skip
+"""What a row raises that no table can hold; never the disk's or a lock's fault."""
+
+
+class Packer:
+    """Packs attempts inside a write transaction of `connection`, which makes the numbers that it needs.
+
+    Call `renew` at the start of each transaction: numbers are forgotten where texts were pruned meanwhile,
+    and after a transaction that was rolled back, call `forget`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, worker: str = "") -> None:
+        self._connection = connection
+        self._worker = worker  # of rows that name none: an open row must have one, or it is taken for a dead one's
+        self._epoch = -1
+        self._texts: dict[str, int] = {}
+        self._routes: dict[tuple[str, ...], int] = {}
+        self._callers: dict[tuple[str, ...], int] = {}
+
+    def renew(self, epoch: int) -> None:
+        """Forget all numbers if `epoch` is another than when they were learned."""
+        if epoch != self._epoch or max(len(self._texts), len(self._routes), len(self._callers)) > _REMEMBERED:
+            self.forget()
+            self._epoch = epoch
+
+    def forget(self) -> None:
+        """Forget all numbers: the transaction that made some of them is gone."""
+        self._texts.clear()
+        self._routes.clear()
+        self._callers.clear()
+
+    def text(self, value: str) -> int | None:
+        """The number of `value`; None for the empty text."""
+        if not value:
+            return None
+        number = self._texts.get(value)
+        if number is None:
+            number = self._texts[value] = self._number("text", ("value",), (value,))
+        return number
+
+    def _number(self, table: str, columns: tuple[str, ...], values: tuple[str, ...]) -> int:
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" * len(columns))
+        self._connection.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", values)
+        where = " AND ".join(f'"{name}" = ?' for name in columns)
+        return int(self._connection.execute(f"SELECT id FROM {table} WHERE {where}", values).fetchone()[0])
+
+    def row(self, a: Attempt, batch: int) -> Row:
+        """The row of `a`, in the order of `schema.COLUMNS`. Raises one of `BAD_ROW` where it cannot be one."""
+        route = (
+            a.protocol, a.surface, a.provider, a.upstream, a.model_asked, a.model_served, a.tier_asked, a.tier_served,
+            a.region, a.price,
+        )  # fmt: skip
+        route_number = self._routes.get(route)
+        if route_number is None:
+            route_number = self._routes[route] = self._number("route", ROUTE, route)
+        caller = (a.key, a.feature, a.request_type, a.segment)
+        caller_number = self._callers.get(caller)
+        if caller_number is None:
+            caller_number = self._callers[caller] = self._number("caller", CALLER, caller)
+        started = a.started_us
+        took = None if a.ended_us is None else a.ended_us - started
+        first = None if a.first_us is None else a.first_us - started
+        if not (0 <= started < LAST_US and abs(took or 0) < LONGEST_US and abs(first or 0) < LONGEST_US):
+            raise ValueError("a time outside the years 1970 to 2199")
+        counts = a.quantities
+        more = None
+        if counts and not counts.keys() <= _USUAL:
+            more = _encode({name: n for name, n in counts.items() if name not in _USUAL}).decode()
+        get = counts.get
+        return (
+            a.attempt, a.request, a.number, STATE_NUMBERS[a.state], batch, started, took, first,
+            self.text(a.worker or self._worker), route_number, caller_number, self.text(a.user), a.session or None,
+            a.streamed, a.status, a.error or None, a.estimated, get("input"), get("cache_read"), get("cache_write"), get("cache_write_5m"),
+            get("cache_write_1h"), get("output"), get("reasoning"), more, packed(a.usd), self.text(a.unknown),
+            packed(a.reported_usd), self.text(_words(a.tags)), self.text(_words(a.attrs)), a.decision or None,
+        )  # fmt: skip
+
+
+def _words(words: Any) -> str:
+    return _encode(words).decode() if words else ""
+
+
+def mended(attempt: Attempt) -> Attempt:
+    """`attempt` in a form that can be stored, saying in `unknown` what could not: a row is never lost for a bad field.
+
+    Half characters become "?", counts that no column holds are left out (and the charge is then unknown).
+    """
+    faults: list[str] = []
+    found: dict[str, Any] = {}
+    for name in attempt.__struct_fields__:
+        value = getattr(attempt, name)
+        if name in ("usd", "reported_usd"):
+            try:
+                packed(value)
+            except (ValueError, TypeError, AttributeError):
+                faults.append(f"{name} is no amount")
+                value = None
+        elif name == "quantities":
+            bad = [meter for meter, n in value.items() if type(n) is not int or not 0 <= n <= LARGEST]
+            faults.extend(f"the count of {_clean(meter)} is absurd" for meter in bad)
+            value = {_clean(meter): n for meter, n in value.items() if meter not in bad}
+        elif name in ("tags", "attrs"):
+            value = {_clean(key): _clean(word) for key, word in value.items()}
+        elif name == "state":
+            if value not in STATES:
+                faults.append("the state is none that is known")
+                value = "failed"
+        elif name in ("streamed", "estimated"):
+            value = bool(value)
+        elif name in _WHOLE:
+            if value is not None and (type(value) is not int or not 0 <= value <= _WHOLE[name]):
+                faults.append(f"{name} is absurd")
+                value = {"number": 1, "started_us": time.time_ns() // 1000}.get(name)
+        else:
+            value = _clean(value)
+        found[name] = value
+    for name in ("ended_us", "first_us"):
+        if found[name] is not None and abs(found[name] - found["started_us"]) >= LONGEST_US:
+            faults.append(f"{name} is absurd")
+            found[name] = None
+    if faults:
+        found["usd"] = None
+        found["unknown"] = "; ".join(filter(None, (found["unknown"], *faults)))
+    return Attempt(**found)
+
+
+def _clean(text: object) -> str:
+    return str(text)[:_LONGEST].encode("utf-8", "replace").decode()
+
+
+def bare(attempt: Attempt, fault: Exception) -> Attempt:
+    """The last resort for a row that cannot even be mended: that it was, and why nothing more of it is kept."""
+    return Attempt(
+        attempt=_clean(attempt.attempt),
+        request=_clean(attempt.request),
+        state="failed",
+        started_us=time.time_ns() // 1000,
+        unknown=f"the row could not be stored: {_clean(type(fault).__name__)}",
+    )
+
+
+def rows(packer: Packer, attempts: Iterable[Attempt], batch: int) -> list[Row]:
+    """The rows of `attempts`, each mended where it could not be one as it is."""
+    made = []
+    for attempt in attempts:
+        try:
+            made.append(packer.row(attempt, batch))
+        except BAD_ROW:
+            made.append(mended_row(packer, attempt, batch))
+    return made
+
+
+def mended_row(packer: Packer, attempt: Attempt, batch: int) -> Row:
+    """The row of `attempt` after mending, or of what little can be said of it."""
+    try:
+        return packer.row(mended(attempt), batch)
+    except BAD_ROW as fault:
+        return packer.row(bare(attempt, fault), batch)

@@ -1,0 +1,132 @@
+"""The hot rows in SQLite: batches written whole or not at all, each attempt once, the rows of dead workers found.
+
+`Store` is all that the writer needs, so that another database can stand in its place.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+from farthing.ledger.pack import BAD_ROW, Packer, Row, mended_row, rows
+from farthing.ledger.row import Attempt
+from farthing.ledger.schema import COLUMNS, connect
+
+TOGETHER = 256
+"""Rows in one statement: Python's lock is let go once a statement, not once a row, beside a busy event loop."""
+
+_NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
+_ONE = "(" + ", ".join("?" * len(COLUMNS)) + ")"
+_REPLACE = (
+    " ON CONFLICT (attempt) DO UPDATE SET "
+    + ", ".join(f'"{name}" = excluded."{name}"' for name in COLUMNS if name != "attempt")
+    + " WHERE attempt.state < 2 AND excluded.state > attempt.state"
+)
+_INSERT = f"INSERT INTO attempt ({_NAMES}) VALUES {_ONE}{_REPLACE}"
+_INSERT_MANY = f"INSERT INTO attempt ({_NAMES}) VALUES {', '.join([_ONE] * TOGETHER)}{_REPLACE}"
+
+WORKER_DIED = "the worker died before the end was recorded"
+
+Prices = Mapping[str, tuple[str, str]]
+"""Price records by name: the offer, and the record in JSON."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot take rows now (disk full, locked, unreachable); the same batch can be tried again later."""
+
+
+class Store(Protocol):
+    """Where hot rows live."""
+
+    def write(self, attempts: Sequence[Attempt], prices: Prices) -> None:
+        """Write all of it durably, or raise `StoreUnavailable` and leave nothing of it. Each attempt is kept once;
+        a later state replaces an open or lost row, never a final one."""
+
+    def recover(self, alive: Callable[[str], bool]) -> int:
+        """Mark the open rows of workers that are not `alive` as lost; how many there were."""
+
+    def close(self) -> None:
+        """Let go of the file or connection."""
+
+
+class SqliteStore:
+    """`Store` on the SQLite file of a data folder. One connection, used by one thread at a time."""
+
+    def __init__(self, folder: Path, worker: str = "") -> None:
+        self._connection = connect(folder, create=True)
+        self._packer = Packer(self._connection, worker)
+
+    def write(self, attempts: Sequence[Attempt], prices: Prices) -> None:
+        try:
+            batch = self._begin()
+            self._insert(attempts, batch)
+            for name, (offer, record) in prices.items():
+                self._connection.execute("INSERT OR IGNORE INTO price VALUES (?, ?, ?)", (name, offer, record))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo()
+            raise StoreUnavailable(str(error)) from error
+        except BaseException:
+            self._undo()
+            raise
+
+    def _begin(self) -> int:
+        """Start a write transaction; the number of its batch."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        [(batch, epoch)] = self._connection.execute("UPDATE clock SET batch = batch + 1 RETURNING batch, epoch")
+        self._packer.renew(epoch)
+        return int(batch)
+
+    def _insert(self, attempts: Sequence[Attempt], batch: int) -> None:
+        made = rows(self._packer, attempts, batch)
+        execute = self._connection.execute
+        for start in range(0, len(made), TOGETHER):
+            part = made[start : start + TOGETHER]
+            try:
+                if len(part) == TOGETHER:
+                    execute(_INSERT_MANY, list(chain.from_iterable(part)))
+                else:
+                    self._connection.executemany(_INSERT, part)
+            except BAD_ROW:  # a value that SQLite cannot hold; find it, keep the others
+                for attempt, row in zip(attempts[start : start + TOGETHER], part, strict=True):
+                    self._insert_mended(attempt, row, batch)
+
+    def _insert_mended(self, attempt: Attempt, row: Row, batch: int) -> None:
+        try:
+            self._connection.execute(_INSERT, row)
+        except BAD_ROW:
+            self._connection.execute(_INSERT, mended_row(self._packer, attempt, batch))
+
+    def _undo(self) -> None:
+        self._packer.forget()
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # SQLite has rolled it back itself, as it does on a full disk
+
+    def recover(self, alive: Callable[[str], bool]) -> int:
+        try:
+            found = self._connection.execute(
+                "SELECT w.id, w.value FROM (SELECT DISTINCT worker FROM attempt WHERE state = 0) "
+                "LEFT JOIN text w ON w.id = worker"
+            ).fetchall()
+            dead = [number for number, worker in found if not alive(worker or "")]
+            if not dead:
+                return 0
+            batch = self._begin()
+            marked = 0
+            for number in dead:
+                marked += self._connection.execute(
+                    "UPDATE attempt SET state = 1, batch = ?, unknown = ? WHERE state = 0 AND worker IS ?",
+                    (batch, self._packer.text(WORKER_DIED), number),
+                ).rowcount
+            self._connection.execute("COMMIT")
+            return marked
+        except sqlite3.Error as error:
+            self._undo()
+            raise StoreUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,333 @@
+"""One reader of everything: the hot rows in SQLite and the closed days in Parquet, as one DuckDB relation.
+
+DuckDB's own SQLite reader is an extension that may not be at hand, so hot rows come through Python in columns:
+numbers as arrays, texts by their number, joined inside DuckDB. Closed days are read where they lie.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from farthing.ledger.amounts import FEMTO, PLACES
+from farthing.ledger.schema import CALLER, COUNTS, DAY_US, OPEN, ROUTE, STATE_NAMES, TEXTS, connect
+from farthing.problems import FarthingError
+from farthing.units import METERS
+from farthing.usage.table import connect as duck
+
+if TYPE_CHECKING:
+    import duckdb
+
+DAYS = "days"
+BATCH = 65_536
+MEMORY = "2GB"
+_NONE = -(1 << 63)  # stands for NULL on the way through arrays
+USD_TYPE = f"DECIMAL(38, {PLACES})"
+_INLINE = ("attempt", "request", "session", "error", "more", "decision")
+"""Texts of a row that are its own; they cost the most to bring over."""
+
+COLUMNS = (
+    "id", "request", "number", "state", "at", "completed", "first_byte", "worker", *ROUTE[:-1], "streamed",
+    "http_status", "error", "estimated", "usd", "usd_exact", "unknown", "price", "reported_usd", "reported_exact",
+    "key", "feature", "request_type", "user", "segment", "session", "tags", "attrs", "decision",
+)  # fmt: skip
+"""The columns of `attempts` and of a day's file, before one column for each meter (in units of the meter).
+
+`usd` is exact in 15 decimals; a charge that has no such form is the fraction `usd_exact` ("1/3"), and `usd` is null.
+Both null: unknown (or not ended yet). Empty texts are null. `tags` and `attrs` are JSON objects."""
+
+
+class ClosedDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A day whose rows are in Parquet: `day` counts from 1970-01-01; rows of batches up to `through` were moved."""
+
+    day: int
+    file: str
+    rows: int
+    through: int
+    removed: bool
+    sums: str
+
+
+class View:
+    """What `open_view` gives: DuckDB with the relation `attempts`, the meters that are columns of it, what was read."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", meters: list[str], hot: int, days: list[ClosedDay]):
+        self.connection = connection
+        self.meters = meters
+        self.hot_rows = hot
+        self.days = days
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def count_sql(self, meter: str) -> str:
+        """SQL for the exact count of a meter in 1/scale units, summed over a group; 0 of nothing."""
+        scale = METERS[meter].scale if meter in METERS else 1
+        return f'coalesce(sum("{meter}"), 0) * {scale}'
+
+
+@contextmanager
+def open_view(
+    folder: Path, since_us: int | None = None, until_us: int | None = None, without: Collection[str] = ()
+) -> Iterator[View]:
+    """`attempts` of the ledger in `folder` that started in [since, until), each once, as of one moment.
+
+    `without`: columns of a row's own text (`request`, `session`, `error`, `decision`) that are not needed of hot
+    rows; they are null there. Raises `FarthingError` where there is no ledger, or a day's file is missing.
+    """
+    connection = duck(MEMORY)
+    try:
+        hot = connect(folder, read_only=True)
+        try:
+            for again in (True, False):
+                hot.execute("BEGIN")  # one snapshot for rows, words and the list of closed days
+                try:
+                    days = closed_days(hot)
+                    chosen = [d for d in days if _meets(d.day, since_us, until_us)]
+                    missing = [d.file for d in chosen if not (folder / DAYS / d.file).is_file()]
+                    if missing and again:
+                        continue  # closed again between the two looks
+                    if missing:
+                        raise FarthingError(f"{folder / DAYS / missing[0]}: a closed day is missing; restore it")
+                    rows = load_hot(connection, hot, days, since_us, until_us, without)
+                    break
+                finally:
+                    hot.execute("COMMIT")
+        finally:
+            hot.close()
+        files = [folder / DAYS / d.file for d in chosen]
+        yield _view(connection, rows, chosen, files, since_us, until_us)
+    finally:
+        connection.close()
+
+
+def closed_days(hot: sqlite3.Connection) -> list[ClosedDay]:
+    """The days in Parquet, oldest first."""
+    return [
+        ClosedDay(day=day, file=file, rows=rows, through=through, removed=bool(removed), sums=sums)
+        for day, file, rows, through, removed, sums in hot.execute(
+            "SELECT day, file, rows, through, removed, sums FROM day ORDER BY day"
+        )
+    ]
+
+
+def _meets(day: int, since_us: int | None, until_us: int | None) -> bool:
+    return (until_us is None or day * DAY_US < until_us) and (since_us is None or (day + 1) * DAY_US > since_us)
+
+
+def moved_sql(days: Sequence[ClosedDay]) -> str:
+    """SQL for the hot rows that are in Parquet already and only wait for their removal; "" where none are."""
+    tests = [
+        f"(started_us >= {d.day * DAY_US} AND started_us < {(d.day + 1) * DAY_US} AND batch <= {d.through})"
+        for d in days
+        if not d.removed
+    ]
+    return f"(state <> {OPEN} AND ({' OR '.join(tests)}))" if tests else ""
+
+
+# --- hot rows --------------------------------------------------------------------------------------
+
+
+def load_hot(
+    connection: "duckdb.DuckDBPyConnection",
+    hot: sqlite3.Connection,
+    days: Sequence[ClosedDay],
+    since_us: int | None = None,
+    until_us: int | None = None,
+    without: Collection[str] = (),
+    where: str = "",
+) -> int:
+    """Stage the hot rows as the DuckDB table `hot` (columns as `COLUMNS`, then meters); how many there are."""
+    tests = [where] if where else []
+    if since_us is not None:
+        tests.append(f"started_us >= {since_us}")
+    if until_us is not None:
+        tests.append(f"started_us < {until_us}")
+    if moved := moved_sql(days):
+        tests.append(f"NOT {moved}")
+    numbers = (
+        "number", "state", "started_us", "took_us", "first_us", "worker", "route", "caller", "user", "streamed",
+        "status", "estimated", *COUNTS, "unknown", "tags", "attrs",
+    )  # fmt: skip
+    selected = [f'ifnull("{name}", {_NONE})' for name in numbers]
+    for name in ("usd", "reported_usd"):
+        selected.append(f"iif(typeof({name}) = 'integer', {name}, {_NONE})")
+    selected += [f"iif(typeof({name}) = 'text', {name}, NULL)" for name in ("usd", "reported_usd")]
+    selected += [f'"{name}"' if name == "attempt" or name not in without else "NULL" for name in _INLINE]
+    names = [*numbers, "usd", "reported_usd", "usd_exact", "reported_exact", *_INLINE]
+    whole = len(numbers) + 2
+    types = ", ".join(f'"{name}" {"BIGINT" if n < whole else "VARCHAR"}' for n, name in enumerate(names))
+    connection.execute(f"CREATE TABLE hot_raw ({types})")
+    found = hot.execute(
+        f"SELECT {', '.join(selected)} FROM attempt" + (f" WHERE {' AND '.join(tests)}" if tests else "")
+    )
+    rows = 0
+    while batch := found.fetchmany(BATCH):
+        rows += len(batch)
+        _stage(connection, "hot_raw", names, whole, batch)
+    for table, columns in (("text", ("value",)), ("route", ROUTE), ("caller", CALLER)):
+        _dictionary(connection, hot, table, columns)
+    _join(connection)
+    return rows
+
+
+def _stage(
+    connection: "duckdb.DuckDBPyConnection", table: str, names: Sequence[str], whole: int, batch: list[tuple[Any, ...]]
+) -> None:
+    import numpy as np
+
+    columns: dict[str, Any] = {}
+    for number, (name, values) in enumerate(zip(names, zip(*batch, strict=True), strict=True)):
+        if number < whole:
+            columns[name] = np.array(values, dtype=np.int64)
+        else:
+            made = np.empty(len(values), dtype=object)
+            made[:] = values
+            columns[name] = made
+    casts = ", ".join(
+        f'nullif("{name}", {_NONE})' if n < whole else f'"{name}"::VARCHAR' for n, name in enumerate(names)
+    )
+    connection.register("staged", columns)
+    connection.execute(f"INSERT INTO {table} SELECT {casts} FROM staged").fetchall()
+    connection.unregister("staged")
+
+
+def _dictionary(
+    connection: "duckdb.DuckDBPyConnection", hot: sqlite3.Connection, table: str, columns: Sequence[str]
+) -> None:
+    names = ["id", *columns]
+    listed = ", ".join(f'"{name}"' for name in names)
+    types = ", ".join(f'"{name}" {"BIGINT" if name == "id" else "VARCHAR"}' for name in names)
+    connection.execute(f"CREATE TABLE hot_{table} ({types})")
+    found = hot.execute(f"SELECT {listed} FROM {table}")
+    while batch := found.fetchmany(BATCH):
+        _stage(connection, f"hot_{table}", names, 1, batch)
+
+
+def _join(connection: "duckdb.DuckDBPyConnection") -> None:
+    """`hot_raw` with its words, as `hot`."""
+    from_words = {name: f"{name}_t.value" for name in TEXTS}
+    states = " ".join(f"WHEN {number} THEN '{name}'" for number, name in STATE_NAMES.items())
+    special = {
+        "id": "h.attempt",
+        "state": f"CASE h.state {states} END",
+        "at": "make_timestamptz(h.started_us)",
+        "completed": "make_timestamptz(h.started_us + h.took_us)",
+        "first_byte": "make_timestamptz(h.started_us + h.first_us)",
+        "streamed": "h.streamed = 1",
+        "http_status": "h.status",
+        "estimated": "h.estimated = 1",
+        "usd": _dollars("usd"),
+        "reported_usd": _dollars("reported_usd"),
+        **{name: f"nullif(r.\"{name}\", '')" for name in ROUTE},
+        **{name: f"nullif(c.\"{name}\", '')" for name in CALLER},
+        **from_words,
+    }
+    chosen = [f'{special.get(name, f"""h."{name}" """)} AS "{name}"' for name in COLUMNS]
+    more = [row[0] for row in connection.execute(
+        "SELECT DISTINCT unnest(json_keys(more)) FROM hot_raw WHERE more IS NOT NULL ORDER BY 1"
+    ).fetchall()]  # fmt: skip
+    chosen += [count_column(name, f'h."{name}"') for name in COUNTS]
+    for name in more:
+        path = '$."' + name.replace("'", "''").replace('"', "") + '"'
+        chosen.append(count_column(name, f"CAST(json_extract(h.more, '{path}') AS BIGINT)"))
+    joins = " ".join(f'LEFT JOIN hot_text {name}_t ON {name}_t.id = h."{name}"' for name in TEXTS)
+    connection.execute(
+        f"CREATE TABLE hot AS SELECT {', '.join(chosen)} FROM hot_raw h LEFT JOIN hot_route r ON r.id = h.route "
+        f"LEFT JOIN hot_caller c ON c.id = h.caller {joins}"
+    ).fetchall()
+    for table in ("raw", "text", "route", "caller"):
+        connection.execute(f"DROP TABLE hot_{table}")
+
+
+def _dollars(name: str) -> str:
+    # A product of decimals is exact; a quotient would be a float.
+    return f"CAST(h.{name} AS DECIMAL(19, 0)) * CAST('0.{'0' * (PLACES - 1)}1' AS DECIMAL({PLACES}, {PLACES}))"
+
+
+assert FEMTO == 10**PLACES
+
+
+def count_column(name: str, sql: str) -> str:
+    """SQL for a meter's column in whole units (exact decimals where it is kept finer), from its stored count."""
+    scale = METERS[name].scale if name in METERS else 1
+    if scale != 1:
+        places = len(str(scale)) - 1
+        sql = f"CAST({sql} AS DECIMAL(19, 0)) * CAST('0.{'0' * (places - 1)}1' AS DECIMAL({places}, {places}))"
+    return f'{sql} AS "{name}"'
+
+
+# --- both ------------------------------------------------------------------------------------------
+
+
+def parquet_sql(files: Sequence[Path]) -> str:
+    """SQL that reads the files of closed days."""
+    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+
+
+def _view(
+    connection: "duckdb.DuckDBPyConnection", rows: int, days: list[ClosedDay], files: list[Path], since_us: int | None,
+    until_us: int | None,
+) -> View:  # fmt: skip
+    hot_columns = _names(connection, "hot")
+    cold_columns = _names(connection, parquet_sql(files)) if files else []
+    meters = ordered_meters({*hot_columns[len(COLUMNS) :], *(c for c in cold_columns if c not in COLUMNS)})
+    parts = [_part("hot", hot_columns, meters)]
+    if files:
+        where = _superseded(connection, days, files)
+        if since_us is not None:
+            where.append(f"at >= make_timestamptz({since_us}::BIGINT)")
+        if until_us is not None:
+            where.append(f"at < make_timestamptz({until_us}::BIGINT)")
+        parts.append(_part(parquet_sql(files), cold_columns, meters) + (f" WHERE {' AND '.join(where)}" * bool(where)))
+    connection.execute(f"CREATE VIEW attempts AS {' UNION ALL '.join(parts)}")
+    return View(connection, meters, rows, days)
+
+
+def _names(connection: "duckdb.DuckDBPyConnection", source: str) -> list[str]:
+    return [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
+
+
+def ordered_meters(names: Collection[str]) -> list[str]:
+    """Meters in the order of the registry, then those that it does not know."""
+    return [*(name for name in METERS if name in names), *sorted(name for name in names if name not in METERS)]
+
+
+def _part(source: str, present: Collection[str], meters: Sequence[str]) -> str:
+    chosen = [f'"{name}"' if name in present else f'NULL AS "{name}"' for name in COLUMNS]
+    chosen += [f'"{name}"' if name in present else f'NULL AS "{name}"' for name in meters]
+    return f"SELECT {', '.join(chosen)} FROM {source}"
+
+
+def _superseded(connection: "duckdb.DuckDBPyConnection", days: Sequence[ClosedDay], files: Sequence[Path]) -> list[str]:
+    """Tell rows apart that are both hot and in a closed day: a late end replaces "lost", all else was there first."""
+    late = " OR ".join(
+        f"(at >= make_timestamptz({d.day * DAY_US}::BIGINT) AND at < make_timestamptz({(d.day + 1) * DAY_US}::BIGINT))"
+        for d in days
+    )
+    [(count,)] = connection.execute(f"SELECT count(*) FROM hot WHERE {late}").fetchall()
+    if not count:
+        return []
+    connection.execute(
+        f"CREATE TABLE twice AS SELECT h.id, (d.state = 'lost' AND h.state NOT IN ('open', 'lost')) AS newer "
+        f"FROM (SELECT id, state FROM hot WHERE {late}) h JOIN {parquet_sql(files)} d ON d.id = h.id"
+    )
+    connection.execute("DELETE FROM hot WHERE id IN (SELECT id FROM twice WHERE NOT newer)")
+    [(newer,)] = connection.execute("SELECT count(*) FROM twice WHERE newer").fetchall()
+    return ["id NOT IN (SELECT id FROM twice WHERE newer)"] if newer else []
+
+
+def day_sums(query: Any, source: str, meters: Sequence[str]) -> Mapping[str, Any]:
+    """Rows, exact dollars and counts of `source`: what a day's file is checked against."""
+    counts = ", ".join(f'CAST(coalesce(sum("{name}"), 0) AS VARCHAR)' for name in meters)
+    [row] = query(
+        f"SELECT count(*), CAST(coalesce(sum(usd), 0) AS VARCHAR), count(usd), count(usd_exact)"
+        f"{', ' if counts else ''}{counts} FROM {source}"
+    )
+    found = {name: value for name, value in zip(meters, row[4:], strict=True) if value.strip("0.")}
+    return {"rows": row[0], "usd": row[1], "priced": row[2], "fractions": row[3], "meters": found}
