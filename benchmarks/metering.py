@@ -1,4 +1,4 @@
-"""Metering: CPU µs a streamed chunk, an answer and a request, beside a plain `json.loads` of the same bytes, in one run.
+"""Metering: CPU µs a streamed chunk, an answer and a request, beside `json.loads` of the same bytes, in one run.
 
 `python -m benchmarks.metering`. A chunk is one event, fed alone, as a network hands it over while a model writes.
 """
@@ -23,7 +23,9 @@ def main() -> None:
         ("OpenAI responses", Surface.RESPONSES, "openai", responses()),
         ("Anthropic messages", Surface.MESSAGES, "anthropic", messages()),
     ):
-        plain = each(lambda events=events: [json.loads(event.split(b"data: ", 1)[1]) for event in events], len(events))
+        plain = each(
+            lambda events=events: [json.loads(event.split(b"data: ")[1]) for event in events[:-1]], len(events)
+        )
         shown = each(lambda a=(surface, provider, events, False): stream(*a), len(events))
         hidden = each(lambda a=(surface, provider, events, True): stream(*a), len(events))
         print(f"{name:44}{shown:9.2f}{hidden:14.2f}{plain:12.2f}")
@@ -94,7 +96,7 @@ def tool_chat() -> list[bytes]:
 
 def responses() -> list[bytes]:
     delta = {
-        "type": "response.output_text.delta", "sequence_number": 7, "item_id": "msg_68af1c2f0a7881a1", "output_index": 1,
+        "type": "response.output_text.delta", "sequence_number": 7, "item_id": "msg_68af1c2f0a78", "output_index": 1,
         "content_index": 0, "delta": " token", "logprobs": [], "obfuscation": "aBcDeFg12",
     }  # fmt: skip
     usage = {

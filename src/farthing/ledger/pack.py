@@ -95,9 +95,10 @@ class Packer:
         return (
             a.attempt, a.request, a.number, STATE_NUMBERS[a.state], batch, started, took, first,
             self.text(a.worker or self._worker), route_number, caller_number, self.text(a.user), a.session or None,
-            a.streamed, a.status, a.error or None, a.estimated, get("input"), get("cache_read"), get("cache_write"), get("cache_write_5m"),
-            get("cache_write_1h"), get("output"), get("reasoning"), more, packed(a.usd), self.text(a.unknown),
-            packed(a.reported_usd), self.text(_words(a.tags)), self.text(_words(a.attrs)), a.decision or None,
+            a.streamed, a.status, a.error or None, a.estimated, get("input"), get("cache_read"), get("cache_write"),
+            get("cache_write_5m"), get("cache_write_1h"), get("output"), get("reasoning"), more, packed(a.usd),
+            self.text(a.unknown), packed(a.reported_usd), self.text(_words(a.tags)), self.text(_words(a.attrs)),
+            a.decision or None,
         )  # fmt: skip
 
 

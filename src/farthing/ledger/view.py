@@ -26,8 +26,6 @@ BATCH = 65_536
 MEMORY = "2GB"
 _NONE = -(1 << 63)  # stands for NULL on the way through arrays
 USD_TYPE = f"DECIMAL(38, {PLACES})"
-_INLINE = ("attempt", "request", "session", "error", "more", "decision")
-"""Texts of a row that are its own; they cost the most to bring over."""
 
 COLUMNS = (
     "id", "request", "number", "state", "at", "completed", "first_byte", "worker", *ROUTE[:-1], "streamed",
@@ -72,12 +70,11 @@ class View:
 
 @contextmanager
 def open_view(
-    folder: Path, since_us: int | None = None, until_us: int | None = None, without: Collection[str] = ()
+    folder: Path, since_us: int | None = None, until_us: int | None = None, only: Collection[str] | None = None
 ) -> Iterator[View]:
     """`attempts` of the ledger in `folder` that started in [since, until), each once, as of one moment.
 
-    `without`: columns of a row's own text (`request`, `session`, `error`, `decision`) that are not needed of hot
-    rows; they are null there. Raises `FarthingError` where there is no ledger, or a day's file is missing.
+    `only`: the columns that are needed besides meters, times, state and money; others may be null. Raises `FarthingError` where there is no ledger, or a day's file is missing.
     """
     connection = duck(MEMORY)
     try:
@@ -93,7 +90,7 @@ def open_view(
                         continue  # closed again between the two looks
                     if missing:
                         raise FarthingError(f"{folder / DAYS / missing[0]}: a closed day is missing; restore it")
-                    rows = load_hot(connection, hot, days, since_us, until_us, without)
+                    rows = load_hot(connection, hot, days, since_us, until_us, only)
                     break
                 finally:
                     hot.execute("COMMIT")
@@ -138,10 +135,13 @@ def load_hot(
     days: Sequence[ClosedDay],
     since_us: int | None = None,
     until_us: int | None = None,
-    without: Collection[str] = (),
+    only: Collection[str] | None = None,
     where: str = "",
 ) -> int:
-    """Stage the hot rows as the DuckDB table `hot` (columns as `COLUMNS`, then meters); how many there are."""
+    """Stage the hot rows as the DuckDB table `hot` (columns as `COLUMNS`, then meters); how many there are.
+
+    `only`: the columns that are needed besides meters, times, state and money; others may be null.
+    """
     tests = [where] if where else []
     if since_us is not None:
         tests.append(f"started_us >= {since_us}")
@@ -149,30 +149,65 @@ def load_hot(
         tests.append(f"started_us < {until_us}")
     if moved := moved_sql(days):
         tests.append(f"NOT {moved}")
-    numbers = (
-        "number", "state", "started_us", "took_us", "first_us", "worker", "route", "caller", "user", "streamed",
-        "status", "estimated", *COUNTS, "unknown", "tags", "attrs",
-    )  # fmt: skip
-    selected = [f'ifnull("{name}", {_NONE})' for name in numbers]
-    for name in ("usd", "reported_usd"):
-        selected.append(f"iif(typeof({name}) = 'integer', {name}, {_NONE})")
-    selected += [f"iif(typeof({name}) = 'text', {name}, NULL)" for name in ("usd", "reported_usd")]
-    selected += [f'"{name}"' if name == "attempt" or name not in without else "NULL" for name in _INLINE]
-    names = [*numbers, "usd", "reported_usd", "usd_exact", "reported_exact", *_INLINE]
-    whole = len(numbers) + 2
-    types = ", ".join(f'"{name}" {"BIGINT" if n < whole else "VARCHAR"}' for n, name in enumerate(names))
-    connection.execute(f"CREATE TABLE hot_raw ({types})")
+    whole, texts = _sources(hot, days, only)
+    selected = [f"ifnull({sql}, {_NONE})" for sql in whole.values()] + list(texts.values())
+    connection.execute(f"CREATE TABLE hot_raw ({_RAW})")
     found = hot.execute(
         f"SELECT {', '.join(selected)} FROM attempt" + (f" WHERE {' AND '.join(tests)}" if tests else "")
     )
     rows = 0
     while batch := found.fetchmany(BATCH):
         rows += len(batch)
-        _stage(connection, "hot_raw", names, whole, batch)
+        _stage(connection, "hot_raw", [*whole, *texts], len(whole), batch)
     for table, columns in (("text", ("value",)), ("route", ROUTE), ("caller", CALLER)):
         _dictionary(connection, hot, table, columns)
     _join(connection)
     return rows
+
+
+_ALWAYS = ("number", "state", "started_us", "took_us", *COUNTS, "unknown")
+_AMOUNTS = ("usd", "reported_usd")
+_OWN = {"attempt": "id", "request": "request", "session": "session", "error": "error", "decision": "decision"}
+"""Texts of a row that are its own, and what they are called in `COLUMNS`; they cost the most to bring over."""
+_FOR = {
+    "first_us": "first_byte", "worker": "worker", "user": "user", "streamed": "streamed", "status": "http_status",
+    "estimated": "estimated", "tags": "tags", "attrs": "attrs",
+}  # fmt: skip
+_RAW = ", ".join(
+    [
+        *(f'"{name}" BIGINT' for name in (*_ALWAYS, *_FOR, "route", "caller", *_AMOUNTS)),
+        *(f'"{name}" VARCHAR' for name in (*_OWN, "more", "usd_exact", "reported_exact")),
+    ]
+)
+
+
+def _sources(
+    hot: sqlite3.Connection, days: Sequence[ClosedDay], only: Collection[str] | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """SQL for the columns of `hot_raw` that are needed: whole numbers, and texts."""
+
+    def needed(*names: str) -> bool:
+        return only is None or not set(only).isdisjoint(names)
+
+    def any_row(test: str) -> bool:
+        return hot.execute(f"SELECT 1 FROM attempt WHERE {test} LIMIT 1").fetchone() is not None
+
+    whole = {name: f'"{name}"' for name in _ALWAYS}
+    whole |= {name: f'"{name}"' for name, column in _FOR.items() if needed(column)}
+    whole |= {name: name for name, columns in (("route", ROUTE), ("caller", CALLER)) if needed(*columns)}
+    texts = {name: f'"{name}"' for name, column in _OWN.items() if needed(column)}
+    late = [f"started_us BETWEEN {d.day * DAY_US} AND {(d.day + 1) * DAY_US - 1}" for d in days]
+    if late and "attempt" not in texts and any_row(" OR ".join(late)):
+        texts["attempt"] = "attempt"  # to tell which of them are in the day's file as well
+    if any_row("more IS NOT NULL"):
+        texts["more"] = "more"
+    for name, exactly in zip(_AMOUNTS, ("usd_exact", "reported_exact"), strict=True):
+        if any_row(f"typeof({name}) = 'text'"):
+            whole[name] = f"iif(typeof({name}) = 'integer', {name}, NULL)"
+            texts[exactly] = f"iif(typeof({name}) = 'text', {name}, NULL)"
+        else:
+            whole[name] = name
+    return whole, texts
 
 
 def _stage(
@@ -189,10 +224,11 @@ def _stage(
             made[:] = values
             columns[name] = made
     casts = ", ".join(
-        f'nullif("{name}", {_NONE})' if n < whole else f'"{name}"::VARCHAR' for n, name in enumerate(names)
+        f'nullif("{name}", {_NONE}) AS "{name}"' if n < whole else f'"{name}"::VARCHAR AS "{name}"'
+        for n, name in enumerate(names)
     )
     connection.register("staged", columns)
-    connection.execute(f"INSERT INTO {table} SELECT {casts} FROM staged").fetchall()
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT {casts} FROM staged").fetchall()
     connection.unregister("staged")
 
 
@@ -246,7 +282,8 @@ def _join(connection: "duckdb.DuckDBPyConnection") -> None:
 
 def _dollars(name: str) -> str:
     # A product of decimals is exact; a quotient would be a float.
-    return f"CAST(h.{name} AS DECIMAL(19, 0)) * CAST('0.{'0' * (PLACES - 1)}1' AS DECIMAL({PLACES}, {PLACES}))"
+    unit = f"CAST('0.{'0' * (PLACES - 1)}1' AS DECIMAL({PLACES}, {PLACES}))"
+    return f"CAST(CAST(h.{name} AS DECIMAL(19, 0)) * {unit} AS {USD_TYPE})"
 
 
 assert FEMTO == 10**PLACES

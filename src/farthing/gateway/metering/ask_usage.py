@@ -10,6 +10,7 @@ _ASK = b'{"include_usage":true}'
 
 class _Streams(msgspec.Struct):
     stream: bool | None = None
+    stream_options: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Streams).decode
@@ -30,10 +31,10 @@ def with_stream_usage(body: bytes) -> bytes:
             return body
     if not streams.stream:
         return body
-    options = [member for member in members(body) if member.name == "stream_options"]
-    if not options:
+    if not bytes(streams.stream_options):
         inside = opening(body)
         return body[:inside] + b'"stream_options":' + _ASK + b"," + body[inside:]
+    options = [member for member in members(body) if member.name == "stream_options"]
     start, end = options[-1].start, options[-1].end
     value = body[start:end]
     if value == b"null":

@@ -13,8 +13,7 @@ from farthing.gateway.metering.assumptions import assumptions
 from farthing.gateway.metering.decoding import FAULTS
 from farthing.gateway.metering.surfaces import Surface
 
-_HINTS = (b'"image', b'"input_', b'"document', b'"file', b'"video', b'"audio', b"\\u")
-_IMAGES = frozenset({"image", "image_url", "input_image"})
+_IMAGES = frozenset({"image", "image_url", "input_image", "computer_screenshot"})
 _AUDIO = frozenset({"input_audio", "audio", "audio_url"})
 _DOCUMENTS = frozenset({"document", "file", "input_file", "container_upload"})
 _VIDEOS = frozenset({"video", "video_url", "input_video"})
@@ -22,6 +21,7 @@ _BUILT_IN = (
     "web_search", "web_fetch", "code_execution", "code_interpreter", "file_search", "mcp", "x_search",
     "collections_search", "browser_search", "google_search", "image_generation", "tool_search", "openrouter:",
 )  # fmt: skip
+_DEEPEST = 16  # a tool's result in a message holds parts; nothing real is deeper
 
 
 class Media(msgspec.Struct):
@@ -31,6 +31,7 @@ class Media(msgspec.Struct):
     audio: int = 0
     documents: int = 0
     videos: int = 0
+    references: int = 0
     image_bytes: int = 0
     audio_bytes: int = 0
 
@@ -43,60 +44,71 @@ class Size(msgspec.Struct, frozen=True):
     how: str
 
 
-def find_media(prompts: list[bytes]) -> Media:
+class _Part(msgspec.Struct, gc=False):
+    """A message, an item or a part of one: what kind it is, and where more of them, or base64, can stand."""
+
+    type: Any = None
+    content: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = msgspec.Raw()
+    image_url: msgspec.Raw = msgspec.Raw()
+    input_audio: msgspec.Raw = msgspec.Raw()
+
+
+_parts = msgspec.json.Decoder(list[_Part]).decode
+_part = msgspec.json.Decoder(_Part).decode
+
+
+def find_media(prompt: bytes) -> Media:
     """The images, audio and documents in the messages (or the input) of a request."""
     media = Media()
-    for prompt in prompts:
-        if any(hint in prompt for hint in _HINTS):
-            try:
-                _walk(msgspec.json.decode(prompt), media)
-            except FAULTS:
-                continue  # its base64 then counts as text: the bound still holds
+    _walk(prompt, media, 0)
     return media
 
 
-def _walk(root: Any, media: Media) -> None:
-    left = [root]
-    while left:
-        value = left.pop()
-        if isinstance(value, list):
-            left.extend(value)
-        elif isinstance(value, dict):
-            kind = value.get("type")
-            if isinstance(kind, str) and (kind in _IMAGES or kind in _AUDIO or kind in _DOCUMENTS or kind in _VIDEOS):
-                _add(kind, value, media)
-            left.extend(inner for inner in value.values() if isinstance(inner, (list, dict)))
+def _walk(prompt: bytes, media: Media, depth: int) -> None:
+    """Add what stands in a list of messages, items or parts. What is no such list is text, and counts as its bytes."""
+    if depth > _DEEPEST or prompt[:1] not in (b"[", b"{"):
+        return
+    try:
+        parts = _parts(prompt) if prompt.startswith(b"[") else [_part(prompt)]
+    except FAULTS:
+        return
+    for part in parts:
+        if isinstance(part.type, str):
+            _add(part, media)
+        for inner in (bytes(part.content), bytes(part.output)):
+            if inner:
+                _walk(inner, media, depth + 1)
 
 
-def _add(kind: str, part: dict[str, Any], media: Media) -> None:
+def _add(part: _Part, media: Media) -> None:
+    kind = part.type
     if kind in _IMAGES:
         media.images += 1
-        media.image_bytes += _data(part)
+        media.image_bytes += _base64(bytes(part.source)) + _base64(bytes(part.image_url))
     elif kind in _AUDIO:
         media.audio += 1
-        media.audio_bytes += _data(part)
+        media.audio_bytes += len(bytes(part.input_audio))
     elif kind in _VIDEOS:
         media.videos += 1
-    elif not _is_text(part):
+    elif kind == "item_reference":
+        media.references += 1
+    elif kind in _DOCUMENTS and not _is_text(bytes(part.source)):
         media.documents += 1
 
 
-def _is_text(document: dict[str, Any]) -> bool:
+def _is_text(source: bytes) -> bool:
     """Whether an Anthropic document is plain text or content blocks: then its bytes are text like any other."""
-    source = document.get("source")
-    return isinstance(source, dict) and source.get("type") in ("text", "content")
+    try:
+        return bool(source) and _part(source).type in ("text", "content")
+    except FAULTS:
+        return False
 
 
-def _data(value: Any, depth: int = 0) -> int:
-    """The length of the base64 in one part: a data: URL, or text under "data"."""
-    if isinstance(value, str):
-        return len(value) if value.startswith("data:") else 0
-    if not isinstance(value, dict) or depth > 3:
-        return 0
-    return sum(
-        len(inner) if name == "data" and isinstance(inner, str) else _data(inner, depth + 1)
-        for name, inner in value.items()
-    )
+def _base64(value: bytes) -> int:
+    """The bytes of an image that stand in the request itself: none where it is named by its address."""
+    return len(value) if b"data:" in value[:64] or b'"base64"' in value else 0
 
 
 def is_built_in(tool: object) -> bool:
@@ -115,8 +127,9 @@ def prompt_size(surface: Surface, body: int, media: Media, *, tools: int, unboun
     extra = assumed.size("tool_prompt_tokens") if tools else 0
     each = assumed.size("image_tokens_most_anthropic" if surface is Surface.MESSAGES else "image_tokens_most")
     estimate = -(-text // assumed.size("bytes_per_token")) + media.images * assumed.size("image_tokens") + sound
-    if media.documents or media.videos:
-        unbounded = unbounded or ("documents" if media.documents else "video")
+    if media.documents or media.videos or media.references:
+        kind = "documents" if media.documents else "video" if media.videos else "a stored conversation"
+        unbounded = unbounded or kind
     if unbounded:
         return Size(None, estimate, f"no bound: {unbounded} cannot be counted from the request's bytes")
     bound = -(-text // assumed.size("bytes_per_token_least")) + media.images * each + sound + extra

@@ -133,7 +133,7 @@ def _problem(found: _Body, body: bytes) -> str:
 
 
 def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
-    media = find_media([bytes(raw) for raw in (found.messages, found.input) if bytes(raw)])
+    media = find_media(bytes(found.input if surface is Surface.RESPONSES else found.messages))
     kinds = _tool_kinds(bytes(found.tools))
     size = prompt_size(surface, len(body), media, tools=len(kinds), unbounded=_beyond(surface, found, kinds))
     limit = 0 if surface in (Surface.EMBEDDINGS, Surface.COUNT_TOKENS) else None

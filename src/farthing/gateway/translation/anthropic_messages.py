@@ -103,7 +103,8 @@ def _thinking(message: Fields) -> list[Json]:
 def _signed(block: object) -> bool:
     if not isinstance(block, dict):
         return False
-    return bool(block.get("signature") if block.get("type") == "thinking" else block.get("data"))
+    proof = {"thinking": "signature", "redacted_thinking": "data"}.get(str(block.get("type")), "")
+    return bool(block.get(proof))
 
 
 def _tool_use(call: Fields) -> Json:

@@ -34,4 +34,6 @@ def holds_strictly(schema: object) -> bool:
             return False
         if set(required if isinstance(required, list) else ()) != names:
             return False
-    return all(holds_strictly(value) for key, value in schema.items() if key not in ("enum", "const", "default", "examples"))
+    return all(
+        holds_strictly(value) for key, value in schema.items() if key not in ("enum", "const", "default", "examples")
+    )

@@ -65,7 +65,9 @@ def _refusals(request: Fields) -> None:
     request.refuse("web_search_options", "is OpenAI's own search; give the model a search tool in tools")
     request.refuse("functions", "is OpenAI's old form; send tools")
     request.refuse("function_call", "is OpenAI's old form; send tool_choice", "auto", "none")
-    request.refuse("verbosity", "has no counterpart at Anthropic; ask for a short or long answer in the prompt", "medium")
+    request.refuse(
+        "verbosity", "has no counterpart at Anthropic; ask for a short or long answer in the prompt", "medium"
+    )
     request.drop("seed", "left out: Anthropic has no seed")
     request.drop("store", "left out: nothing is stored at OpenAI", False)
     request.drop("metadata", "left out: it annotates answers stored at OpenAI")
@@ -159,9 +161,13 @@ def _tools_and_format(request: Fields, made: Json, target: AnthropicTarget) -> s
 def _forced_json(made: Json, schema: Json) -> str:
     """Structured output by a tool that the model must call: its input is the answer."""
     if "tools" in made:
-        raise Refused("response_format", "needs a forced tool at this upstream, and tools are there too; send one of them")
+        raise Refused(
+            "response_format", "needs a forced tool at this upstream, and tools are there too; send one of them"
+        )
     if made.get("thinking", {"type": "disabled"})["type"] != "disabled":
-        raise Refused("response_format", "needs a forced tool at this upstream, which excludes reasoning; send a json_schema")
+        raise Refused(
+            "response_format", "needs a forced tool at this upstream, which excludes reasoning; send a json_schema"
+        )
     about = schema["description"] or "Give the answer as the input of this tool."
     tool: Json = {"name": JSON_TOOL, "description": about, "input_schema": schema["schema"] or {"type": "object"}}
     made["tools"] = [tool]
@@ -234,7 +240,9 @@ def _format(request: Fields, target: AnthropicTarget) -> Json | None:
         raise Refused("response_format.json_schema", "is needed")
     shape = schema.take("schema")
     if not isinstance(shape, dict):
-        raise Refused("response_format.json_schema.schema", "is needed: Anthropic holds an answer to a schema, not a name")
+        raise Refused(
+            "response_format.json_schema.schema", "is needed: Anthropic holds an answer to a schema, not a name"
+        )
     schema.take("name")
     about = schema.text("description")
     if about and target.structured == "format":
