@@ -5,7 +5,7 @@ numbers as arrays, texts by their number, joined inside DuckDB. Closed days are 
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,8 @@ def open_view(
 ) -> Iterator[View]:
     """`attempts` of the ledger in `folder` that started in [since, until), each once, as of one moment.
 
-    `only`: the columns that are needed besides meters, times, state and money; others may be null. Raises `FarthingError` where there is no ledger, or a day's file is missing.
+    `only`: the columns that are needed besides meters, times, state and money; others may be null.
+    Raises `FarthingError` where there is no ledger, or a day's file is missing.
     """
     connection = duck(MEMORY)
     try:
@@ -291,11 +292,20 @@ assert FEMTO == 10**PLACES
 
 def count_column(name: str, sql: str) -> str:
     """SQL for a meter's column in whole units (exact decimals where it is kept finer), from its stored count."""
-    scale = METERS[name].scale if name in METERS else 1
-    if scale != 1:
-        places = len(str(scale)) - 1
-        sql = f"CAST({sql} AS DECIMAL(19, 0)) * CAST('0.{'0' * (places - 1)}1' AS DECIMAL({places}, {places}))"
+    if places := _places(name):
+        unit = f"CAST('0.{'0' * (places - 1)}1' AS DECIMAL({places}, {places}))"
+        sql = f"CAST(CAST({sql} AS DECIMAL(19, 0)) * {unit} AS {count_column_type(name)})"
     return f'{sql} AS "{name}"'
+
+
+def count_column_type(name: str) -> str:
+    """The SQL type of a meter's column."""
+    return f"DECIMAL(38, {places})" if (places := _places(name)) else "BIGINT"
+
+
+def _places(name: str) -> int:
+    """Decimals in which a meter is kept."""
+    return len(str(METERS[name].scale)) - 1 if name in METERS else 0
 
 
 # --- both ------------------------------------------------------------------------------------------
@@ -311,22 +321,23 @@ def _view(
     connection: "duckdb.DuckDBPyConnection", rows: int, days: list[ClosedDay], files: list[Path], since_us: int | None,
     until_us: int | None,
 ) -> View:  # fmt: skip
-    hot_columns = _names(connection, "hot")
-    cold_columns = _names(connection, parquet_sql(files)) if files else []
+    hot_columns = columns_in(connection, "hot")
+    cold_columns = columns_in(connection, parquet_sql(files)) if files else []
     meters = ordered_meters({*hot_columns[len(COLUMNS) :], *(c for c in cold_columns if c not in COLUMNS)})
     parts = [_part("hot", hot_columns, meters)]
     if files:
         where = _superseded(connection, days, files)
         if since_us is not None:
-            where.append(f"at >= make_timestamptz({since_us}::BIGINT)")
+            where.append(f'"at" >= make_timestamptz({since_us}::BIGINT)')
         if until_us is not None:
-            where.append(f"at < make_timestamptz({until_us}::BIGINT)")
+            where.append(f'"at" < make_timestamptz({until_us}::BIGINT)')
         parts.append(_part(parquet_sql(files), cold_columns, meters) + (f" WHERE {' AND '.join(where)}" * bool(where)))
     connection.execute(f"CREATE VIEW attempts AS {' UNION ALL '.join(parts)}")
     return View(connection, meters, rows, days)
 
 
-def _names(connection: "duckdb.DuckDBPyConnection", source: str) -> list[str]:
+def columns_in(connection: "duckdb.DuckDBPyConnection", source: str) -> list[str]:
+    """The names of the columns of a table, a view or what `parquet_sql` gives."""
     return [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
 
 
@@ -343,10 +354,7 @@ def _part(source: str, present: Collection[str], meters: Sequence[str]) -> str:
 
 def _superseded(connection: "duckdb.DuckDBPyConnection", days: Sequence[ClosedDay], files: Sequence[Path]) -> list[str]:
     """Tell rows apart that are both hot and in a closed day: a late end replaces "lost", all else was there first."""
-    late = " OR ".join(
-        f"(at >= make_timestamptz({d.day * DAY_US}::BIGINT) AND at < make_timestamptz({(d.day + 1) * DAY_US}::BIGINT))"
-        for d in days
-    )
+    late = f'epoch_us("at") // {DAY_US} IN ({", ".join(str(d.day) for d in days)})'
     [(count,)] = connection.execute(f"SELECT count(*) FROM hot WHERE {late}").fetchall()
     if not count:
         return []
@@ -359,12 +367,12 @@ def _superseded(connection: "duckdb.DuckDBPyConnection", days: Sequence[ClosedDa
     return ["id NOT IN (SELECT id FROM twice WHERE newer)"] if newer else []
 
 
-def day_sums(query: Any, source: str, meters: Sequence[str]) -> Mapping[str, Any]:
+def day_sums(connection: "duckdb.DuckDBPyConnection", source: str, meters: Sequence[str]) -> dict[str, Any]:
     """Rows, exact dollars and counts of `source`: what a day's file is checked against."""
-    counts = ", ".join(f'CAST(coalesce(sum("{name}"), 0) AS VARCHAR)' for name in meters)
-    [row] = query(
-        f"SELECT count(*), CAST(coalesce(sum(usd), 0) AS VARCHAR), count(usd), count(usd_exact)"
-        f"{', ' if counts else ''}{counts} FROM {source}"
-    )
-    found = {name: value for name, value in zip(meters, row[4:], strict=True) if value.strip("0.")}
-    return {"rows": row[0], "usd": row[1], "priced": row[2], "fractions": row[3], "meters": found}
+    counts = "".join(f', CAST(coalesce(sum("{name}"), 0) AS VARCHAR)' for name in meters)
+    [row] = connection.execute(
+        "SELECT count(*), CAST(coalesce(sum(usd), 0) AS VARCHAR), count(usd), count(usd_exact), "
+        f"count(DISTINCT id){counts} FROM {source}"
+    ).fetchall()
+    names = ("rows", "usd", "priced", "fractions", "distinct")
+    return {**dict(zip(names, row, strict=False)), "meters": dict(zip(meters, row[5:], strict=True))}

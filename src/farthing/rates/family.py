@@ -94,7 +94,7 @@ def _without_serving(key: str) -> str:
     level = False
     tokens = key.split("-")
     for position, token in enumerate(tokens):
-        others = [*tokens[:position], *tokens[position + 1 :]]
+        others = [other for other in [*tokens[:position], *tokens[position + 1 :]] if other not in _SERVED]
         # Without a number the rest would not say which model it is: "deepseek-chat".
         spoken = token in ("instruct", "chat") and not another and any(re.search(r"\d", other) for other in others)
         if position > 0 and (spoken or token in _SERVED):

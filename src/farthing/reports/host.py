@@ -1,8 +1,9 @@
 """Views of estimates and searches: JSON, and tables that say first what a person wants to know."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from farthing.evidence import Grade
 from farthing.serving.estimate import Estimate
 from farthing.serving.evidence import Basis, Ranged
 from farthing.serving.search import Goal, Search
@@ -23,12 +24,13 @@ def ranged_json(one: Ranged | None) -> dict[str, float] | None:
     return None if one is None else {"value": one.value, "low": one.low, "high": one.high}
 
 
-def basis_json(basis: Basis | None) -> dict[str, Any] | None:
-    """What an estimate rests on."""
+def basis_json(basis: Basis | None, rent: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """What an estimate rests on: `grade` is the worst, that of the rent included; `model_grade` that of the speeds."""
     if basis is None:
         return None
     return {
-        "grade": basis.grade,
+        "grade": _worst(basis, rent),
+        "model_grade": basis.grade,
         "level": basis.level,
         "says": basis.says,
         "measured_rows": basis.rows,
@@ -36,6 +38,12 @@ def basis_json(basis: Basis | None) -> dict[str, Any] | None:
         "held_out_median_error": basis.error,
         "interval": 0.8,
     }
+
+
+def _worst(basis: Basis, rent: Mapping[str, Any] | None) -> str:
+    """The worse of the model's grade and the rent's; dollars stated by the user have none."""
+    grades = [basis.grade, *([rent["grade"]] if rent and "grade" in rent else [])]
+    return str(min(Grade.parse(grade) for grade in grades))
 
 
 def estimate_json(one: Estimate, rent: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def estimate_json(one: Estimate, rent: dict[str, Any] | None = None) -> dict[str
         "usd_per_gpu_hour": None if one.usd_per_gpu_hour is None else str(one.usd_per_gpu_hour),
         "utilization": one.utilization,
         "rent": rent,
-        "evidence": basis_json(one.basis),
+        "evidence": basis_json(one.basis, rent),
     }
 
 

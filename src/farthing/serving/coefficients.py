@@ -2,8 +2,8 @@
 
 `data/serving/fit.toml` is written by `python tools/fit_serving.py`. A coefficient's name may carry a tag
 ("kv_bandwidth@vllm"): a factor on the plain one (a summand, where the plain one is an exponent) for deployments
-that have the tag: an engine, a format of weights, a family of devices, "pcie" (cards), a vendor, or "lockstep" (a benchmark whose
-requests all have one length, and so start and end together).
+that have the tag: an engine, a format of weights, a family of devices, "pcie" (cards), a vendor, or "lockstep" (a
+benchmark whose requests all have one length, and so start and end together).
 """
 
 from datetime import date

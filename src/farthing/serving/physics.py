@@ -96,7 +96,7 @@ def terms(f: Figures, c: Any, largest: Pick = max, least: Pick = min) -> Terms:
         kv_read=f.kv_bytes / (f.kv_split * f.bandwidth * c.kv_bandwidth * f.ranks),
         kv_window=f.kv_window_bytes / (f.kv_split * f.bandwidth * c.kv_bandwidth * f.ranks),
         kv_flop=f.read_flops / (f.tp * attention * f.ranks),
-        state=f.state_bytes / (f.kv_split * f.bandwidth * c.kv_bandwidth * f.ranks),
+        state=f.state_bytes / (f.tp * f.bandwidth * c.kv_bandwidth * f.ranks),
         window=f.window,
         pair=f.pair_flops / (f.gpus * attention),
         window_pair=f.window_pair_flops / (f.gpus * attention),

@@ -4,7 +4,7 @@ import msgspec
 
 from farthing.gateway.translation.fields import Fields
 from farthing.gateway.translation.openai_parts import block_fields, cache_mark, part_of, plain
-from farthing.gateway.translation.words import Json, OpenAITarget, Refused, openai_id
+from farthing.gateway.translation.words import OPENAI_LONGEST_NAME, Json, OpenAITarget, Refused, openai_id, shortened
 
 TOOL_ERROR = "[tool error] "
 """Said before a tool result that is an error: OpenAI has no mark for it."""
@@ -12,7 +12,7 @@ _PREFILL = "ends with an assistant message for the model to continue, which Open
 
 
 class Conversation:
-    """Turns Anthropic messages into OpenAI's; `name` gives the name under which a tool is known upstream."""
+    """Turns Anthropic messages into OpenAI's; `names` keeps the client's name of a tool sent under another."""
 
     def __init__(self, target: OpenAITarget) -> None:
         self.target = target
@@ -50,7 +50,11 @@ class Conversation:
         return self.made
 
     def sent_name(self, name: str) -> str:
-        return self.names.get(name, name)
+        """The name under which a tool is known upstream; one that differs is kept in `names`."""
+        sent = shortened(name, OPENAI_LONGEST_NAME)
+        if sent != name:
+            self.names[sent] = name
+        return sent
 
     def _user(self, content: list[Fields]) -> None:
         """Tool results become tool messages, first, as OpenAI needs them; their images and the rest follow."""
@@ -77,9 +81,8 @@ class Conversation:
         others = [part for part in made if part["type"] != "text"]
         if failed:
             block.note("is_error", f"said in the text, as {TOOL_ERROR.strip()!r}")
-            texts.insert(0, {"type": "text", "text": TOOL_ERROR.strip() if not texts else TOOL_ERROR})
-            if len(texts) > 1:  # one text, so that the mark stands before the words
-                texts[:2] = [texts[1] | {"text": TOOL_ERROR + texts[1]["text"]}]
+            first = texts[0]["text"] if texts else ""
+            texts[:1] = [(texts[0] if texts else {"type": "text"}) | {"text": TOOL_ERROR + first}]
         if texts and mark:
             texts[-1] = texts[-1] | mark
         self.made.append({"role": "tool", "tool_call_id": openai_id(call), "content": plain(texts) if texts else ""})

@@ -18,7 +18,7 @@ def object_schema(schema: object, place: str) -> Json:
 
 
 def holds_strictly(schema: object) -> bool:
-    """Whether OpenAI's strict mode takes `schema`: each object names all its properties as required and admits no others.
+    """Whether OpenAI's strict mode takes `schema`: each object requires all its properties, and no others.
 
     Source: OpenAI, "Structured outputs: supported schemas".
     """

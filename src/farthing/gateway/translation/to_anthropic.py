@@ -29,7 +29,13 @@ def to_anthropic(
     body: bytes, target: AnthropicTarget | None = None, fallback_id: str = "chatcmpl-farthing"
 ) -> Translated:
     """The messages request that asks the same. Raises `Refused` naming the field that cannot be carried."""
-    target = target or AnthropicTarget()
+    try:
+        return _translated(body, target or AnthropicTarget(), fallback_id)
+    except RecursionError:
+        raise Refused("body", "is nested too deeply") from None
+
+
+def _translated(body: bytes, target: AnthropicTarget, fallback_id: str) -> Translated:
     notes: list[Note] = []
     request = Fields(decode_object(body, "body"), "", notes)
     _refusals(request)

@@ -16,7 +16,6 @@ from farthing.gateway.translation.words import (
     Translated,
     decode_object,
     encode,
-    shortened,
     whole_hash,
 )
 
@@ -29,7 +28,13 @@ def to_openai(body: bytes, target: OpenAITarget | None = None, fallback_id: str 
 
     A stream is always asked for with its usage, which the client's `message_delta` needs.
     """
-    target = target or OpenAITarget()
+    try:
+        return _translated(body, target or OpenAITarget(), fallback_id)
+    except RecursionError:
+        raise Refused("body", "is nested too deeply") from None
+
+
+def _translated(body: bytes, target: OpenAITarget, fallback_id: str) -> Translated:
     notes: list[Note] = []
     request = Fields(decode_object(body, "body"), "", notes)
     _refusals(request)
@@ -37,7 +42,7 @@ def to_openai(body: bytes, target: OpenAITarget | None = None, fallback_id: str 
     made: Json = {"model": target.model or request.needed_text("model")}
     request.take("model")
     talk = Conversation(target)
-    tools = [_tool(tool, talk.names) for tool in request.subs("tools")]
+    tools = [_tool(tool, talk) for tool in request.subs("tools")]
     talk.system(request)
     for message in request.subs("messages"):
         talk.add(message)
@@ -52,8 +57,7 @@ def to_openai(body: bytes, target: OpenAITarget | None = None, fallback_id: str 
         made["stream"] = True
         made["stream_options"] = {"include_usage": True}
     request.finish("OpenAI")
-    original = {sent: name for name, sent in talk.names.items()}
-    reply = Reply(stream=stream, tool_names=original, fallback_id=fallback_id)
+    reply = Reply(stream=stream, tool_names=talk.names, fallback_id=fallback_id)
     return Translated(body=encode(made), notes=tuple(notes), reply=reply)
 
 
@@ -147,14 +151,13 @@ def _format(config: Fields, made: Json) -> None:
     }
 
 
-def _tool(tool: Fields, names: dict[str, str]) -> Json:
+def _tool(tool: Fields, talk: Conversation) -> Json:
     kind = tool.text("type") or "custom"
     if kind != "custom":
         raise Refused(tool.at("type"), f"is {kind!r}, a tool that Anthropic defines; describe it with an input_schema")
     name = tool.needed_text("name")
-    sent = shortened(name, OPENAI_LONGEST_NAME)
+    sent = talk.sent_name(name)
     if sent != name:
-        names[name] = sent
         tool.note(
             "name", f"is sent as {sent}: OpenAI takes {OPENAI_LONGEST_NAME} characters; answers say the whole name"
         )

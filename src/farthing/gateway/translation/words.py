@@ -162,7 +162,7 @@ def whole_hash(text: str) -> str:
 
 
 def text_in(value: object) -> str:
-    """`value` where it is text, else the empty text: for answers, in which odd types are an upstream's, not a client's."""
+    """`value` where it is text, else the empty text: for answers, whose odd types are the upstream's fault."""
     return value if isinstance(value, str) else ""
 
 

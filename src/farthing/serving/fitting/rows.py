@@ -72,6 +72,8 @@ def row_of(m: Measurement, fit: Fit) -> Row | str:
         deployment.check()
     except FarthingError as error:
         return str(error).split(" (")[0]
+    if not m.kv_precision:
+        deployment = _with_room(deployment, m.concurrency, m.input_length + m.output_length / 2)
     if deployment.weight_bytes > deployment.device.memory_bytes:
         return "the weights are more than the stated devices hold"
     if _implied_share(deployment, m.input_length, m.output_length, m.concurrency, m.ttft / 1e3, m.tpot / 1e3) > _MOST:
@@ -85,6 +87,13 @@ def row_of(m: Measurement, fit: Fit) -> Row | str:
         ttft_s=m.ttft / 1e3, lockstep=m.input_tokens is None and m.nominal_ratio == 1.0,
         drafted=drafted or bool(m.speculative), day=day,
     )  # fmt: skip
+
+
+def _with_room(deployment: Deployment, concurrency: float, tokens: float) -> Deployment:
+    """`deployment` with an 8-bit cache where so many requests fit with that and not with the usual 16 bit."""
+    asked = concurrency / deployment.replicas
+    smaller = msgspec.structs.replace(deployment, kv="fp8")
+    return smaller if deployment.max_batch(tokens) < asked <= smaller.max_batch(tokens) else deployment
 
 
 def _implied_share(
@@ -121,7 +130,7 @@ def deployment_of(m: Measurement) -> Deployment:
     """The deployment that a measurement was taken on. Raises `FarthingError` for an unknown model, device or layout.
 
     Where the cache's format is not stated it is taken to be the engines' default, 16 bit; that also explains
-    the public rows better than 8 bit does.
+    the public rows better than 8 bit does (`row_of` takes 8 bit where only so the requests fit).
     """
     model = models.find(m.model)
     weights = m.precision or "bf16"

@@ -1,0 +1,214 @@
+"""What a ledger holds, in groups: requests, tokens by kind, exact dollars, what is unknown, errors, latency."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+
+from farthing.ledger.amounts import exact, total
+from farthing.ledger.schema import DAY_US
+from farthing.ledger.view import View, open_view
+from farthing.money import ZERO, Usd
+from farthing.problems import FarthingError
+from farthing.time import microseconds
+
+_HOUR_US = 3_600_000_000
+_STARTED = 'epoch_us("at")'
+DIMENSIONS = {
+    "model": "coalesce(model_served, model_asked)",
+    "tier": "coalesce(tier_served, tier_asked, 'standard')",
+    "offer": "concat_ws('/', provider, coalesce(model_served, model_asked))",
+    "day": f"strftime(make_timestamp({_STARTED} // {DAY_US} * {DAY_US}), '%Y-%m-%d')",
+    "hour": f"strftime(make_timestamp({_STARTED} // {_HOUR_US} * {_HOUR_US}), '%Y-%m-%dT%H:00Z')",
+    "month": f"strftime(make_timestamp({_STARTED}), '%Y-%m')",
+    **{
+        name: f'"{name}"'
+        for name in (
+            "feature", "request_type", "user", "segment", "session", "key", "provider", "upstream", "model_asked",
+            "model_served", "tier_asked", "tier_served", "region", "protocol", "surface", "state", "worker", "price",
+            "error",
+        )
+    },
+    "status": "CAST(http_status AS VARCHAR)",
+    "streamed": "CAST(streamed AS VARCHAR)",
+    "estimated": "CAST(estimated AS VARCHAR)",
+}  # fmt: skip
+"""What `--by` can name, besides tag:NAME, and its SQL over `attempts`."""
+_COLUMNS_OF = {
+    "model": ("model_served", "model_asked"), "tier": ("tier_served", "tier_asked"), "status": ("http_status",),
+    "offer": ("provider", "model_served", "model_asked"), "day": (), "hour": (), "month": (),
+}  # fmt: skip
+EXACT_ROWS = 20_000_000
+"""Up to so many attempts latencies are exact (nearest rank); beyond, a t-digest estimates them, which is said."""
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts that share `key`. `known_usd` sums those with a charge; `unknown` counts those that ended without one
+    (`reasons` says why), so that `known_usd` is a lower bound while it is not zero.
+
+    `requests` counts first attempts, so that groups add up: a request that fell back is counted where it began.
+    `open`: not ended yet, in no sum. `failed`, `cancelled`, `lost`: attempts by how they ended. `estimated`: whose
+    usage the provider did not state. Latencies are of attempts that were answered, from start to end, in seconds.
+    """
+
+    key: dict[str, str | None]
+    requests: int
+    attempts: int
+    open: int
+    failed: int
+    cancelled: int
+    lost: int
+    estimated: int
+    quantities: dict[str, int]
+    known_usd: Usd
+    unknown: int
+    reasons: dict[str, int]
+    reported: int
+    reported_usd: Usd | None
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+
+
+class LedgerSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """`groups`, dearest first, and their `whole`. `latency_exact`: see `EXACT_ROWS`."""
+
+    by: list[str]
+    since: datetime | None
+    until: datetime | None
+    whole: Group
+    groups: list[Group]
+    latency_exact: bool
+
+
+def dimension_sql(name: str) -> str:
+    """SQL for what `--by name` groups by. Raises `FarthingError` naming the choices."""
+    if name.startswith("tag:") and name != "tag:":
+        path = name.removeprefix("tag:").replace("\\", "\\\\").replace('"', '\\"').replace("'", "''")
+        return f"json_extract_string(tags, '$.\"{path}\"')"
+    if name not in DIMENSIONS:
+        import difflib
+
+        near = difflib.get_close_matches(name, DIMENSIONS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise FarthingError(f"--by {name!r} is not known{hint}; there are {', '.join(DIMENSIONS)} and tag:NAME")
+    return DIMENSIONS[name]
+
+
+def columns_for(by: Sequence[str]) -> set[str]:
+    """The columns of `attempts` that these dimensions need."""
+    return {
+        column for name in by for column in (("tags",) if name.startswith("tag:") else _COLUMNS_OF.get(name, (name,)))
+    }
+
+
+def summarise_ledger(
+    folder: Path, by: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None
+) -> LedgerSummary:
+    """The ledger in `folder`, attempts that started in [since, until), grouped by `by` (see `DIMENSIONS`).
+
+    Raises `FarthingError` for an unknown dimension, one that is named twice, or where there is no ledger.
+    """
+    if len(set(by)) < len(by):
+        raise FarthingError(f"--by names {next(name for name in by if list(by).count(name) > 1)!r} twice")
+    keys = [dimension_sql(name) for name in by]
+    low, high = (None if moment is None else microseconds(moment) for moment in (since, until))
+    with open_view(folder, low, high, columns_for(by) | {"estimated"}) as view:
+        [(rows,)] = view.query("SELECT count(*) FROM attempts")
+        exactly = rows <= EXACT_ROWS
+        groups = _groups(view, by, keys, exactly) if by else []
+        whole = _groups(view, (), (), exactly)[0]
+    return LedgerSummary(
+        by=list(by),
+        since=since,
+        until=until,
+        whole=whole,
+        groups=sorted(groups, key=lambda g: (-g.known_usd, -g.attempts, [v or "" for v in g.key.values()])),
+        latency_exact=exactly,
+    )
+
+
+def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -> list[Group]:
+    states = ", ".join(f"count(*) FILTER (state = '{s}')" for s in ("open", "failed", "cancelled", "lost"))
+    took = '(epoch_us(completed) - epoch_us("at"))'
+    quantile = "quantile_disc" if exactly else "approx_quantile"
+    counts = "".join(f", {view.count_sql(name)}" for name in view.meters)
+    grouped = "GROUP BY ALL" if keys else ""
+    listed = "".join(f"{sql}, " for sql in keys)
+    rows = view.query(
+        f"SELECT {listed}count(*) FILTER (number = 1), count(*), {states}, count(*) FILTER (estimated), "
+        f"coalesce(sum(usd), 0), count(*) FILTER (usd IS NULL AND usd_exact IS NULL AND state <> 'open'), "
+        f"count(reported_usd) + count(reported_exact), coalesce(sum(reported_usd), 0), "
+        f"{quantile}({took}, [0.5, 0.95]) FILTER (state = 'done' AND completed IS NOT NULL){counts} "
+        f"FROM attempts {grouped}"
+    )
+    fractions = _fractions(view, keys, "usd_exact")
+    reported = _fractions(view, keys, "reported_exact")
+    reasons: dict[tuple[object, ...], dict[str, int]] = {}
+    for *key, reason, number in view.query(
+        f"SELECT {listed}coalesce(unknown, 'no reason was recorded'), count(*) FROM attempts "
+        f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL ORDER BY count(*) DESC"
+    ):
+        reasons.setdefault(tuple(key), {})[reason] = number
+    groups = []
+    for row in rows:
+        key = tuple(row[: len(by)])
+        (
+            requests,
+            attempts,
+            waiting,
+            failed,
+            cancelled,
+            lost,
+            estimated,
+            usd,
+            unknown,
+            told,
+            told_usd,
+            latency,
+            *sums,
+        ) = row[len(by) :]
+        if not attempts and by:
+            continue
+        p50, p95 = latency or (None, None)
+        groups.append(
+            Group(
+                key=dict(zip(by, key, strict=True)),
+                requests=requests,
+                attempts=attempts,
+                open=waiting,
+                failed=failed,
+                cancelled=cancelled,
+                lost=lost,
+                estimated=estimated,
+                quantities={name: int(n) for name, n in zip(view.meters, sums, strict=True) if n},
+                known_usd=Fraction(usd) + fractions.get(key, ZERO),
+                unknown=unknown,
+                reasons=reasons.get(key, {}),
+                reported=told,
+                reported_usd=Fraction(told_usd) + reported.get(key, ZERO) if told else None,
+                latency_p50_s=None if p50 is None else p50 / 1e6,
+                latency_p95_s=None if p95 is None else p95 / 1e6,
+            )
+        )
+    return groups
+
+
+def _fractions(view: View, keys: Sequence[str], column: str) -> dict[tuple[object, ...], Usd]:
+    """The sums of amounts that have no exact decimals, by group: numerators are summed by denominator in SQL."""
+    listed = "".join(f"{sql}, " for sql in keys)
+    top, bottom = f"split_part({column}, '/', 1)", f"split_part({column}, '/', 2)"
+    parts: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+    # Longer numbers than a HUGEINT sums safely come one by one.
+    for *key, below, above in view.query(
+        f"SELECT {listed}{bottom}, CAST(sum(CAST({top} AS HUGEINT)) AS VARCHAR) FROM attempts "
+        f"WHERE {column} IS NOT NULL AND length({top}) <= 27 GROUP BY ALL"
+    ):
+        parts.setdefault(tuple(key), []).append((int(above), int(below)))
+    for *key, text in view.query(
+        f"SELECT {listed}{column} FROM attempts WHERE {column} IS NOT NULL AND length({top}) > 27"
+    ):
+        amount = exact(text)
+        parts.setdefault(tuple(key), []).append((amount.numerator, amount.denominator))
+    return {key: total(pairs) for key, pairs in parts.items()}
