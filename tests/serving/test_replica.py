@@ -84,7 +84,7 @@ class Naive:
 
     def caches(self, batch: float, context: float) -> float:
         """The larger of reading the contexts of one rank and multiplying by them."""
-        d, read, flops = self.d, 0.0, 0.0
+        d, read, states, flops = self.d, 0.0, 0.0, 0.0
         windowed = min(context, batch * self.window)
         for b in self.m.attention:
             if b.kind == "full":
@@ -94,8 +94,8 @@ class Naive:
                 read += b.layers * b.kv_values * self.kv * windowed
             elif b.kind == "sparse":
                 read += b.layers * (b.index_values * self.kv * context + b.kv_values * self.kv * windowed)
-            read += 2 * b.layers * b.state_values * 4 * batch
-        moved = read / self.split / (self.bw * self.c.kv_bandwidth)
+            states += 2 * b.layers * b.state_values * 4 * batch  # of all heads, which TP divides
+        moved = (read / self.split + states / d.tp) / (self.bw * self.c.kv_bandwidth)
         return max(moved, flops / d.tp / (self.bf16 * self.c.attention_compute))
 
     def experts(self, tokens: float, compute: float) -> float:

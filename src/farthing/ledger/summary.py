@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -145,7 +146,7 @@ def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -
     )
     fractions = _fractions(view, keys, "usd_exact")
     reported = _fractions(view, keys, "reported_exact")
-    reasons: dict[tuple[object, ...], dict[str, int]] = {}
+    reasons: dict[tuple[Any, ...], dict[str, int]] = {}
     for *key, reason, number in view.query(
         f"SELECT {listed}coalesce(unknown, 'no reason was recorded'), count(*) FROM attempts "
         f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL ORDER BY count(*) DESC"
@@ -153,7 +154,7 @@ def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -
         reasons.setdefault(tuple(key), {})[reason] = number
     groups = []
     for row in rows:
-        key = tuple(row[: len(by)])
+        key: tuple[Any, ...] = tuple(row[: len(by)])
         (
             requests,
             attempts,
@@ -195,11 +196,11 @@ def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -
     return groups
 
 
-def _fractions(view: View, keys: Sequence[str], column: str) -> dict[tuple[object, ...], Usd]:
+def _fractions(view: View, keys: Sequence[str], column: str) -> dict[tuple[Any, ...], Usd]:
     """The sums of amounts that have no exact decimals, by group: numerators are summed by denominator in SQL."""
     listed = "".join(f"{sql}, " for sql in keys)
     top, bottom = f"split_part({column}, '/', 1)", f"split_part({column}, '/', 2)"
-    parts: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+    parts: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
     # Longer numbers than a HUGEINT sums safely come one by one.
     for *key, below, above in view.query(
         f"SELECT {listed}{bottom}, CAST(sum(CAST({top} AS HUGEINT)) AS VARCHAR) FROM attempts "

@@ -233,7 +233,8 @@ def test_an_error_after_some_output_is_billed_for_what_came() -> None:
 def test_events_in_unusual_but_correct_form() -> None:
     """A byte order mark, no space after the colon, data over several lines, comments and other fields between."""
     text = (
-        b'\xef\xbb\xbfdata:{"id":"c","model":"m",\r\ndata: "choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}'
+        b'\xef\xbb\xbfdata:{"id":"c","model":"m",\r\n'
+        b'data: "choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}'
         b"\r\r"
         b': comment\n\nid: 7\nretry: 10\n\ndata: {"choices":[],\n: between\ndata: "usage":{"prompt_tokens":3,\n'
         b'data: "completion_tokens":1}}\n\ndata\n\ndata: [DONE]\n\n'
