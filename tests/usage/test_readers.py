@@ -373,7 +373,8 @@ def test_one_reader_alone_recognises_a_sample(sample: str) -> None:
 
 
 def test_every_reader_has_a_sample_and_says_what_it_does() -> None:
-    assert {name for name, _ in SAMPLES.values()} == {reader.name for reader in READERS}
+    # A ledger is a folder, not a stream: tests/ledger/test_reader.py has it.
+    assert {name for name, _ in SAMPLES.values()} == {reader.name for reader in READERS} - {"ledger"}
     for reader in READERS:
         assert reader.containment.endswith(".")
         assert reader.clock in ("utc", "relative")

@@ -40,6 +40,10 @@ def simulate(
         bool, typer.Option("--prefix-cache/--no-prefix-cache", help="Keep prompts' blocks.")
     ] = True,
     router: Annotated[str, typer.Option(metavar="R", help="Among replicas: least, round-robin, prefix.")] = "least",
+    calibration: inputs.Calibrated = None,
+    kv_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Tokens of context a replica holds, as the engine prints it.")
+    ] = None,
     ttft_ms: Annotated[float | None, typer.Option("--ttft-ms", metavar="X", help="Objective: first token.")] = None,
     tpot_ms: Annotated[float | None, typer.Option("--tpot-ms", metavar="Y", help="Objective: per token.")] = None,
     usd_per_gpu_hour: inputs.Rent = None,
@@ -95,7 +99,13 @@ def simulate(
         slo = Slo(
             ttft_s=None if ttft_ms is None else ttft_ms / 1e3, tpot_s=None if tpot_ms is None else tpot_ms / 1e3
         )  # fmt: skip
-    setting = Setting(prefix_cache=prefix_cache, router=router, closed_loop=closed, speed=speed, slo=slo)
+    found = None
+    if calibration is not None:
+        from farthing.serving.calibration import load_calibration
+
+        found = load_calibration(calibration, made.deployment)
+    setting = Setting(prefix_cache=prefix_cache, router=router, closed_loop=closed, speed=speed, slo=slo,
+                      calibration=found, kv_tokens=kv_tokens)  # fmt: skip
     with share("simulating") as tick:
         ran, scale = run(made, asked, setting, tick)
     summary = ran.summary(slo=slo, usd_per_replica_hour=float(usd) * made.deployment.gpus)

@@ -6,7 +6,7 @@ Where a charge is not a sum of counts times rates (minimums, steps, brackets) th
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -131,8 +131,8 @@ class _Terms:
                 unit = self._add(key, row, name)
                 if isinstance(unit, int):
                     return self.charge(row)  # on the new common denominator
-            if isinstance(unit, str):
-                return Unknown(unit)
+            if isinstance(unit, str):  # unless it turns out to be none of it: all output was reasoning
+                return _sum(lines(self.price, row.quantities, 1, _facts(row)))
             total += unit * quantity
         return Fraction(total, bottom)
 
@@ -193,6 +193,3 @@ def _facts(row: Priced) -> Facts:
         attrs=frozenset(row.attrs),
         measures=measures(row.quantities, 1),
     )
-
-
-PriceOf = Callable[[Priced], Price | Unknown]

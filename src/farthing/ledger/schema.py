@@ -66,10 +66,23 @@ CREATE TABLE day (
   removed INTEGER NOT NULL, sums TEXT NOT NULL, closed_us INTEGER NOT NULL
 );
 CREATE TABLE dropped_day (day INTEGER PRIMARY KEY, rows INTEGER NOT NULL, dropped_us INTEGER NOT NULL);
+CREATE VIEW usage AS SELECT
+  a.attempt AS id, a.request, a.number,
+  CASE a.state WHEN 0 THEN 'open' WHEN 1 THEN 'lost' WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'cancelled' END
+    AS state,
+  a.started_us, a.took_us, a.first_us, r.provider, r.upstream, r.model_asked, r.model_served, r.tier_asked,
+  r.tier_served, r.region, c."key", c.feature, c.request_type, c.segment, u.value AS user, a.session,
+  t.value AS tags, x.value AS attrs, a.estimated, a.reported_usd, a.input, a.cache_read, a.cache_write,
+  a.cache_write_5m, a.cache_write_1h, a.output, a.reasoning, a.more, d.day IS NOT NULL AS late
+FROM attempt a JOIN route r ON r.id = a.route JOIN caller c ON c.id = a.caller
+LEFT JOIN text u ON u.id = a.user LEFT JOIN text t ON t.id = a.tags LEFT JOIN text x ON x.id = a.attrs
+LEFT JOIN day d ON d.day = a.started_us / 86400000000
+WHERE d.day IS NULL OR a.state = 0 OR a.batch > d.through;
 """
 
 MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
-"""Step n makes schema n + 1 of schema n. A released step is never edited; a new one is added."""
+"""The view `usage` is what `farthing.usage.readers.ledger` reads: hot rows with their words, less those in Parquet.
+Step n makes schema n + 1 of schema n. A released step is never edited; a new one is added."""
 
 
 def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:

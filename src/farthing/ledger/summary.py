@@ -41,6 +41,14 @@ _COLUMNS_OF = {
     "model": ("model_served", "model_asked"), "tier": ("tier_served", "tier_asked"), "status": ("http_status",),
     "offer": ("provider", "model_served", "model_asked"), "day": (), "hour": (), "month": (),
 }  # fmt: skip
+_COUNTED = {
+    "requests": "count(*) FILTER (number = 1)",
+    "attempts": "count(*)",
+    **{state: f"count(*) FILTER (state = '{state}')" for state in ("open", "failed", "cancelled", "lost")},
+    "estimated": "count(*) FILTER (estimated)",
+    "unknown": "count(*) FILTER (usd IS NULL AND usd_exact IS NULL AND state <> 'open')",
+    "reported": "count(reported_usd) + count(reported_exact)",
+}
 EXACT_ROWS = 20_000_000
 """Up to so many attempts latencies are exact (nearest rank); beyond, a t-digest estimates them, which is said."""
 
@@ -131,66 +139,40 @@ def summarise_ledger(
 
 
 def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -> list[Group]:
-    states = ", ".join(f"count(*) FILTER (state = '{s}')" for s in ("open", "failed", "cancelled", "lost"))
     took = '(epoch_us(completed) - epoch_us("at"))'
     quantile = "quantile_disc" if exactly else "approx_quantile"
     counts = "".join(f", {view.count_sql(name)}" for name in view.meters)
     grouped = "GROUP BY ALL" if keys else ""
     listed = "".join(f"{sql}, " for sql in keys)
     rows = view.query(
-        f"SELECT {listed}count(*) FILTER (number = 1), count(*), {states}, count(*) FILTER (estimated), "
-        f"coalesce(sum(usd), 0), count(*) FILTER (usd IS NULL AND usd_exact IS NULL AND state <> 'open'), "
-        f"count(reported_usd) + count(reported_exact), coalesce(sum(reported_usd), 0), "
+        f"SELECT {listed}{', '.join(_COUNTED.values())}, coalesce(sum(usd), 0), coalesce(sum(reported_usd), 0), "
         f"{quantile}({took}, [0.5, 0.95]) FILTER (state = 'done' AND completed IS NOT NULL){counts} "
         f"FROM attempts {grouped}"
     )
     fractions = _fractions(view, keys, "usd_exact")
     reported = _fractions(view, keys, "reported_exact")
     reasons: dict[tuple[Any, ...], dict[str, int]] = {}
-    for *key, reason, number in view.query(
+    for *words, reason, number in view.query(
         f"SELECT {listed}coalesce(unknown, 'no reason was recorded'), count(*) FROM attempts "
         f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL ORDER BY count(*) DESC"
     ):
-        reasons.setdefault(tuple(key), {})[reason] = number
+        reasons.setdefault(tuple(words), {})[reason] = number
     groups = []
     for row in rows:
         key: tuple[Any, ...] = tuple(row[: len(by)])
-        (
-            requests,
-            attempts,
-            waiting,
-            failed,
-            cancelled,
-            lost,
-            estimated,
-            usd,
-            unknown,
-            told,
-            told_usd,
-            latency,
-            *sums,
-        ) = row[len(by) :]
-        if not attempts and by:
-            continue
+        counted = dict(zip(_COUNTED, row[len(by) :], strict=False))
+        usd, told_usd, latency, *sums = row[len(by) + len(_COUNTED) :]
         p50, p95 = latency or (None, None)
         groups.append(
             Group(
                 key=dict(zip(by, key, strict=True)),
-                requests=requests,
-                attempts=attempts,
-                open=waiting,
-                failed=failed,
-                cancelled=cancelled,
-                lost=lost,
-                estimated=estimated,
                 quantities={name: int(n) for name, n in zip(view.meters, sums, strict=True) if n},
                 known_usd=Fraction(usd) + fractions.get(key, ZERO),
-                unknown=unknown,
                 reasons=reasons.get(key, {}),
-                reported=told,
-                reported_usd=Fraction(told_usd) + reported.get(key, ZERO) if told else None,
+                reported_usd=Fraction(told_usd) + reported.get(key, ZERO) if counted["reported"] else None,
                 latency_p50_s=None if p50 is None else p50 / 1e6,
                 latency_p95_s=None if p95 is None else p95 / 1e6,
+                **counted,
             )
         )
     return groups

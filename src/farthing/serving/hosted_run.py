@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from farthing.problems import FarthingError
+from farthing.serving.calibration import Calibration
 from farthing.serving.corrections import corrected
 from farthing.serving.hosted import Hosted
 from farthing.serving.replica import Replica
@@ -16,13 +17,16 @@ from farthing.serving.simulator.simulate import simulate
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """How a simulation runs. `speed`: arrivals come so many times as fast as recorded. `closed_loop`: requests
-    kept in flight, arrival times not used; None: open loop."""
+    kept in flight, arrival times not used; None: open loop. `kv_tokens`: tokens of context that one replica holds, as
+    the engine itself prints it; None: computed."""
 
     prefix_cache: bool = True
     router: str = "least"
     closed_loop: int | None = None
     speed: float = 1.0
     slo: Slo | None = None
+    calibration: Calibration | None = None
+    kv_tokens: int | None = None
 
 
 def run(
@@ -43,8 +47,15 @@ def run(
     if setting.speed != 1.0:
         requests = msgspec.structs.replace(requests, arrival_s=requests.arrival_s / setting.speed)
     usual = (setting.closed_loop or one.concurrency or 32.0) / deployment.replicas
-    scale = corrected(deployment, usual, mean_input, mean_output).tpot
-    replica = Replica(deployment, scale=scale)
+    if setting.calibration is None:
+        scale = corrected(deployment, usual, mean_input, mean_output).tpot
+        replica = Replica(deployment, scale=scale)
+    else:
+        applied = setting.calibration.apply(deployment)
+        scale = applied.tpot_factor(usual, mean_input, mean_output)
+        replica = Replica(applied.deployment, values=applied.values, scale=scale)
+    if setting.kv_tokens is not None:
+        replica.kv_tokens = setting.kv_tokens
     return (
         simulate(
             requests, [replica] * deployment.replicas, router=setting.router, prefix_cache=setting.prefix_cache,

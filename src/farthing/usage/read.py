@@ -15,6 +15,7 @@ from farthing.usage.readers import (
     gemini,
     helicone,
     langfuse,
+    ledger,
     litellm_logs,
     mooncake,
     openai,
@@ -31,7 +32,7 @@ READERS: tuple[Reader, ...] = tuple(
     module.READER
     for module in (
         azure_trace, mooncake, burstgpt, claude_code, codex, openai, anthropic, litellm_logs, langfuse, helicone,
-        openrouter, otel, bedrock, gemini, responses, table,
+        openrouter, otel, bedrock, gemini, responses, ledger, table,
     )
 )  # fmt: skip
 """Every reader in the order of detection; the table, which fits the loosest, is tried only when no other fits."""
@@ -119,6 +120,8 @@ def _one(
         memory = memories.setdefault(reader.name, Memory())
         if opened.head.startswith(b"PAR1") and reader.name == "table":
             yield from table.read_parquet(_on_disk(opened), opened.place, problems, memory, mapping)
+        elif reader.name == "ledger":
+            yield from ledger.read_ledger(opened, problems)
         else:
             yield from reader.read(opened.stream, opened.place, problems, memory)
 
@@ -137,6 +140,8 @@ def _files(paths: Sequence[Path | str]) -> Iterator[tuple[Path | str, bool]]:
     for path in paths:
         if str(path) == "-":
             yield "-", True
+        elif (Path(path) / ledger.FILE).is_file():
+            yield Path(path) / ledger.FILE, True  # its closed days come with it, each row once
         elif Path(path).is_dir():
             found = False
             for inner in sorted(Path(path).rglob("*")):

@@ -25,11 +25,12 @@ ASK = b'"stream_options":{"include_usage":true}'
          b'{"stream":true,"stream_options":{"include_usage":true, "a":[1]}}'),
         (b'{"stream":true,"stream_options":{"include_usage":null}}', b'{"stream":true,' + ASK + b"}"),
         # a name in a text or in a tool's schema is not the field
-        (b'{"messages":[{"content":"\\"stream_options\\":null"}],"tools":[{"stream_options":null}],"stream":true}',
-         b'{' + ASK + b',"messages":[{"content":"\\"stream_options\\":null"}],"tools":[{"stream_options":null}],"stream":true}'),
+        (b'{"messages":["\\"stream_options\\":null"],"tools":[{"stream_options":null}],"stream":true}',
+         b'{' + ASK + b',"messages":["\\"stream_options\\":null"],"tools":[{"stream_options":null}],"stream":true}'),
         (b'{"tools":[{"stream_options":{}}],"stream_options":{"x":"}"},"stream":true}',
          b'{"tools":[{"stream_options":{}}],"stream_options":{"include_usage":true,"x":"}"},"stream":true}'),
-        (b'{"stream":true,"stream\\u005foptions":{}}', b'{"stream":true,"stream\\u005foptions":{"include_usage":true}}'),
+        (b'{"stream":true,"stream\\u005foptions":{}}',
+         b'{"stream":true,"stream\\u005foptions":{"include_usage":true}}'),
         (b'{"stream":true,"x":"\\ud83d"}', b'{' + ASK + b',"stream":true,"x":"\\ud83d"}'),
     ],
 )  # fmt: skip

@@ -72,7 +72,7 @@ def test_whose_request_it_is() -> None:
         (b'{"model":"m","max_tokens":1' + b"0" * 30 + b"}", "max_tokens is absurd: state a number of tokens"),
         (b'{"model":"m","n":0}', "n must be a whole number of at least 1"),
         (b'{"model":"m"', "the body is not JSON: Input data was truncated"),
-        (b'{"model":"m"}x', "the body is not JSON: trailing characters (byte 13)"),
+        (b'{"model":"m"}x', "the body is not JSON: trailing characters (byte 14)"),
         (b"\xef\xbb\xbf{}", "the body begins with a byte order mark: send JSON without one"),
         (b'{"model":"m","x":"\xff"}', "the body is not UTF-8 (byte 18): send JSON in UTF-8"),
         (b'{"model":"m","messages":' + b"[" * 100_000, "the body is nested too deeply: send fewer levels"),
@@ -106,7 +106,8 @@ def test_a_name_in_the_text_is_not_a_second_statement() -> None:
 
 def test_half_a_surrogate_pair_is_taken() -> None:
     body = b'{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}'
-    assert read_request(CHAT, body).problem == ""
+    asked = read_request(CHAT, body)
+    assert asked.problem == "" and asked.prompt_tokens_bound is not None
 
 
 # sizes
@@ -176,6 +177,8 @@ def test_audio() -> None:
          "media_type": "application/pdf", "data": "AAAA"}}]}]}, "documents"),
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "documents"),
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {}}]}]}, "video"),
+        (CHAT, {"messages": [{"role": "user", "content": 5}]}, "content of an unusual form"),
+        (CHAT, {"messages": ["x"]}, "content of an unusual form"),
         (RESPONSES, {"previous_response_id": "resp_1"}, "a stored conversation"),
         (RESPONSES, {"conversation": "conv_1"}, "a stored conversation"),
         (RESPONSES, {"input": [{"type": "item_reference", "id": "x"}]}, "a stored conversation"),

@@ -59,6 +59,10 @@ def test_cut_anywhere(recorded: Recorded, places: list[int], hide: bool) -> None
     assert out == (recorded.without_usage if hide else whole)
 
 
+NAMES = st.sampled_from(["id", "model", "choices", "usage", "delta", "content", "error", "type", "message", "index",
+                         "tool_calls", "function", "response", "status", "output", "content_block", "finish_reason",
+                         "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "x_groq", "timings",
+                         "code", "iterations", "cache_creation", "reason", "incomplete_details"])  # fmt: skip
 MARKS = st.sampled_from([b"\n\n", b"\r\n\r\n", b"data: {", b"}\n\n", b"\r"])
 
 
@@ -69,6 +73,25 @@ def test_garbage_is_passed_on_and_never_raises(pieces: list[bytes], surface: Sur
     out = b"".join(meter.feed(piece) for piece in pieces) + meter.close()
     assert out == b"".join(pieces)
     assert isinstance(meter.finish(), Served)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.dictionaries(NAMES, VALUES, max_size=5), max_size=4), st.sampled_from(list(Surface)), st.booleans())
+def test_events_of_any_shape(rows: list[dict[str, object]], surface: Surface, hide: bool) -> None:
+    meter = StreamMeter(surface, "google", hide_usage=hide, asked=Asked(prompt_tokens_estimate=3))
+    pieces = [event(row) for row in rows]
+    out = b"".join(meter.feed(piece) for piece in pieces) + meter.close()
+    kept = [piece for row, piece in zip(rows, pieces, strict=True) if row.get("choices") or not row.get("usage")]
+    assert all(piece in out for piece in kept)  # only what states usage and has no choices can be hidden
+    served = meter.finish()
+    assert all(count > 0 for count in served.quantities.values())
 
 
 def test_without_hiding_the_very_chunk_comes_back() -> None:
@@ -163,6 +186,15 @@ def test_a_broken_anthropic_stream_keeps_the_stated_prompt() -> None:
         "input": 25, "cache_read": 1024, "cache_write_5m": 100, "cache_write_1h": 200, "output": 3,
     }  # fmt: skip
     assert served.estimated and not served.complete and not meter.settled
+
+
+def test_a_break_before_any_output_is_no_final_count() -> None:
+    """The prompt is stated, the output of 1 in message_start is not what was generated in the end."""
+    meter = StreamMeter(Surface.MESSAGES, "anthropic")
+    meter.feed(streams.ANTHROPIC.events[0])
+    served = meter.finish()
+    assert served.estimated and served.unknown == "the answer broke off: its output is estimated"
+    assert served.quantities["input"] == 25 and served.quantities["output"] == 1
 
 
 def test_a_stream_that_ends_without_usage_is_estimated_and_said() -> None:

@@ -45,7 +45,7 @@ def test_leading_system_messages_become_the_system_prompt() -> None:
 
 
 def test_a_system_prompt_alone_is_sent_as_the_users_message() -> None:
-    # BerriAI/litellm: "messages: at least one message is required" for a request that OpenAI takes.
+    # OpenAI takes such a request; Anthropic needs at least one message.
     alone = openai_asks(messages=[{"role": "system", "content": "Say hi."}])
     assert sent(alone)["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Say hi."}]}]
     assert "system" not in sent(alone)

@@ -19,7 +19,7 @@ from farthing.gateway.metering.surfaces import Surface
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.metering.words import word
 from farthing.usage.readers.usage_objects import built_in_calls
-from farthing.usage.readers.values import BadRow, Row
+from farthing.usage.readers.values import BadRow, Row, whole
 from farthing.usage.record import quantities
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -56,10 +56,11 @@ class Answer(msgspec.Struct):
 
 def usage_from_timings(timings: Row) -> Row:
     """llama.cpp's timings as a usage object: tokens read (without the cached ones), cached, and generated."""
+    if "predicted_n" not in timings:
+        return {}
     try:
-        read, held = int(timings.get("prompt_n", 0)), int(timings.get("cache_n", 0))
-        made = int(timings["predicted_n"])
-    except (KeyError, TypeError, ValueError, ArithmeticError):
+        read, held, made = (whole(timings, name) for name in ("prompt_n", "cache_n", "predicted_n"))
+    except BadRow:
         return {}
     return {
         "prompt_tokens": read + held, "completion_tokens": made, "prompt_tokens_details": {"cached_tokens": held},
@@ -104,7 +105,7 @@ def served(
     if unknown:
         counts = _estimate(answer, asked)
         estimated = bool(counts)
-    elif not answer.final and answer.pieces:
+    elif not answer.final:
         unknown, estimated = "the answer broke off: its output is estimated", True
         counts = _at_least(counts, _output(answer))
     tier, region = tier_and_region(surface, usage)

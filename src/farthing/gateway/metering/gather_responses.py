@@ -77,7 +77,7 @@ def take_response(answer: Answer, response: Response) -> None:
     answer.take_usage(response.usage)
     if response.error:
         answer.error = code(response.error)
-    if response.status in _ENDED:
+    if isinstance(response.status, str) and response.status in _ENDED:
         answer.finish = response.status
         reason = response.incomplete_details
         if isinstance(reason, dict) and isinstance(reason.get("reason"), str):

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_NAME = re.compile(rb'[ \t\r\n,]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_SCALAR = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^,\]} \t\r\n]+', re.DOTALL)
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{}]', re.DOTALL)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_MEMBER = re.compile(  # its name, and its value where that is no object or list
+    rb"[ \t\r\n,]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^][{}\", \t\r\n]++)?", re.DOTALL
+)
+_TOKEN = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
 
 
 class Member(NamedTuple):
@@ -30,39 +32,36 @@ def opening(text: bytes, start: int = 0) -> int:
 
 def is_empty(text: bytes, inside: int) -> bool:
     """Whether the object whose inside begins at `inside` has no members."""
-    return _NAME.match(text, inside) is None
+    return _MEMBER.match(text, inside) is None
 
 
 def members(text: bytes, start: int = 0, known: Iterable[bytes] = ()) -> Iterator[Member]:
     """The members of the object that begins at `start`, in order, doubles included.
 
-    `known`: the bytes of values that are already cut out (long ones), which are stepped over by comparison.
+    `known`: the bytes of objects and lists that are already cut out, which are stepped over by comparison.
     """
     at = opening(text, start)
     long = [value for value in known if len(value) > 64]
-    while name := _NAME.match(text, at):
-        begin = name.end()
-        at = _end(text, begin, long)
-        yield Member(_text(name[1]), begin, at)
+    while found := _MEMBER.match(text, at):
+        start, at = found.span(2)
+        if start < 0:
+            start = found.end()
+            at = _end(text, start, long)
+        yield Member(_text(found[1]), start, at)
 
 
 def _text(name: bytes) -> str:
     """The member's name as it reads: an escaped letter is that letter."""
     if b"\\" in name:
         try:
-            return str(json.loads(b'"' + name + b'"'))
+            return str(json.loads(name))
         except ValueError:
             pass
-    return name.decode("utf-8", "replace")
+    return name[1:-1].decode("utf-8", "replace")
 
 
 def _end(text: bytes, begin: int, long: list[bytes]) -> int:
-    if text[begin] not in b"{[":
-        scalar = next((len(value) for value in long if text.startswith(value, begin)), 0)
-        if scalar:
-            return begin + scalar
-        found = _SCALAR.match(text, begin)
-        return found.end() if found else len(text)
+    """Where the object or list that begins at `begin` ends."""
     for value in long:
         if text.startswith(value, begin):
             return begin + len(value)

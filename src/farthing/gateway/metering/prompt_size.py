@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.metering.assumptions import assumptions
-from farthing.gateway.metering.decoding import FAULTS
+from farthing.gateway.metering.decoding import FAULTS, without_surrogates
 from farthing.gateway.metering.surfaces import Surface
 
 _IMAGES = frozenset({"image", "image_url", "input_image", "computer_screenshot"})
@@ -21,7 +21,6 @@ _BUILT_IN = (
     "web_search", "web_fetch", "code_execution", "code_interpreter", "file_search", "mcp", "x_search",
     "collections_search", "browser_search", "google_search", "image_generation", "tool_search", "openrouter:",
 )  # fmt: skip
-_DEEPEST = 16  # a tool's result in a message holds parts; nothing real is deeper
 
 
 class Media(msgspec.Struct):
@@ -32,6 +31,7 @@ class Media(msgspec.Struct):
     documents: int = 0
     videos: int = 0
     references: int = 0
+    unread: int = 0
     image_bytes: int = 0
     audio_bytes: int = 0
 
@@ -48,38 +48,46 @@ class _Part(msgspec.Struct, gc=False):
     """A message, an item or a part of one: what kind it is, and where more of them, or base64, can stand."""
 
     type: Any = None
-    content: msgspec.Raw = msgspec.Raw()
-    output: msgspec.Raw = msgspec.Raw()
+    content: "str | list[_Part] | _Part | None" = None
+    output: "str | list[_Part] | _Part | None" = None
     source: msgspec.Raw = msgspec.Raw()
     image_url: msgspec.Raw = msgspec.Raw()
     input_audio: msgspec.Raw = msgspec.Raw()
 
 
 _parts = msgspec.json.Decoder(list[_Part]).decode
-_part = msgspec.json.Decoder(_Part).decode
+_kind = msgspec.json.Decoder(_Part).decode
 
 
 def find_media(prompt: bytes) -> Media:
-    """The images, audio and documents in the messages (or the input) of a request."""
+    """The images, audio and documents in the messages (or the input) of a request.
+
+    A prompt of another form (one text) holds none.
+    """
     media = Media()
-    _walk(prompt, media, 0)
+    if prompt.startswith(b"["):
+        try:
+            left = _read(prompt)
+        except FAULTS:
+            media.unread = 1
+            return media
+        while left:
+            part = left.pop()
+            if isinstance(part.type, str):
+                _add(part, media)
+            for inner in (part.content, part.output):
+                if isinstance(inner, list):
+                    left.extend(inner)
+                elif isinstance(inner, _Part):
+                    left.append(inner)
     return media
 
 
-def _walk(prompt: bytes, media: Media, depth: int) -> None:
-    """Add what stands in a list of messages, items or parts. What is no such list is text, and counts as its bytes."""
-    if depth > _DEEPEST or prompt[:1] not in (b"[", b"{"):
-        return
+def _read(prompt: bytes) -> list[_Part]:
     try:
-        parts = _parts(prompt) if prompt.startswith(b"[") else [_part(prompt)]
+        return _parts(prompt)
     except FAULTS:
-        return
-    for part in parts:
-        if isinstance(part.type, str):
-            _add(part, media)
-        for inner in (bytes(part.content), bytes(part.output)):
-            if inner:
-                _walk(inner, media, depth + 1)
+        return _parts(without_surrogates(prompt))
 
 
 def _add(part: _Part, media: Media) -> None:
@@ -101,7 +109,7 @@ def _add(part: _Part, media: Media) -> None:
 def _is_text(source: bytes) -> bool:
     """Whether an Anthropic document is plain text or content blocks: then its bytes are text like any other."""
     try:
-        return bool(source) and _part(source).type in ("text", "content")
+        return bool(source) and _kind(source).type in ("text", "content")
     except FAULTS:
         return False
 
@@ -127,9 +135,12 @@ def prompt_size(surface: Surface, body: int, media: Media, *, tools: int, unboun
     extra = assumed.size("tool_prompt_tokens") if tools else 0
     each = assumed.size("image_tokens_most_anthropic" if surface is Surface.MESSAGES else "image_tokens_most")
     estimate = -(-text // assumed.size("bytes_per_token")) + media.images * assumed.size("image_tokens") + sound
-    if media.documents or media.videos or media.references:
-        kind = "documents" if media.documents else "video" if media.videos else "a stored conversation"
-        unbounded = unbounded or kind
+    for count, what in (
+        (media.documents, "documents"), (media.videos, "video"), (media.references, "a stored conversation"),
+        (media.unread, "content of an unusual form"),
+    ):  # fmt: skip
+        if count:
+            unbounded = unbounded or what
     if unbounded:
         return Size(None, estimate, f"no bound: {unbounded} cannot be counted from the request's bytes")
     bound = -(-text // assumed.size("bytes_per_token_least")) + media.images * each + sound + extra

@@ -123,7 +123,7 @@ def _gather(surface: Surface, text: bytes, answer: Answer) -> bool:
         response = _response(text)
         if response is not None:
             take_response(answer, response)
-            if response.status in ("queued", "in_progress"):
+            if response.status in ["queued", "in_progress"]:
                 answer.complete = answer.final = False
                 answer.note("the response runs in the background: its usage comes when it is fetched")
         return response is not None

@@ -13,7 +13,12 @@ def word(value: Any) -> str:
     """`value` as one line of at most 256 characters; "" where it is no text or number."""
     if isinstance(value, str):
         return value if len(value) <= 64 and value.isalnum() else _CONTROL.sub(" ", value[:_LONGEST]).strip()
-    return str(value)[:_LONGEST] if isinstance(value, int) and not isinstance(value, bool) else ""
+    return str(value) if _is_short(value) else ""
+
+
+def _is_short(value: Any) -> bool:
+    """Whether `value` is a whole number that is not absurdly long (Python refuses to write out a very long one)."""
+    return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < _LONGEST
 
 
 def code(error: Any) -> str:
@@ -21,7 +26,7 @@ def code(error: Any) -> str:
     if isinstance(error, Mapping):
         inner = error.get("error")
         for stated in (error.get("type"), error.get("code"), error.get("status")):
-            if isinstance(stated, (str, int)) and stated not in ("", "error") and not isinstance(stated, bool):
-                return _CODE.sub("_", str(stated))[:60]
+            if (isinstance(stated, str) and stated not in ("", "error")) or _is_short(stated):
+                return _CODE.sub("_", str(stated)[:60])
         return code(inner) if isinstance(inner, Mapping) else "error"
     return "error"

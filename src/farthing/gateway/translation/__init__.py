@@ -15,6 +15,7 @@ from farthing.gateway.translation.to_openai import to_openai
 from farthing.gateway.translation.words import (
     Answer,
     AnthropicTarget,
+    BadAnswer,
     Note,
     OpenAITarget,
     Protocol,
@@ -27,6 +28,7 @@ __all__ = [
     "Answer",
     "AnthropicStream",
     "AnthropicTarget",
+    "BadAnswer",
     "Note",
     "OpenAIStream",
     "OpenAITarget",

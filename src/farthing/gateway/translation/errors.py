@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from farthing.gateway.translation.words import Json, Protocol, Refused, encode, object_in, text_in
+from farthing.gateway.translation.words import BadAnswer, Json, Protocol, Refused, encode, object_in, text_in
 
 _LONGEST_MESSAGE = 2000  # characters kept of a body that is no JSON, such as a proxy's HTML page
 
@@ -77,13 +77,17 @@ def translated_error(
 
 
 def refused_error(client: Protocol, refused: Refused) -> TranslatedError:
-    """The answer to a request that cannot be carried: 400, naming the field."""
+    """The answer to a request that cannot be carried (400, naming the field), or whose answer is none (502)."""
+    bad_answer = isinstance(refused, BadAnswer)
+    kind = "api_error" if bad_answer else "invalid_request_error"
+    text = f"the upstream's {refused}" if bad_answer else str(refused)
     if client == "openai":
-        made = openai_error("invalid_request_error", str(refused))
-        made["error"] |= {"param": refused.field, "code": "unsupported_by_upstream"}
+        made = openai_error(kind, text)
+        if not bad_answer:
+            made["error"] |= {"param": refused.field, "code": "unsupported_by_upstream"}
     else:
-        made = anthropic_error("invalid_request_error", str(refused))
-    return TranslatedError(status=400, body=encode(made))
+        made = anthropic_error(kind, text)
+    return TranslatedError(status=502 if bad_answer else 400, body=encode(made))
 
 
 def openai_error(kind: str, message: str) -> Json:

@@ -21,8 +21,7 @@ class Conversation:
 
     def system(self, request: Fields) -> None:
         content = request.take("system")
-        holder = Fields({"content": content}, "system", request.notes)
-        parts = [part for block in block_fields(content, holder) for part in part_of(block, self.target)]
+        parts = [part for block in block_fields(content, request, "system") for part in part_of(block, self.target)]
         if parts:
             self.made.append({"role": "system", "content": plain(parts)})
 

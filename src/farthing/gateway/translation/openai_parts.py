@@ -9,15 +9,15 @@ _SERVER = "is the work of a tool that Anthropic runs itself; start the conversat
 _FILE = "is a file kept at Anthropic, which another provider cannot see; send it as base64"
 
 
-def block_fields(content: object, message: Fields) -> list[Fields]:
+def block_fields(content: object, message: Fields, key: str = "content") -> list[Fields]:
     """The blocks of a message, a plain text being one block."""
     if isinstance(content, str):
-        return [Fields({"type": "text", "text": content}, message.at("content"), message.notes)]
+        return [Fields({"type": "text", "text": content}, message.at(key), message.notes)]
     if content is None:
         return []
     if not isinstance(content, list):
-        raise Refused(message.at("content"), "must be a text or a list of content blocks")
-    return [Fields(item, f"{message.at('content')}[{n}]", message.notes) for n, item in enumerate(content)]
+        raise Refused(message.at(key), "must be a text or a list of content blocks")
+    return [Fields(item, f"{message.at(key)}[{n}]", message.notes) for n, item in enumerate(content)]
 
 
 def part_of(block: Fields, target: OpenAITarget) -> list[Json]:

@@ -4,10 +4,12 @@ from typing import Any
 
 import msgspec
 
+from farthing.gateway.translation.errors import read_error
 from farthing.gateway.translation.reasons import finish_reason, openai_tier, stop_reason
 from farthing.gateway.translation.usage import anthropic_usage, openai_usage
 from farthing.gateway.translation.words import (
     Answer,
+    BadAnswer,
     Json,
     Note,
     Reply,
@@ -24,8 +26,10 @@ hide them, and a tool without required arguments would run on it."""
 
 
 def openai_response(body: bytes, reply: Reply, created_s: int) -> Answer:
-    """A messages answer as a chat/completions answer. Raises `Refused` where `body` is not a JSON object."""
-    message = decode_object(body, "answer")
+    """A messages answer as a chat/completions answer. Raises `BadAnswer` where `body` is none."""
+    message = decode_object(body, "answer", BadAnswer)
+    if not isinstance(message.get("content"), list):
+        raise BadAnswer("answer", f"has no content ({read_error(body, 200)[1]})")
     notes: list[Note] = []
     texts: list[str] = []
     thoughts: list[Json] = []
@@ -70,11 +74,13 @@ def openai_response(body: bytes, reply: Reply, created_s: int) -> Answer:
 
 
 def anthropic_response(body: bytes, reply: Reply) -> Answer:
-    """A chat/completions answer as a messages answer. Raises `Refused` where `body` is not a JSON object."""
-    answer = decode_object(body, "answer")
+    """A chat/completions answer as a messages answer. Raises `BadAnswer` where `body` is none."""
+    answer = decode_object(body, "answer", BadAnswer)
     notes: list[Note] = []
     choices = objects_in(answer.get("choices"))
-    choice = choices[0] if choices else {}
+    if not choices:
+        raise BadAnswer("answer", f"has no choices ({read_error(body, 200)[1]})")
+    choice = choices[0]
     message = object_in(choice.get("message"))
     answer_id = text_in(answer.get("id")) or reply.fallback_id
     content: list[Json] = _thinking_blocks(message)

@@ -42,6 +42,10 @@ class Refused(FarthingError):
         self.reason = reason
 
 
+class BadAnswer(Refused):
+    """An upstream's answer that is none: not JSON, or without content. The upstream's fault, not the client's."""
+
+
 class Note(msgspec.Struct, frozen=True):
     """Something harmless that was left out, moved or approximated: which field, and what became of it."""
 
@@ -113,16 +117,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...]
 
 
-def decode_object(body: bytes, what: str) -> Json:
-    """The JSON object in `body`. Raises `Refused` where it is none, naming `what`."""
+def decode_object(body: bytes, place: str, error: type[Refused] = Refused) -> Json:
+    """The JSON object in `body`. Raises `error` where it is none, naming `place`."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(what, f"is not JSON ({error})") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise error(place, f"is not JSON ({fault})") from None
     except RecursionError:
-        raise Refused(what, "is nested too deeply") from None
+        raise error(place, "is nested too deeply") from None
     if not isinstance(value, dict):
-        raise Refused(what, "must be a JSON object")
+        raise error(place, "must be a JSON object")
     return value
 
 

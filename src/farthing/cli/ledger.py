@@ -1,0 +1,168 @@
+"""`farthing ledger`: what the gateway recorded: summed, exported, verified, priced again, kept in order."""
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from farthing.cli.common import Cards, Json, book_with, console, instant, print_json
+from farthing.problems import FarthingError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+app = typer.Typer(
+    help="What the gateway recorded: summed, exported, verified, priced again.", no_args_is_help=True,
+    rich_markup_mode=None,
+)  # fmt: skip
+
+DEFAULT = Path("farthing-data")
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", envvar="FARTHING_DATA", help="The gateway's data folder.")]
+Since = Annotated[str | None, typer.Option(metavar="INSTANT", help="Attempts that started then or later.")]
+Until = Annotated[str | None, typer.Option(metavar="INSTANT", help="Attempts that started before then.")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="INSTANT", help="With --reprice: only what was recorded by then.")
+]
+Again = Annotated[
+    bool, typer.Option("--reprice", help="Price every attempt again under today's book; list what differs.")
+]
+
+
+@app.command("summary")
+def summary(
+    by: Annotated[
+        str, typer.Option(metavar="NAME,…", help="feature, model, user, key, day, tier, tag:NAME, …; several with ','.")
+    ] = "",
+    since: Since = None,
+    until: Until = None,
+    reprice: Again = False,
+    as_of: AsOf = None,
+    card: Cards = None,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Requests, tokens by kind, exact dollars, what is unknown, errors and latency.
+
+    Example: farthing ledger summary --by feature,model --since 2026-11-01
+    """
+    low, high = _span(since, until)
+    if reprice:
+        if by:
+            raise FarthingError("--reprice sums by offer; leave --by out")
+        _reprice(data, low, high, as_of, card, as_json)
+        return
+    if as_of is not None or card:
+        raise FarthingError("--as-of and --card price again; add --reprice")
+    from farthing.ledger.summary import summarise_ledger
+    from farthing.reports import ledger as views
+
+    found = summarise_ledger(data, [name.strip() for name in by.split(",") if name.strip()], low, high)
+    if as_json:
+        print_json(views.summary_json(found))
+    else:
+        console().print(views.summary_view(found))
+
+
+@app.command("export")
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: .parquet, .csv or .jsonl.")],
+    format: Annotated[str | None, typer.Option(metavar="F", help="parquet, csv or jsonl, else by the name.")] = None,
+    focus: Annotated[bool, typer.Option("--focus", help="Charges by day under FOCUS column names.")] = False,
+    since: Since = None,
+    until: Until = None,
+    data: Data = DEFAULT,
+) -> None:
+    """Every attempt as a row, amounts exact; or FOCUS columns by day.
+
+    Example: farthing ledger export november.parquet --since 2026-11-01 --until 2026-12-01
+    """
+    from farthing.ledger.export import export as write
+
+    low, high = _span(since, until)
+    rows = write(data, out, format, low, high, focus=focus)
+    print(f"{rows:,} rows written to {out}")
+
+
+@app.command("verify")
+def verify(
+    reprice: Again = False,
+    as_of: AsOf = None,
+    card: Cards = None,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Is every attempt there once, is each closed day whole, does each charge follow from its price record.
+
+    The exit status is 1 where something is not in order. With --reprice: under today's book (or that of --as-of).
+
+    Example: farthing ledger verify
+    """
+    if reprice:
+        _reprice(data, None, None, as_of, card, as_json)
+        return
+    if as_of is not None or card:
+        raise FarthingError("--as-of and --card price again; add --reprice")
+    from farthing.ledger.verify import verify as check
+    from farthing.reports import ledger as views
+
+    found = check(data)
+    if as_json:
+        print_json(views.verification_json(found))
+    else:
+        console().print(views.verification_view(found))
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command("close-days")
+def close_days(data: Data = DEFAULT) -> None:
+    """Move days that are over (and an hour longer) to Parquet. A running gateway does it by itself.
+
+    Example: farthing ledger close-days
+    """
+    from farthing.ledger.days import close_days as close
+
+    for day in close(data):
+        print(f"{day.day.isoformat()}: {day.rows:,} rows in {day.file}")
+
+
+@app.command("drop-days")
+def drop_days(
+    before: Annotated[str, typer.Option(metavar="DAY", help="Delete whole days before this one (2026-01-01).")],
+    data: Data = DEFAULT,
+) -> None:
+    """Retention: delete whole days, without reading their rows. They cannot be brought back.
+
+    Example: farthing ledger drop-days --before 2026-01-01
+    """
+    from farthing.ledger.days import drop_days as drop
+
+    try:
+        day = date.fromisoformat(before)
+    except ValueError:
+        raise FarthingError(f"--before {before!r} is not a day such as 2026-01-01") from None
+    for gone in drop(data, day):
+        print(f"{gone.day.isoformat()}: {gone.rows:,} rows deleted")
+
+
+def _span(since: str | None, until: str | None) -> "tuple[datetime | None, datetime | None]":
+    low, high = instant(since), instant(until)
+    if low and high and low >= high:
+        raise FarthingError(f"--since {since} is not before --until {until}")
+    return low, high
+
+
+def _reprice(
+    data: Path, since: "datetime | None", until: "datetime | None", as_of: str | None, cards: list[Path] | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from farthing.ledger.reprice import reprice
+    from farthing.reports import ledger as views
+
+    moment = instant(as_of)
+    found = reprice(data, book_with(cards, moment), moment, since, until)
+    if as_json:
+        print_json(views.repriced_json(found))
+    else:
+        console().print(views.repriced_view(found))
