@@ -27,6 +27,7 @@ def estimate(
     pp: inputs.Pp = None,
     ep: inputs.Ep = None,
     dp: inputs.Dp = None,
+    chunk: inputs.Chunk = None,
     input: Annotated[float, typer.Option(metavar="ISL", help="Prompt tokens of a request.")] = 1024,
     output: Annotated[float, typer.Option(metavar="OSL", help="Tokens of its answer.")] = 1024,
     concurrency: inputs.Concurrency = None,

@@ -24,6 +24,7 @@ Tp = Annotated[int | None, typer.Option(metavar="N", help="Tensor parallelism.")
 Pp = Annotated[int | None, typer.Option(metavar="N", help="Pipeline stages.")]
 Ep = Annotated[int | None, typer.Option(metavar="N", help="Ranks that hold different experts.")]
 Dp = Annotated[int | None, typer.Option(metavar="N", help="Copies of the attention, experts spread over all.")]
+Chunk = Annotated[int | None, typer.Option(metavar="N", help="Tokens in one step at most (prompts are cut to it).")]
 Concurrency = Annotated[float | None, typer.Option(metavar="C", help="Requests in flight.")]
 PrefixHit = Annotated[float, typer.Option(metavar="H", help="Share of prompt tokens found in a prefix cache.")]
 Rent = Annotated[Text, typer.Option("--usd-per-gpu-hour", metavar="X", help="Dollars a device-hour.")]
@@ -40,7 +41,7 @@ def stated_of(options: dict[str, Any]) -> dict[str, str]:
     """The options of a deployment as `serving.hosted` takes them, those not given left out."""
     names = {
         "model": "model", "device": "device", "count": "count", "engine": "engine", "weights": "weights", "kv": "kv",
-        "tp": "tp", "pp": "pp", "ep": "ep", "dp": "dp", "concurrency": "concurrency", "prefix_hit": "prefix_hit",
+        "tp": "tp", "pp": "pp", "ep": "ep", "dp": "dp", "chunk": "chunk", "concurrency": "concurrency", "prefix_hit": "prefix_hit",
         "usd_per_gpu_hour": "usd_per_gpu_hour", "utilization": "utilization", "draft_tokens": "draft_tokens",
         "acceptance": "acceptance",
     }  # fmt: skip

@@ -24,6 +24,7 @@ def simulate(
     pp: inputs.Pp = None,
     ep: inputs.Ep = None,
     dp: inputs.Dp = None,
+    chunk: inputs.Chunk = None,
     usage: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Usage files; repeatable.")] = None,
     format: Format = None,
     map: Map = None,

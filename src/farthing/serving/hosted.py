@@ -23,7 +23,7 @@ from farthing.units import CACHE_WRITES, MICRO
 PROVIDER = "host"
 DEFAULT_FILE = "farthing-hosts.toml"
 _SPEC = re.compile(r"(?P<model>[^@]+)@(?P<device>[^*,@]+)(?:\*(?P<count>\d+))?(?P<rest>(?:,[^,]+)*)")
-_WHOLE = ("count", "tp", "pp", "ep", "dp", "draft_tokens")
+_WHOLE = ("count", "tp", "pp", "ep", "dp", "chunk", "draft_tokens")
 _TEXTS = ("engine", "weights", "kv")
 _NUMBERS = ("concurrency", "prefix_hit", "usd_per_gpu_hour", "utilization", "acceptance")
 KEYS = (*_TEXTS, *_WHOLE, *_NUMBERS)

@@ -74,6 +74,8 @@ OPENAI = Recorded(
     model="gpt-5.1",
 )  # fmt: skip
 
+OPENAI_CRLF = OPENAI._replace(events=[piece.replace(b"\n", b"\r\n") for piece in OPENAI.events])
+
 AZURE = Recorded(
     Surface.CHAT,
     "azure",

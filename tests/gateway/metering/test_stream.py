@@ -144,6 +144,14 @@ def test_a_huge_event_flows_through_a_hiding_meter() -> None:
     assert dict(meter.finish().quantities) == {"input": 5, "output": 9}
 
 
+def test_what_was_passed_on_in_part_is_passed_on_whole() -> None:
+    """A usage event of 200 kB is none that a provider sends; its end is not withheld when its beginning is out."""
+    big = event({**usage_chunk({"prompt_tokens": 5, "completion_tokens": 9}), "padding": "x" * 200_000})
+    meter = StreamMeter(Surface.CHAT, "openai", hide_usage=True)
+    out = b"".join(meter.feed(big[at : at + 16384]) for at in range(0, len(big), 16384)) + meter.close()
+    assert out == big
+
+
 @pytest.mark.parametrize("hide", [False, True])
 def test_an_event_that_is_too_large_is_passed_on_and_said(hide: bool) -> None:
     big, end = event(chunk("x" * 300_000)), [event(chunk(None, "stop")), event(usage_chunk({"prompt_tokens": 5})), DONE]
