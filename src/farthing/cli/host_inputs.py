@@ -39,17 +39,15 @@ At = Annotated[Text, typer.Option("--at", metavar="DAY", help="The rent of which
 
 def stated_of(options: dict[str, Any]) -> dict[str, str]:
     """The options of a deployment as `serving.hosted` takes them, those not given left out."""
-    names = {
-        "model": "model", "device": "device", "count": "count", "engine": "engine", "weights": "weights", "kv": "kv",
-        "tp": "tp", "pp": "pp", "ep": "ep", "dp": "dp", "chunk": "chunk", "concurrency": "concurrency", "prefix_hit": "prefix_hit",
-        "usd_per_gpu_hour": "usd_per_gpu_hour", "utilization": "utilization", "draft_tokens": "draft_tokens",
-        "acceptance": "acceptance",
-    }  # fmt: skip
+    names = (
+        "model", "device", "count", "engine", "weights", "kv", "tp", "pp", "ep", "dp", "chunk", "concurrency",
+        "prefix_hit", "usd_per_gpu_hour", "utilization", "draft_tokens", "acceptance",
+    )  # fmt: skip
     defaults = {"engine": "vllm", "kv": "bf16", "prefix_hit": 0.0, "utilization": 1.0}
     return {
-        key: str(options[name])
-        for key, name in names.items()
-        if options.get(name) is not None and options[name] != defaults.get(key)
+        name: str(options[name])
+        for name in names
+        if options.get(name) is not None and options[name] != defaults.get(name)
     }
 
 

@@ -44,7 +44,7 @@ class Events:
         events, at = [], 0
         for blank in _BLANK.finditer(chunk):
             end = blank.end()
-            if False:
+            if end == len(chunk) and chunk.endswith(b"\r"):
                 break  # the line feed of this CRLF may be in the next chunk
             events.append(chunk[at:end])
             at = end
