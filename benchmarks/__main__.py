@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import offers, parquet, pricing, readers, serving, simulator, start
+from benchmarks import metering, offers, parquet, pricing, readers, serving, simulator, start
 
 BENCHMARKS = {
     "start": start.main,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "readers": readers.main,
     "serving": serving.main,
     "simulator": simulator.main,
+    "metering": metering.main,
 }
 
 

@@ -208,3 +208,25 @@ def test_fr0ster_39_comments_and_null_usages() -> None:
     for piece in (event(chunk("Hi!", usage=None)), b": timing llm_call_1=1955ms\n\n", last, DONE):
         assert meter.feed(piece) == piece
     assert meter.finish().unknown == "the stream ended without usage"
+
+
+def test_koine_41_zeros_for_a_stream_that_said_something() -> None:
+    """pattern-zones-co/koine#41: 26 chunks of text and a usage of zeros: that is not free."""
+    meter = StreamMeter(Surface.CHAT, "koine")
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    for piece in (*[event(chunk("word"))] * 26, event(chunk(None, "stop")), event(usage_chunk(zeros)), DONE):
+        meter.feed(piece)
+    served = meter.finish()
+    assert served.unknown == "the stated usage counts nothing"
+    assert served.estimated and served.quantities["output"] == 26
+
+
+def test_output_of_zero_beside_text() -> None:
+    """A prompt is stated and no output, though text came: the output is estimated, the prompt is as stated."""
+    meter = StreamMeter(Surface.CHAT, "acme")
+    usage = {"prompt_tokens": 12, "completion_tokens": 0, "total_tokens": 12}
+    for piece in (event(chunk("word")), event(chunk(None, "stop")), event(usage_chunk(usage)), DONE):
+        meter.feed(piece)
+    served = meter.finish()
+    assert served.unknown == "the stated usage has no output, though some came: it is estimated"
+    assert (dict(served.quantities), served.estimated) == ({"input": 12, "output": 1}, True)

@@ -71,6 +71,8 @@ def read(surface: Surface, provider: str, usage: Any, headers: dict[str, str] | 
         # a gateway in front of Anthropic that answers in OpenAI's form, with Anthropic's names added
         (CHAT, "openrouter", {"prompt_tokens": 1349, "completion_tokens": 5, "cache_read_input_tokens": 1024,
          "cache_creation_input_tokens": 300}, {"input": 25, "cache_read": 1024, "cache_write_5m": 300, "output": 5}),
+        # a server that answers Anthropic's surface with OpenAI's names
+        (MESSAGES, "acme", {"prompt_tokens": 9, "completion_tokens": 7}, {"input": 9, "output": 7}),
         (CHAT, "vllm", {"prompt_tokens": 7, "total_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": None},
          {"input": 7, "output": 2}),
         (CHAT, "sglang", {"prompt_tokens": 7, "total_tokens": 9, "completion_tokens": 2, "reasoning_tokens": 0,
@@ -203,6 +205,17 @@ def test_an_answer_without_usage_is_estimated_and_said() -> None:
     bare = read_response(CHAT, "acme", b'{"choices":[]}')
     assert (dict(bare.quantities), bare.estimated) == ({}, False)
     assert bare.unknown == "the provider stated no usage"
+
+
+@pytest.mark.parametrize(
+    ("surface", "usage"),
+    [(CHAT, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}), (MESSAGES, {"tokens_out": 7}),
+     (CHAT, {"tokens": {"in": 5}}), (MESSAGES, {"input_tokens": 0, "output_tokens": 0})],
+)  # fmt: skip
+def test_a_usage_that_counts_nothing_is_unknown_not_free(surface: Surface, usage: Any) -> None:
+    served = read(surface, "acme", usage, content=[{"text": "12345678"}], choices=[{"text": "12345678"}])
+    assert served.unknown == "the stated usage counts nothing"
+    assert served.estimated and served.quantities["output"] > 0
 
 
 @pytest.mark.parametrize(

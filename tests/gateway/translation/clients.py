@@ -110,7 +110,7 @@ def checked_openai(body: bytes) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A validated value with its lazy lists read, which is when their items are validated. Unknown keys are not in it."""
+    """A validated value, its lazy lists read, which is when their items are validated; unknown keys are not in it."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, str) or not hasattr(value, "__iter__"):

@@ -119,7 +119,7 @@ def decoded(data: bytes) -> list[Any]:
     """The data of each event; the event's name must be its type where it has a name."""
     found: list[Any] = []
     for event in data.decode().split("\n\n"):
-        lines = dict(line.split(": ", 1) for line in event.splitlines() if not line.startswith(":"))
+        lines = dict(line.split(": ", 1) for line in event.split("\n") if line and not line.startswith(":"))
         if "data" not in lines:
             continue
         value = lines["data"] if lines["data"] == "[DONE]" else json.loads(lines["data"])

@@ -49,7 +49,7 @@ def test_openai_client_streams_from_anthropic() -> None:
     with openai_client(upstream).chat.completions.stream(
         model="claude-x", messages=ASK, max_tokens=50, stream_options={"include_usage": True}
     ) as stream:
-        final = [event for event in stream][-1] and stream.get_final_completion()
+        final = list(stream)[-1] and stream.get_final_completion()
     message = final.choices[0].message
     assert message.content == "I look."
     calls: Any = message.tool_calls

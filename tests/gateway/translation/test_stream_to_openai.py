@@ -127,7 +127,9 @@ def test_events_without_names_and_data_in_several_lines() -> None:
     bare = b"\n".join(line for line in data.split(b"\n") if not line.startswith(b"event:"))
     spread = bare.replace(b', "index"', b',\ndata: "index"').replace(b"data: ", b"data:")
     assert spread.count(b"data:") > bare.count(b"data:")
-    assert to_openai_stream(b"\xef\xbb\xbf" + spread)[0] == to_openai_stream(data)[0]
+    whole = to_openai_stream(data)[0]
+    assert to_openai_stream(b"\xef\xbb\xbf" + spread)[0] == whole
+    assert to_openai_stream(spread.replace(b"\n", b"\r\n"), step=1)[0] == whole  # cut between \r and \n
 
 
 def test_an_error_in_the_stream_is_an_error_chunk_and_nothing_follows() -> None:

@@ -113,6 +113,18 @@ def test_parallel_tool_calls_and_their_results_in_one_user_turn() -> None:
     ]
 
 
+def test_results_stand_before_words_that_came_between_them() -> None:
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [_call("call_1"), _call("call_2")]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "a"},
+        {"role": "user", "content": "Hurry"},
+        {"role": "tool", "tool_call_id": "call_2", "content": "b"},
+    ]
+    last = sent(openai_asks(messages=messages))["messages"][2]["content"]
+    assert [part.get("tool_use_id", "words") for part in last] == ["call_1", "call_2", "words"]
+
+
 def test_empty_text_never_becomes_a_block() -> None:
     # NousResearch/hermes-agent#11929, aliasrobotics/cai#182: "text content blocks must be non-empty".
     messages = [

@@ -18,10 +18,11 @@ from farthing.gateway.metering.provider_usage import (
 from farthing.gateway.metering.surfaces import Surface
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.metering.words import word
-from farthing.usage.readers.usage_objects import built_in_calls
+from farthing.units import METERS
 from farthing.usage.readers.values import BadRow, Row, whole
 from farthing.usage.record import quantities
 
+_OUTPUT = frozenset(name for name, meter in METERS.items() if meter.direction == "output")
 NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -97,6 +98,7 @@ def served(
             if stated.get("server_side_tool_usage_details") is None:
                 for meter, calls in answer.calls.items():
                     counts[meter] = counts.get(meter, 0) + calls
+            unknown = "" if counts else "the stated usage counts nothing"  # no request consumes nothing
         except BadRow as bad:
             unknown = word(f"the stated usage cannot be true: {bad}")
     else:
@@ -105,6 +107,9 @@ def served(
     if unknown:
         counts = _estimate(answer, asked)
         estimated = bool(counts)
+    elif answer.pieces and _OUTPUT.isdisjoint(counts):
+        unknown, estimated = "the stated usage has no output, though some came: it is estimated", True
+        counts = _at_least(counts, _output(answer))
     elif not answer.final:
         unknown, estimated = "the answer broke off: its output is estimated", True
         counts = _at_least(counts, _output(answer))
@@ -152,8 +157,3 @@ def _estimate(answer: Answer, asked: Asked | None) -> dict[str, int]:
 def _at_least(counts: dict[str, int], output: int) -> dict[str, int]:
     """`counts` with no less output than was seen."""
     return {**counts, "output": output} if counts.get("output", 0) < output else counts
-
-
-def calls_of(output: object) -> dict[str, int]:
-    """The built-in tools' calls among output items."""
-    return built_in_calls(output)

@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 
-from farthing.gateway.metering.answer import Answer, calls_of
+from farthing.gateway.metering.answer import Answer
 from farthing.gateway.metering.decoding import Decoder
 from farthing.gateway.metering.words import code
+from farthing.usage.readers.usage_objects import built_in_calls
 
 _ENDED = frozenset({"completed", "incomplete", "failed", "cancelled"})
 
@@ -86,4 +87,4 @@ def take_response(answer: Answer, response: Response) -> None:
         answer.final = bool(answer.usage)
     if response.output:
         answer.tool_calls = sum(item.type in ("function_call", "custom_tool_call") for item in response.output)
-        answer.calls = calls_of([msgspec.to_builtins(item) for item in response.output])
+        answer.calls = built_in_calls([msgspec.to_builtins(item) for item in response.output])

@@ -39,8 +39,10 @@ def consumed(surface: Surface, provider: str, usage: Row) -> dict[str, int]:
     """The disjoint meters of `usage`. `provider` in the spelling of `provider_name`. Raises `BadRow`."""
     if surface is Surface.COUNT_TOKENS:
         return {}
-    if "prompt_tokens" not in usage and (
-        surface is Surface.MESSAGES or (surface is not Surface.RESPONSES and is_anthropic(usage))
+    if (
+        "prompt_tokens" not in usage
+        and "completion_tokens" not in usage
+        and (surface is Surface.MESSAGES or (surface is not Surface.RESPONSES and is_anthropic(usage)))
     ):
         return anthropic_usage(usage)
     if provider == "google":

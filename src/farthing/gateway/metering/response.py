@@ -11,6 +11,7 @@ from farthing.gateway.metering.decoding import Decoder
 from farthing.gateway.metering.gather_chat import text_size
 from farthing.gateway.metering.gather_messages import usage_from_metrics
 from farthing.gateway.metering.gather_responses import Response, take_response
+from farthing.gateway.metering.provider_usage import has_counts
 from farthing.gateway.metering.surfaces import Surface
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.metering.words import code
@@ -95,7 +96,7 @@ def read_response(
         return Served(error=answer.error, unknown=unknown)
     if surface is Surface.COUNT_TOKENS:
         return _counted(answer, text)
-    if not answer.usage and not answer.timings and not answer.error:
+    if not has_counts(answer.usage) and not answer.timings and not answer.error:
         _measure(text, answer)
     return served(surface, provider, answer, asked=asked, headers=headers)
 
