@@ -60,6 +60,30 @@ def test_openai_client_streams_from_anthropic() -> None:
     assert final.usage is not None and final.usage.total_tokens == 17  # 10 of input, 7 of output
 
 
+def test_openai_client_keeps_several_thoughts_of_a_stream_and_sends_them_back() -> None:
+    def thought(index: int, word: str) -> list[dict[str, Any]]:
+        deltas = {"type": "thinking_delta", "thinking": word}, {"type": "signature_delta", "signature": f"sig{index}"}
+        return block(index, {"type": "thinking", "thinking": "", "signature": ""}, *deltas)
+
+    hidden = block(2, {"type": "redacted_thinking", "data": "secret"})
+    said = block(3, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Yes."})
+    upstream = Upstream(
+        anthropic_bytes(message_start(), *thought(0, "a"), *thought(1, "b"), *hidden, *said, *message_end())
+    )
+    client = openai_client(upstream)
+    with client.chat.completions.stream(model="m", messages=ASK) as stream:
+        message = list(stream)[-1] and stream.get_final_completion().choices[0].message
+    history: Any = [*ASK, message.model_dump(exclude={"parsed"}), {"role": "user", "content": "So?"}]
+    with client.chat.completions.stream(model="m", messages=history) as stream:
+        list(stream)
+    assert upstream.got["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "a", "signature": "sig0"},
+        {"type": "thinking", "thinking": "b", "signature": "sig1"},
+        {"type": "redacted_thinking", "data": "secret"},
+        {"type": "text", "text": "Yes."},
+    ]
+
+
 def test_openai_client_parses_structured_output_from_anthropic() -> None:
     upstream = Upstream(json.dumps(ANTHROPIC | {"content": [{"type": "text", "text": '{"city":"Paris"}'}]}).encode())
     schema: Any = {"type": "json_schema", "json_schema": {"name": "w", "schema": ANTHROPIC_TOOL["input_schema"]}}

@@ -84,7 +84,7 @@ def test_tool_calls_count_from_zero_and_thinking_has_its_place() -> None:
     assert {choice["index"] for choice in choices} == {0}
     assert [choice["delta"] for choice in choices[1:-1]] == [
         {"reasoning_content": "hm"},
-        {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "sig"}]},
+        {"thinking_blocks": [{"index": 0, "type": "thinking", "thinking": "hm", "signature": "sig"}]},
         {"content": "I look."},
         {
             "tool_calls": [

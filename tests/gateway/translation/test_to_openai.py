@@ -89,13 +89,20 @@ def test_images_of_a_tool_result_follow_in_a_user_message() -> None:
     messages = [
         {"role": "user", "content": "Go"},
         {"role": "assistant", "content": [call | {"id": "toolu_1"}, call | {"id": "toolu_2"}]},
-        {"role": "user", "content": [result, empty]},
+        {"role": "user", "content": [result, empty, {"type": "text", "text": "So?"}]},
     ]
     translated = anthropic_asks(messages=messages)
     assert sent(translated)["messages"][2:] == [
         {"role": "tool", "tool_call_id": "toolu_1", "content": "shot"},
         {"role": "tool", "tool_call_id": "toolu_2", "content": ""},
-        {"role": "user", "content": [{"type": "text", "text": "[returned by tool call toolu_1]"}, IMAGE_PART]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "[returned by tool call toolu_1]"},
+                IMAGE_PART,
+                {"type": "text", "text": "So?"},
+            ],
+        },
     ]
     assert noted(translated) == ["messages[2].content[0].content"]
 
@@ -168,7 +175,12 @@ def test_what_a_coding_agent_sends_is_carried_with_notes_for_what_it_would_not_m
     translated = anthropic_asks(
         system=[{"type": "text", "text": "a", "cache_control": EPHEMERAL}, {"type": "text", "text": "b"}],
         messages=[
-            {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": EPHEMERAL | {"ttl": "1h"}}]}
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Hi", "cache_control": EPHEMERAL | {"ttl": "1h", "scope": "global"}}
+                ],
+            }
         ],
         tools=[ANTHROPIC_TOOL | {"cache_control": EPHEMERAL, "eager_input_streaming": True, "defer_loading": True}],
         metadata={"user_id": "user_" + "x" * 150},

@@ -11,6 +11,8 @@ _PREFILL = (
     "end with a user or tool message"
 )
 
+_THINKING_KEYS = ("type", "thinking", "signature", "data")  # not the index that clients keep of a stream
+
 
 def conversation(messages: list[Fields], target: AnthropicTarget, notes: list[Note]) -> tuple[list[Json], list[Json]]:
     """System blocks and turns. Raises `Refused` for what Anthropic cannot hold."""
@@ -91,7 +93,10 @@ def _assistant(message: Fields) -> list[Json]:
 
 def _thinking(message: Fields) -> list[Json]:
     """Thinking blocks with their signatures, as our own answers carry them; text without a signature is left out."""
-    kept = [block for block in message.take("thinking_blocks") or [] if _signed(block)]
+    blocks_sent = message.take("thinking_blocks") or []
+    if not isinstance(blocks_sent, list):
+        raise Refused(message.at("thinking_blocks"), "must be a list")
+    kept = [{key: block[key] for key in _THINKING_KEYS if key in block} for block in blocks_sent if _signed(block)]
     for key in ("reasoning_content", "reasoning", "reasoning_details"):
         if kept:
             message.take(key)  # the same thinking, unsigned

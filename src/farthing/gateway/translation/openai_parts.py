@@ -47,14 +47,12 @@ def cache_mark(block: Fields, target: OpenAITarget) -> Json:
     control = block.sub("cache_control")
     if control is None:
         return {}
-    control.choice("type", ("ephemeral",))
-    ttl = control.choice("ttl", ("5m", "1h"))
-    control.finish("OpenAI")
     if not target.cache_breakpoints:
         block.note("cache_control", "left out: this upstream caches by itself or not at all")
         return {}
-    if ttl == "1h":
+    if control.take("ttl") == "1h":
         block.note("cache_control.ttl", "1h is sent as OpenAI's default lifetime")
+    # The rest of it (its type, a scope) says how Anthropic caches; what is marked is all that OpenAI can be told.
     return {"prompt_cache_breakpoint": {"mode": "explicit"}}
 
 

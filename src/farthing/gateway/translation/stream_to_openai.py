@@ -35,6 +35,7 @@ class OpenAIStream(StreamTranslator):
         self._started = False
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
+        self._thoughts = 0
         self._json = False
         self._usage: Json = {}
         self._last: Json = {}  # delta of the last message_delta: why it stopped
@@ -139,7 +140,11 @@ class OpenAIStream(StreamTranslator):
             return self._arguments(block, openai_call(block.start, self.reply)["function"]["arguments"])
         if block.kind in ("thinking", "redacted_thinking"):
             signed = block.start.get("signature") or block.start.get("data")
-            return self._chunk({"thinking_blocks": [block.start]}) if signed else b""
+            if not signed:
+                return b""
+            # Whole, once a block; OpenAI's clients put lists of objects together by their index.
+            index, self._thoughts = self._thoughts, self._thoughts + 1
+            return self._chunk({"thinking_blocks": [{"index": index, **block.start}]})
         return b""
 
     def _complete(self) -> bytes:

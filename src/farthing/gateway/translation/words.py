@@ -15,7 +15,7 @@ Protocol = Literal["openai", "anthropic"]
 
 DEFAULT_MAX_TOKENS = 16_384
 """Sent where Anthropic needs `max_tokens` and the OpenAI client gave none. Our choice (assumed): a long answer with
-room for reasoning, and within the output limit of each Claude 4 model (the smallest is 32,000)."""
+room for reasoning, well within the output limits of the current Claude models (64,000 and more, vendor-stated)."""
 
 EFFORT_SHARE = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
 """Thinking budget as a share of max_tokens by reasoning effort: OpenRouter's documented conversion
