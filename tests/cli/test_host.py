@@ -245,7 +245,7 @@ def test_owning_is_saved_as_its_dollars(tmp_path: Path) -> None:
         ((*SMALL, "--usd-per-gpu-hour", "$2"), "usd_per_gpu_hour is '$2'"),
         ((*SMALL, "--usd-per-gpu-hour", ""), "usd_per_gpu_hour is ''"),
         ((*SMALL, "--usd-per-gpu-hour", "1e400"), "a number of at least 0"),
-        ((*SMALL, "--at", "2010-01-01"), "no on-demand rent of h100-sxm is known by 2010-01-01"),
+        ((*SMALL, "--at", "2010-01-01", "--save", "x"), "no on-demand rent of h100-sxm is known by 2010-01-01"),
         ((*SMALL, "--at", "soon"), "'soon' is not an ISO 8601 instant"),
         ((*SMALL, "--draft-tokens", "3"), "--draft-tokens and --acceptance go together"),
         ((*SMALL, "--acceptance", "0.5"), "--draft-tokens and --acceptance go together"),
@@ -276,7 +276,12 @@ def test_a_file_of_hosts_that_is_not_ours_is_kept(tmp_path: Path) -> None:
 
 def test_a_device_without_a_known_rent() -> None:
     unknown = next(one.id for one in devices.everything() if not market.rents(one.id))
-    assert f"no on-demand rent of {unknown} is known" in refused("estimate", "llama-3.1-8b", "--device", unknown)
+    made = told("llama-3.1-8b", "--device", unknown, "--weights", "int8")
+    assert made["feasible"] and made["tpot_ms"]["value"] > 0 and made["usd_per_mtok_output"] is None
+    text = run("host", "estimate", "llama-3.1-8b", "--device", unknown).out
+    assert f"no on-demand rent of {unknown} is known: state it" in text
+    goal = ("--ttft-ms", "9000", "--tpot-ms", "900")
+    assert f"no on-demand rent of {unknown}" in refused("search", "llama-3.1-8b", "--device", unknown, *goal)
 
 
 # --- search ---------------------------------------------------------------------------------------

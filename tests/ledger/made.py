@@ -37,7 +37,7 @@ PRICE = Price(
 OFFER = Offer(provider="openai", model="gpt-test", prices=(PRICE,))
 
 
-def done(number: int = 0, *, ledger: Ledger | None = None, **fields: Any) -> Attempt:
+def done(number: int = 0, /, *, ledger: Ledger | None = None, **fields: Any) -> Attempt:
     """A finished attempt, priced under `OFFER` where nothing else is said."""
     started_us = fields.pop("started_us", NOON_US + number * 1_000)
     quantities = fields.pop("quantities", {"input": 1000 + number, "cache_read": 200, "output": 50})

@@ -177,7 +177,7 @@ def test_the_measured_draw_of_an_h100_is_met_and_held_outside() -> None:
     assert hosts.draw_w(h100, 10_000) == pytest.approx(577)
     assert hosts.draw_w(h100, 16) == pytest.approx((445 + 577) / 2)  # half of log 256
     assert hosts.draw_w(h100, 0) == 70  # at rest, as listings of idle boards say
-    assert hosts.draw_w(devices.find("a100_sxm"), 0) == pytest.approx(445 / 700 * 400)  # nobody stated one: overstated
+    assert hosts.draw_w(devices.find("a100_sxm"), 0) == pytest.approx(70 / 700 * 400)  # the same share
     assert hosts.draw_grade(h100) is Grade.MEASURED
 
 

@@ -1,5 +1,7 @@
+
 """Estimates: dollars that pay for the machine, conservation, intervals, and answers instead of crashes."""
 
+import re
 from decimal import Decimal
 
 import msgspec
@@ -210,16 +212,18 @@ def test_each_thing_that_would_fit_does(model: str, device: str, changes: dict[s
     load = Load(input=tokens, output=100)
     found = estimate(one, load)
     assert not found.feasible
-    said = [part.split() for part in found.why.split("; ")[-1].removesuffix(" would fit").split(" or ")]
-    assert said[0][0].startswith("--")
-    for option, what in said:
-        if option in ("--tp", "--pp"):
-            ep = int(what) * one.dp if one.ep > 1 and option == "--tp" else one.ep
-            other = msgspec.structs.replace(one, **{option[2:]: int(what)}, ep=ep)
-        else:
-            other = msgspec.structs.replace(one, **{option[2:]: what})
+    said = found.why.split("; ")[-1].removesuffix(" would fit").split(" or ")
+    assert said[0].startswith("--")
+    for advice in said:
+        changed = dict(re.findall(r"--(\w+) (\w+)", advice))
+        numbers = {name: int(value) for name, value in changed.items() if name in ("tp", "pp")}
+        if one.ep > 1 and numbers.get("tp", one.tp) != one.tp:
+            numbers["ep"] = numbers["tp"] * one.dp
+        other = msgspec.structs.replace(one, **{**changed, **numbers})
         other.check()
-        assert estimate(other, load).feasible, (option, what)
+        assert estimate(other, load).feasible, advice
+        if numbers:
+            assert f"({other.count} devices)" in advice
 
 
 def test_nothing_that_we_sell_would_fit() -> None:

@@ -50,7 +50,7 @@ def test_the_interval_is_that_of_what_was_held_out() -> None:
         (0, "google/gemma-3-27b-it", "h100-sxm", "model"),
         (0, "meta-llama/Llama-3.1-70B", "l40s", "device"),
     ):
-        found = of(model, device, rows, tp=1)
+        found = of(model, device, rows, **({"weights": "fp8"} if rows else {"tp": 1}))  # a layout that was measured
         stated = report.named(split)
         for what in ("tpot", "ttft", "throughput"):
             errors = stated.of(what)
@@ -65,9 +65,22 @@ def test_the_interval_is_that_of_what_was_held_out() -> None:
 def test_a_group_of_few_rows_is_between_the_two() -> None:
     known, unseen = (validation.packaged().named(name).tpot for name in ("random", "device"))
     for rows, share in ((1, 3 / 4), (3, 1 / 2), (27, 1 / 10)):
-        low, high = of(rows=rows).factors["tpot"]
+        low, high = of(rows=rows, weights="fp8").factors["tpot"]
         assert math.log(high) == pytest.approx(math.hypot(math.log(known.high), share * math.log(unseen.high)))
         assert -math.log(low) == pytest.approx(math.hypot(math.log(known.low), share * math.log(unseen.low)))
+
+
+def test_beyond_what_was_measured_of_the_group_is_wider() -> None:
+    """The group's 45 rows are of tp 2, 4 and 8, with 4 to 64 requests at once (silicon sample)."""
+    inside = of(rows=45, weights="fp8").factors["tpot"]
+    for changed, says in (
+        ({"load": (512, 1_000, 500)}, "these rows are of"),
+        ({"load": (16, 1_000, 5)}, "these rows are of prompts"),
+        ({"tp": 1}, "none of them has this layout"),
+    ):
+        found = of(rows=45, **{"weights": "fp8", **changed})  # type: ignore[arg-type]
+        assert any(reason.startswith(says) for reason in found.reasons), (changed, found.reasons)
+        assert found.factors["tpot"][1] > inside[1] and found.factors["tpot"][0] < inside[0]
 
 
 def test_neither_model_nor_device_adds_both_errors_in_squares() -> None:
@@ -81,7 +94,11 @@ def test_neither_model_nor_device_adds_both_errors_in_squares() -> None:
 def test_what_is_less_known_is_less_sure() -> None:
     widths = [
         math.log(one.factors["tpot"][1] / one.factors["tpot"][0])
-        for one in (of(rows=10), of("google/gemma-3-27b-it"), of("google/gemma-3-27b-it", "a100-80gb-sxm"))
+        for one in (
+            of(rows=10, weights="fp8"),
+            of("google/gemma-3-27b-it"),
+            of("google/gemma-3-27b-it", "a100-80gb-sxm"),
+        )
     ]
     assert widths == sorted(widths) and widths[0] < widths[1] < widths[2]
 

@@ -125,7 +125,7 @@ def test_rents_in_force_on_a_day() -> None:
 
 
 def test_unknown_rents_are_refused_with_what_would_work() -> None:
-    with pytest.raises(FarthingError, match="no on-demand rent of gb300 is known: name one in dollars a GPU-hour"):
+    with pytest.raises(FarthingError, match="no on-demand rent of gb300 is known: state it with --usd-per-gpu-hour"):
         market.rent("gb300")
     with pytest.raises(FarthingError, match=r"no reserved-3y rent of h100-sxm is known.*other terms: on-demand"):
         market.rent("h100-sxm", None, "reserved-3y")

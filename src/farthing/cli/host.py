@@ -86,10 +86,12 @@ def estimate(
         found = of(made.deployment, load, utilization=utilization)
     rent, says = None, ""
     if found.feasible:
-        usd, says, rent = inputs.dollars_of(options, made.deployment.device.id)
-        found = priced(found, usd)
+        usd, says, rent = inputs.dollars_or_none(options, made.deployment.device.id, needed=bool(save or card))
+        found = found if usd is None else priced(found, usd)
         if save is not None:
-            hosted.save(inputs.with_rent(made, usd) if own else made, hosts or Path(hosted.DEFAULT_FILE))
+            hosted.save(
+                inputs.with_rent(made, usd) if own and usd is not None else made, hosts or Path(hosted.DEFAULT_FILE)
+            )
         if card is not None:
             from farthing.files import write_whole
             from farthing.rates.write import prepare, write_card
@@ -141,13 +143,19 @@ def search(
     stated = list(usd_per_gpu_hour or [])
     if stated and len(stated) not in (1, len(device)):
         raise FarthingError(f"{len(stated)} rents for {len(device)} devices; state one, or one for each --device")
-    offers = []
+    offers, rents = [], list[str]()
     for position, name in enumerate(device):
         one = devices.find(name)
         rent = stated[position if len(stated) > 1 else 0] if stated else None
-        usd, _, _ = inputs.dollars_of({"usd_per_gpu_hour": rent, "own": own, "region": region, "at": at}, one.id)
-        if (one, usd) not in offers:
+        wanted = {"usd_per_gpu_hour": rent, "own": own, "region": region, "at": at}
+        usd, says, _ = inputs.dollars_or_none(wanted, one.id, needed=len(device) == 1)
+        told = f"{one.id}: {says}" if usd is None else f"{one.id} at {usd} an hour ({says})"
+        if told not in rents:
+            rents.append(told)
+        if usd is not None and (one, usd) not in offers:
             offers.append((one, usd))
+    if not offers:
+        raise FarthingError("; ".join(rents))
     goal = Goal(input=input, output=output, ttft_ms=ttft_ms, tpot_ms=tpot_ms, prefix_hit=prefix_hit, sure=sure)
     with share("searching") as tick:
         found = run(
@@ -155,9 +163,10 @@ def search(
             max_gpus=max_gpus, utilization=utilization, progress=tick,
         )  # fmt: skip
     if as_json:
-        print_json(search_json(found, goal))
+        print_json({**search_json(found, goal), "rents": rents})
     else:
         console().print(search_view(found, goal))
+        console().print("Rents: " + "; ".join(rents) + ".")
 
 
 app.command("simulate")(host_simulate.simulate)

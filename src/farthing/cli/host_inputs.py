@@ -1,6 +1,6 @@
 """The options that the `host` commands share, and the deployment and load that they state."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,6 +106,20 @@ def dollars_of(options: dict[str, Any], device: str) -> tuple[Decimal, str, dict
         "kind": rent.kind, "usd_per_gpu_hour": decimal_text(usd), "provider": rent.provider,
         "valid_from": rent.valid_from.isoformat(), "grade": str(rent.source.grade), "source": rent.source.title,
     }  # fmt: skip
+
+
+def dollars_or_none(
+    options: dict[str, Any], device: str, *, needed: bool
+) -> tuple[Decimal | None, str, dict[str, Any] | None]:
+    """As `dollars_of`; but where nobody stated a rent, and none is `needed`: None, with what would state one."""
+    from farthing.cli.common import instant
+    from farthing.serving import market
+
+    stated = needed or options.get("own") or options.get("usd_per_gpu_hour") is not None
+    moment = instant(options.get("at"))
+    if not stated and not market.rents(device, moment.date() if moment else date.max, "on-demand"):
+        return None, f"no on-demand rent of {device} is known: state it with --usd-per-gpu-hour", None
+    return dollars_of(options, device)
 
 
 def today() -> "datetime":

@@ -27,7 +27,7 @@ def tco(
     output: inputs.Output = "1024",
     concurrency: inputs.Concurrency = None,
     engine: inputs.Engine = "vllm",
-    weights: inputs.Weights = "bf16",
+    weights: inputs.Weights = None,
     kv: inputs.Kv = "bf16",
     rent: inputs.Rent = None,
     term: inputs.Term = "on-demand",
@@ -82,7 +82,7 @@ def tco(
         host.capacity,
         host.power,
         load,
-        volume=None if volume is None else inputs.number("--volume", volume),
+        volume=inputs.volume(volume),
         utilisation=None if utilization is None else inputs.number("--utilization", utilization),
     )
     if as_json:
@@ -107,7 +107,7 @@ def breakeven(
     output: inputs.Output = "1024",
     concurrency: inputs.Concurrency = None,
     engine: inputs.Engine = "vllm",
-    weights: inputs.Weights = "bf16",
+    weights: inputs.Weights = None,
     kv: inputs.Kv = "bf16",
     rent: inputs.Rent = None,
     term: inputs.Term = "on-demand",

@@ -1,5 +1,6 @@
 """The options that `tco`, `breakeven` and `margin` share, and the plans that they state."""
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from farthing.plans.interval import Interval
     from farthing.rates.book import Book
 
+_TP = re.compile(r"--tp (?=\d)")  # what an estimate would split over, here by --gpus
 MARKET = "market"
 USUAL_MIX = "3:1"
 
@@ -30,7 +32,10 @@ def _option(metavar: str, help: str, *names: str) -> Any:
 Text = str | None
 Device = Annotated[Text, _option("D", "Device (h100-sxm): its rent, price and draw, where not stated.")]
 Gpus = Annotated[int, typer.Option("--gpus", metavar="N", min=1, help="GPUs of one replica.")]
-UnitGpus = Annotated[int | None, typer.Option("--unit-gpus", min=1, metavar="N", help="GPUs rented or bought at once.")]
+UnitGpus = Annotated[
+    int | None,
+    typer.Option("--unit-gpus", min=1, metavar="N", help="GPUs rented or bought at once (1; of a --buy USD: --gpus)."),
+]
 InputRate = Annotated[Text, _option("R", "Prompt tokens a replica reads a second, doing nothing else.",
                                     "--input-tokens-s")]  # fmt: skip
 OutputRate = Annotated[Text, _option("R", "Tokens a replica writes a second, doing nothing else.",
@@ -40,7 +45,7 @@ Input = Annotated[str, _option("ISL", "Estimate: prompt tokens of a request.")]
 Output = Annotated[str, _option("OSL", "Estimate: tokens of an answer.")]
 Concurrency = Annotated[Text, _option("C", "Estimate: requests in flight in a replica.")]
 Engine = Annotated[str, _option("E", "Estimate: vllm, sglang or trtllm.")]
-Weights = Annotated[str, _option("F", "Estimate: format of the weights (bf16, fp8, int4, fp4).")]
+Weights = Annotated[Text, _option("F", "Estimate: format of the weights (bf16, fp8, int4, fp4; the checkpoint's).")]
 Kv = Annotated[str, _option("F", "Estimate: format of the cache (bf16, fp8).")]
 Rent = Annotated[Text, _option("USD", "Rent, dollars a GPU-hour; 'market': the library's.")]
 Term = Annotated[str, _option("T", "on-demand, spot, reserved-1y, reserved-3y.")]
@@ -49,7 +54,7 @@ Interruptions = Annotated[Text, _option("N", "Spot: interruptions a month.")]
 RestartH = Annotated[Text, _option("H", "Hours until it serves again after one.", "--restart-h")]
 LostH = Annotated[Text, _option("H", "Hours of work repeated after one.", "--lost-h")]
 Months = Annotated[str, _option("M", "How long machines are needed (a minimum term may be longer).")]
-Buy = Annotated[Text, _option("USD", "Price of one machine; 'market': the library's.")]
+Buy = Annotated[Text, _option("USD", "Price of one machine of --unit-gpus; 'market': the library's.")]
 Life = Annotated[Text, _option("Y", "Years that a machine is kept (4).")]
 Decline = Annotated[Text, _option("S", "Share of its value lost a year (declining depreciation).")]
 Residual = Annotated[Text, _option("S", "Share of the price left at the end (straight-line).")]
@@ -91,6 +96,16 @@ def number(option: str, text: str) -> Fraction:
         return parse_number(text)
     except ValueError as error:
         raise FarthingError(f"{option}: {error}") from None
+
+
+def volume(text: str | None) -> Fraction | None:
+    """The tokens a month of --volume. Raises `FarthingError` with examples."""
+    from farthing.plans.interval import parse_number
+
+    try:
+        return None if text is None else parse_number(text)
+    except ValueError as error:
+        raise FarthingError(f"--volume: {error}; write such as 5B, 300M or 1200000") from None
 
 
 def you() -> "Source":
@@ -177,7 +192,7 @@ def _estimated(o: dict[str, Any]) -> "Capacity":
         model=models.find(o["model"]),
         device=devices.find(_need_device(o, "--model")),
         engine=o["engine"],
-        weights=o["weights"],
+        weights=o["weights"] or models.precision(o["model"]),
         kv=o["kv"],
         tp=o["gpus"],
     )
@@ -189,7 +204,10 @@ def _estimated(o: dict[str, Any]) -> "Capacity":
         concurrency=None if flight is None else float(number("--concurrency", flight)),
         prefix_hit=float(number("--cached", o["cached"])),
     )
-    return capacity(deployment, load)
+    try:
+        return capacity(deployment, load)
+    except FarthingError as error:
+        raise FarthingError(_TP.sub("--gpus ", str(error))) from None
 
 
 def _need_device(o: dict[str, Any], option: str) -> str:
@@ -247,7 +265,7 @@ def _owned(o: dict[str, Any]) -> "Owned":
     else:
         price = interval("--buy", o["buy"])
         assert price is not None
-        made = Owned(machine_usd=price, unit_gpus=o["unit_gpus"] or 1, name="owned", sources=(you(),))
+        made = Owned(machine_usd=price, unit_gpus=o["unit_gpus"] or o["gpus"], name="owned", sources=(you(),))
         if o["device"] is not None:
             usual = owned_rating(o["device"])
             made = msgspec.structs.replace(made, rated_w=usual)

@@ -44,7 +44,7 @@ def margin(
     output: inputs.Output = "1024",
     concurrency: inputs.Concurrency = None,
     engine: inputs.Engine = "vllm",
-    weights: inputs.Weights = "bf16",
+    weights: inputs.Weights = None,
     kv: inputs.Kv = "bf16",
     rent: inputs.Rent = None,
     term: inputs.Term = "on-demand",
@@ -60,7 +60,7 @@ def margin(
     The cost of a token is stated (--cost-input, --cost-output), like a disclosure's (--like), or that of GPUs
     (--device or --rent, with --input-tokens-s and --output-tokens-s).
 
-    Example: farthing margin deepseek/deepseek-chat --like deepseek-open-infra --mix 608:168 --cached 0.56
+    Example: farthing margin deepseek/deepseek-v3.1-terminus --like deepseek-open-infra --mix 608:168 --cached 0.56
     """
     stated = dict(locals())
     if scenario is not None and (offer is not None or plan is not None or file is not None):

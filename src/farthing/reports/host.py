@@ -107,6 +107,8 @@ def estimate_view(one: Estimate, rent: str = "") -> "Group":
     if one.usd_per_gpu_hour is not None:
         used = "" if one.utilization == 1 else f", {one.utilization:.0%} of the hours in use"
         notes.append(f"Dollars: {one.usd_per_gpu_hour} a device-hour{used}{f' ({rent})' if rent else ''}.")
+    elif rent:
+        notes.append(f"Dollars: {rent}.")
     return Group(head, at, Text(""), table, Text(""), *(Text(note) for note in notes), *evidence_lines(one.basis))
 
 

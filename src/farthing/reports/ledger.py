@@ -87,6 +87,13 @@ def _many(number: int, what: str) -> str:
     return f"{number:,} {what}" + "s" * (number != 1)
 
 
+def _known(usd: "Fraction", unknown: int) -> str:
+    """A sum beside `unknown` rows that are not in it: then it is a lower bound, and nothing known is no zero."""
+    if not unknown:
+        return show_usd(usd)
+    return f"≥ {show_usd(usd)}" if usd else "unknown"
+
+
 def summary_view(summary: LedgerSummary) -> "Screen":
     """The summary for a terminal: the whole, then the groups, dearest first, then what is unknown and why."""
     from rich.console import Group as Screen
@@ -95,8 +102,7 @@ def summary_view(summary: LedgerSummary) -> "Screen":
     whole = summary.whole
     head = Text(_many(whole.attempts, "attempt"), style="bold")
     head.append(f" at {_many(whole.requests, 'request')}, ")
-    head.append(show_usd(whole.known_usd), style="bold")
-    head.append(" known" if whole.unknown else "")
+    head.append(_known(whole.known_usd, whole.unknown), style="bold")
     parts: list[Any] = [head]
     ended = [(whole.failed, "failed"), (whole.cancelled, "cancelled"), (whole.lost, "lost"), (whole.open, "open")]
     if told := [f"{number:,} {word}" for number, word in ended if number]:
@@ -132,7 +138,7 @@ def _groups(by: Sequence[str], groups: Sequence[Group]) -> "Table":
             f"{group.requests:,}",
             f"{read:,}",
             f"{made:,}",
-            show_usd(group.known_usd) if group.unknown < group.attempts or group.known_usd else "unknown",
+            _known(group.known_usd, group.unknown),
             f"{group.unknown:,}" if group.unknown else "-",
             f"{group.failed:,}" if group.failed else "-",
             "-" if group.latency_p50_s is None else f"{group.latency_p50_s:.3g}",
@@ -195,11 +201,12 @@ def verification_view(found: Verification) -> "Screen":
 def _differences(differences: Sequence[Difference]) -> "Table":
     from rich.text import Text
 
-    table = _table("attempt", "price", "recorded", "now", left=2)
+    table = _table("attempt", "offer", "recorded", left=2)
+    table.add_column("now", overflow="fold")
     for one in differences[:LISTED]:
         now = clean(one.reason) if one.repriced_usd is None else decimal_text(one.repriced_usd)
         recorded = "unknown" if one.recorded_usd is None else decimal_text(one.recorded_usd)
-        table.add_row(Text(clean(one.id)), Text(clean(one.price or "-")), recorded, Text(now))
+        table.add_row(Text(clean(one.id)), Text(clean(one.offer or "-")), recorded, Text(now))
     return table
 
 
@@ -239,8 +246,8 @@ def repriced_view(found: Repriced) -> "Screen":
         table.add_row(
             Text(clean(offer.offer)),
             f"{offer.rows:,}",
-            show_usd(offer.recorded_usd),
-            show_usd(offer.repriced_usd),
+            _known(offer.recorded_usd, offer.unknown_before),
+            _known(offer.repriced_usd, offer.unknown_now),
             f"{offer.differ:,}",
             f"{offer.unknown_before:,}",
             f"{offer.unknown_now:,}",

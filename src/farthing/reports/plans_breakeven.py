@@ -8,6 +8,7 @@ from farthing.plans.breakeven import Against, Breakeven, Crossing, Host
 from farthing.plans.fleet import Load
 from farthing.plans.read_parts import sources_of
 from farthing.plans.scenario_run import CaseRun, ScenarioRun
+from farthing.reports.plans_costs import about, left_out
 from farthing.reports.plans_show import (
     compact,
     dollars,
@@ -108,6 +109,8 @@ def _against_json(one: Against) -> dict[str, Any]:
         "settled_tokens": range_json(one.settled),
         "break_even_utilization": range_json(one.utilisation),
         "crossing": crossing_json(one.crossing),
+        "gpus_of_a_machine": one.host.hosting.unit_gpus,
+        "not_included": left_out(one.host.hosting),
         "evidence": str(one.host.grade),
     }
 
@@ -173,6 +176,7 @@ def breakeven_view(found: Breakeven) -> "Group":
                 "dim",
             )
         )
+    parts += [line(text, "dim") for one in found.against for text in about(one.host.hosting)]
     return Group(*parts, *sources_lines(_sources(found)))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from farthing.plans.hosting import Owned
 from farthing.plans.interval import Outcome
 from farthing.plans.tco import Tco
+from farthing.reports.plans_costs import left_out, machines
 from farthing.reports.plans_show import (
     digits,
     dollars,
@@ -40,6 +41,7 @@ def tco_json(found: Tco) -> dict[str, Any]:
         "input_share": number(load.input_share),
         "cached_share": number(load.cached_share),
         "gpus": found.gpus,
+        "gpus_of_a_machine": found.hosting.unit_gpus,
         "machines": number(found.machines),
         "utilization": range_json(found.utilisation),
         "useful_share": number(found.useful_share),
@@ -61,7 +63,7 @@ def tco_json(found: Tco) -> dict[str, Any]:
         "operational_g_per_mtok": range_json(carbon.operational_g_per_mtok) if carbon else None,
         "embodied_g_per_mtok": range_json(carbon.embodied_g_per_mtok) if carbon else None,
         "sci_g_per_mtok": range_json(carbon.sci_g_per_mtok) if carbon else None,
-        "not_included": [name for field, name in _COSTS.items() if _free(found, field)],
+        "not_included": left_out(found.hosting),
         "carbon_missing": list(carbon.missing) if carbon else ["what a GPU draws"],
         "carbon_evidence": str(carbon.grade) if carbon else None,
         "years": [
@@ -91,9 +93,10 @@ def tco_view(found: Tco) -> "Group":
     mix = f"{percent(load.input_share)} input"
     if load.cached_share:
         mix += f", {percent(load.cached_share)} of it cached"
+    gpus = _gpus(found.gpus) + machines(found.hosting)
     parts: list[Any] = [
         head,
-        line(f"{tokens(found.volume)} tokens a month ({mix}) on {_gpus(found.gpus)}, busy {_busy(found)}"),
+        line(f"{tokens(found.volume)} tokens a month ({mix}) on {gpus}, busy {_busy(found)}"),
         line(),
     ]
     prices = table("", "US dollars>", "")
@@ -133,9 +136,9 @@ def notes(found: Tco) -> list[str]:
     if found.usd_per_mtok.drivers and found.usd_per_mtok.low != found.usd_per_mtok.high:
         widest = found.usd_per_mtok.drivers[0].name
         said.append(f"the interval comes first of all from {_WORDS.get(widest, widest.replace('_', ' '))}")
-    left_out = [name for field, name in _COSTS.items() if _free(found, field)]
-    if left_out:
-        said.append("not stated, so not in it: " + ", ".join(left_out))
+    absent = left_out(found.hosting)
+    if absent:
+        said.append("not stated, so not in it: " + ", ".join(absent))
     return said
 
 
@@ -149,19 +152,6 @@ _WORDS = {
     "life_years": "the machine's life",
     "staff_usd_per_month": "staff",
 }
-_COSTS = {
-    "staff_usd_per_month": "staff",
-    "colocation_usd_per_kw_month": "a place for the machines",
-    "capital_rate": "the cost of capital",
-    "maintenance_share": "maintenance",
-    "network_usd_per_month": "network",
-}
-
-
-def _free(found: Tco, field: str) -> bool:
-    """Whether a cost that this way of hosting has was left at nothing."""
-    value = getattr(found.hosting, field, None)
-    return value is not None and value.high == 0
 
 
 def _carbon_lines(found: Tco) -> list[Any]:
@@ -191,6 +181,6 @@ def _years(found: Tco) -> list[Any]:
     for year in found.years:
         made.add_row(str(year.year), dollars(year.opening_usd), dollars(year.depreciation_usd),
                      dollars(year.interest_usd), dollars(year.closing_usd))  # fmt: skip
-    machines = Fraction(found.gpus, found.hosting.unit_gpus)
-    how = f"{found.hosting.method}; {digits(machines)} of them"
+    count = Fraction(found.gpus, found.hosting.unit_gpus)
+    how = f"{found.hosting.method}; {digits(count)} of them"
     return [line(), made, line(how, "dim")]

@@ -89,6 +89,11 @@ def _sum(effects: list[Effect]) -> Effect:
     return sum(e[0] for e in effects), sum(e[1] for e in effects), sum(e[2] for e in effects)
 
 
+def layout_measured(deployment: Deployment) -> bool:
+    """Whether the group's rows have one of the deployment's layout."""
+    return keys_of(deployment)[1] in _packaged()[0]
+
+
 @cache
 def measured_groups() -> tuple[Key, ...]:
     """Every group that was measured: (engine, device, model, weights)."""

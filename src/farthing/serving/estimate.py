@@ -167,7 +167,10 @@ def _too_large(deployment: Deployment, load: Load) -> str:
         if key == "pp" and fits:
             continue  # stages answer no faster than one, so they are the second choice
         found = next((value for value in values if _fits(deployment, tokens, key, value)), None)
-        fits += [] if found is None else [f"--{key} {found}"]
+        if found is not None:
+            more = deployment.count // getattr(deployment, key) * found if isinstance(found, int) else 0
+            layout = f"--tp {deployment.tp} --pp {found}" if key == "pp" else f"--{key} {found}"
+            fits.append(layout + (f" ({more} devices)" if more else ""))
     return text + ("; " + " or ".join(fits) + " would fit" if fits else "; a larger device is needed")
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from farthing.serving import validation
 from farthing.serving.coefficients import packaged
-from farthing.serving.corrections import measured_groups, span
+from farthing.serving.corrections import effects_of, layout_measured, measured_groups, span
 from farthing.serving.deployment import Deployment
 
 _LONGEST = 16_000  # tokens in or out; twice the longest that was measured
@@ -74,6 +74,8 @@ def basis(deployment: Deployment, concurrency: float, input: float, output: floa
     else:
         levels, says = ["model", "device"], f"neither {model} nor {device} was measured: physics and priors alone"
     reasons = _outside(deployment, concurrency, input, output, {group[3] for group in groups})
+    if rows:
+        reasons += _beyond(deployment, concurrency, input, output)
     report = validation.packaged()
     factors, error = {}, {}
     for what in ("tpot", "ttft", "throughput"):
@@ -89,6 +91,19 @@ def basis(deployment: Deployment, concurrency: float, input: float, output: floa
     level = {"random": "group"}.get(levels[0], " and ".join(levels))
     grade = "assumed" if reasons or len(levels) > 1 else "derived"
     return Basis(grade=grade, level=level, rows=rows, says=says, error=error, reasons=reasons, factors=factors)
+
+
+def _beyond(deployment: Deployment, concurrency: float, input: float, output: float) -> tuple[str, ...]:
+    """In which ways it is unlike what was measured of its own group: the load, the layout."""
+    reasons = []
+    _, _, ((least, least_ratio), (most, most_ratio)) = effects_of(deployment)
+    if not 0.99 * least <= concurrency <= 1.01 * most:
+        reasons.append(f"these rows are of {least:g} to {most:g} requests at once")
+    if not 0.8 * least_ratio <= input / output <= 1.25 * most_ratio:
+        reasons.append(f"these rows are of prompts {least_ratio:.2g} to {most_ratio:.2g} × the answer")
+    if not layout_measured(deployment):
+        reasons.append("none of them has this layout")
+    return tuple(reasons)
 
 
 def widened(one: Basis, reason: str) -> Basis:
@@ -113,6 +128,8 @@ def _outside(
         reasons.append("pipeline parallelism was not measured")
     if deployment.speculation is not None:
         reasons.append("speculative decoding rests on the stated acceptance rate")
+    if 0 < deployment.model.context < input + output:
+        reasons.append(f"longer than the model's context of {deployment.model.context:,} tokens")
     if deployment.weights not in formats:
         reasons.append(f"weights in {deployment.weights} were not measured")
     if deployment.device.form == "pcie" and deployment.gpus > 1:

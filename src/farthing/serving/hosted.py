@@ -162,13 +162,13 @@ def estimated(
     return found
 
 
-def offer(name: str, found: Estimate, seen: date, cached: float | None = None) -> Offer:
+def offer(name: str, found: Estimate, seen: date, cached: float | None = None, also: str = "") -> Offer:
     """The estimate as an offer `host/NAME`: rates per million tokens of input and output.
 
     A token found in the machine's own prefix cache is not computed and costs nothing of its own; one that an
     API would charge for writing is plain input. `cached`: the share of the prompt tokens that the usage to be
     priced counts as read from a cache (None: those that the machine finds in its own): what it does not count
-    carries the cost of what is computed.
+    carries the cost of what is computed. `also`: what else is to be said of it.
     """
     if found.usd_per_mtok_input is None or found.usd_per_mtok_output is None or found.basis is None:
         raise FarthingError(f"host:{name}: no dollars per hour are stated")
@@ -181,6 +181,7 @@ def offer(name: str, found: Estimate, seen: date, cached: float | None = None) -
         f"computed for {found.batch:,.0f} requests at once in {found.utilization:.0%} of the paid hours; output from "
         f"{low:.3g} to {high:.3g} USD per million tokens (80 % interval); {found.basis.says}"
     )
+    note = f"{also}; {note}" if also else note
     rates = [Rate(meter="input", amount=input, per=MICRO), Rate(meter="output", amount=output, per=MICRO, note=note)]
     rates.append(Rate(meter="cache_read", amount=Decimal(0), per=MICRO))
     writes = (meter for meter in CACHE_WRITES if not meter.endswith(("_audio", "_image", "_video")))
@@ -189,9 +190,9 @@ def offer(name: str, found: Estimate, seen: date, cached: float | None = None) -
                  title=found.deployment.name, note=note)  # fmt: skip
 
 
-def card(name: str, found: Estimate, seen: date, cached: float | None = None) -> Card:
+def card(name: str, found: Estimate, seen: date, cached: float | None = None, also: str = "") -> Card:
     """A rate card with the one offer."""
-    made = offer(name, found, seen, cached)
+    made = offer(name, found, seen, cached, also)
     return Card(offers=(made,), sources={made.prices[0].source.id: made.prices[0].source})
 
 

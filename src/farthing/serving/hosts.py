@@ -85,11 +85,12 @@ def draw_w(device: Device, sequences: float) -> float:
 
     Log-linear in `sequences` between the two measured points of an H100 SXM, held outside them; other
     devices draw the same share of their TDP (derived: see `draw_grade`). At rest (0) it is the
-    device's stated idle draw; where none is stated, the draw with few sequences, which overstates it.
+    device's stated idle draw; where none is stated, the share of its TDP that the measured device idles at.
     """
     points = draw()
-    if sequences <= 0 and device.idle_w is not None:
-        return device.idle_w
+    if sequences <= 0:
+        known = devices.find(points.device)
+        return device.idle_w if device.idle_w is not None else (known.idle_w or 0.0) / known.tdp_w * device.tdp_w
     at = min(max(sequences, points.few), points.many)
     share = math.log(at / points.few) / math.log(points.many / points.few)
     watts = points.few_w + share * (points.many_w - points.few_w)

@@ -137,7 +137,7 @@ def _nothing(device_id: str, at: date | None, term: str) -> str:
     others = sorted({one.term for one in rents(device_id) if not one.contradicted})
     when = f" by {at.isoformat()}" if at else ""
     hint = f"; other terms: {', '.join(others)}" if others and term not in others else ""
-    return f"no {term} rent of {devices.find(device_id).id} is known{when}: name one in dollars a GPU-hour{hint}"
+    return f"no {term} rent of {devices.find(device_id).id} is known{when}: state it with --usd-per-gpu-hour{hint}"
 
 
 def conflicts() -> tuple[Conflict, ...]:

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from farthing.problems import FarthingError
-from farthing.serving import formats
+from farthing.serving import formats, models
 from farthing.serving.deployment import ENGINES, Deployment
 from farthing.serving.device import Device
 from farthing.serving.estimate import Estimate, Load, estimate
@@ -84,7 +84,7 @@ def _deployments(
     model: ModelShape, device: Device, engines: Sequence[str], weights: Sequence[str], kv: str, max_gpus: int
 ) -> Iterator[Deployment]:
     experts = max((block.experts for block in model.feed_forward), default=0)
-    chosen = weights or [name for name in ("bf16", "fp8", "fp4") if formats.find(name).compute in device.flops]
+    chosen = weights or _formats(model, device)
     for engine in engines:
         if engine not in ENGINES:
             raise FarthingError(f"unknown engine {engine!r}; one of {', '.join(ENGINES)}")
@@ -104,6 +104,16 @@ def _deployments(
                         continue
                     yield deployment
                 tp *= 2
+
+
+def _formats(model: ModelShape, device: Device) -> list[str]:
+    """The formats to try: the checkpoint's own, whatever the device computes in, and those the device has."""
+    has = [name for name in ("bf16", "fp8", "fp4") if formats.find(name).compute in device.flops]
+    try:
+        own = models.precision(model.id)
+    except FarthingError:
+        own = "bf16"
+    return list(dict.fromkeys([own, *has]))
 
 
 def _points(deployment: Deployment, rent: Decimal, goal: Goal, utilization: float) -> list[Estimate]:

@@ -1,0 +1,153 @@
+"""`farthing ledger` as a user runs it: tables and JSON, exports, verification, and mistakes in one line."""
+
+import csv
+import json
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from farthing.cli import app as wiring
+from farthing.cli import ledger as verbs
+from farthing.ledger.days import close_days
+from farthing.ledger.ledger import Ledger
+from tests.cli import run
+from tests.ledger.made import DAY_US, NOON_US, done, some, sum_usd
+
+if "ledger" not in {group.name for group in wiring.app.registered_groups}:
+    wiring.app.add_typer(verbs.app, name="ledger")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    with Ledger.open(tmp_path / "data") as ledger:
+        ledger.write(list(some(600, ledger)))
+    close_days(tmp_path / "data", NOON_US + 2 * DAY_US)
+    return tmp_path / "data"
+
+
+def test_the_summary_is_exact(data: Path) -> None:
+    rows = list(some(600))
+    found = run("ledger", "summary", "--by", "feature,model", "--data", data, "--json").json
+    whole = found["whole"]
+    assert whole["attempts"] == 600 and whole["total_usd"] is None
+    assert Fraction(whole.get("known_usd_fraction", whole["known_usd"])) == sum_usd(rows)
+    assert sum(group["unknown"] for group in found["groups"]) == whole["unknown"] == sum(r.usd is None for r in rows)
+    assert list(found["groups"][0])[:2] == ["feature", "model"]
+    one_day = run("ledger", "summary", "--data", data, "--since", "2026-11-21", "--until", "2026-11-22", "--json").json
+    assert one_day["whole"]["attempts"] == sum(
+        NOON_US + DAY_US // 2 <= r.started_us < NOON_US + DAY_US * 3 // 2 for r in rows
+    )
+
+
+def test_the_summary_for_a_person(data: Path) -> None:
+    shown = run("ledger", "summary", "--by", "model", "--data", data).out
+    assert shown.startswith("600 attempts at 600 requests, ≥ $")
+    assert "without a known charge, in no sum:" in shown and "no offer openai/new" in shown
+    assert all(len(line) <= 100 for line in shown.splitlines())
+
+
+def test_exports_hold_every_row_and_exact_amounts(data: Path, tmp_path: Path) -> None:
+    rows = list(some(600))
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        ran = run("ledger", "export", tmp_path / name, "--data", data)
+        assert ran.code == 0 and ran.out == f"600 rows written to {tmp_path / name}\n", ran.err
+        again = run("usage", tmp_path / name, "--json").json  # it is a table that farthing reads itself
+        assert again["rows"] == 600
+        assert again["quantities"]["output"] == sum(row.quantities.get("output", 0) for row in rows)
+        assert again["quantities"]["audio_second"] == sum(row.quantities.get("audio_second", 0) for row in rows)
+    with (tmp_path / "out.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert sum(Fraction(row["usd_exact"] or row["usd"] or 0) for row in read) == sum_usd(rows)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert all(line["usd"] is None or isinstance(line["usd"], str) for line in lines)
+    assert sum(Fraction(line["usd_exact"] or line["usd"] or 0) for line in lines) == sum_usd(rows)
+    assert sorted(tmp_path.glob(".out*")) == []
+
+
+def test_focus_columns_by_day(data: Path, tmp_path: Path) -> None:
+    ran = run("ledger", "export", tmp_path / "focus.csv", "--focus", "--data", data)
+    assert ran.code == 0, ran.err
+    with (tmp_path / "focus.csv").open() as file:
+        read = list(csv.DictReader(file))
+    rows = list(some(600))
+    total = sum(Decimal(row["BilledCost"]) for row in read)
+    assert abs(Fraction(total) - sum_usd(rows)) < Fraction(600, 10**15)  # each charge to 15 decimals
+    assert sum(int(row["x_UnknownAttempts"]) for row in read) == sum(row.usd is None for row in rows)
+    assert {row["ChargePeriodStart"] for row in read} == {f"2026-11-{day}T00:00:00Z" for day in (20, 21, 22)}
+
+
+def test_verify_and_its_status(data: Path) -> None:
+    ran = run("ledger", "verify", "--data", data)
+    assert ran.code == 0 and ran.out.startswith("in order\n600 attempts: ")
+    with Ledger.open(data) as ledger:
+        ledger.write([done(1, ledger=ledger, usd="7")])
+    ran = run("ledger", "verify", "--data", data)
+    assert ran.code == 1 and ran.out.startswith("NOT in order\n") and "1 differ" in ran.out
+    found = json.loads(run("ledger", "verify", "--data", data, "--json").out)
+    assert [one["recorded_usd"] for one in found["differences"]] == ["7"]
+    assert found["differences"][0]["repriced_usd"] == "0.0030525"  # 1001 × 2.5 + 200 × 0.25 + 50 × 10 microdollars
+
+
+def test_priced_again_under_a_card(data: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card.toml"
+    card.write_text(
+        """
+[source.mine]
+title = "mine"
+where = "here"
+seen = 2026-11-20
+grade = "vendor-stated"
+
+[[offer]]
+provider = "openai"
+model = "gpt-test"
+
+[[offer.price]]
+source = "mine"
+valid_from = 2026-01-01
+[offer.price.rates]
+input = 0
+cache_read = 0
+output = 0
+audio_second = 0
+[[offer.price.rule]]
+when = { tier = "batch" }
+multiply = 1
+meters = ["input", "cache_read", "output", "audio_second"]
+"""
+    )
+    found = run("ledger", "verify", "--reprice", "--card", card, "--data", data, "--json")
+    assert found.code == 0, found.err
+    [offer] = [one for one in found.json["offers"] if one["offer"] == "openai/gpt-test"]
+    assert offer["repriced_usd"] == "0" and offer["unknown_now"] == 0
+    shown = run("ledger", "summary", "--reprice", "--as-of", "2026-11-21", "--data", data).out
+    assert "would differ under this book as of 2026-11-21; nothing is changed" in shown
+
+
+def test_retention_and_closing(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path) as ledger:
+        ledger.write([done(n, ledger=ledger, started_us=NOON_US - (400 - n // 2) * DAY_US) for n in range(4)])
+    # 400 and 399 days before 20 November 2026
+    assert run("ledger", "close-days", "--data", tmp_path).out == (
+        "2025-10-16: 2 rows in day=2025-10-16/1.parquet\n2025-10-17: 2 rows in day=2025-10-17/1.parquet\n"
+    )
+    assert run("ledger", "close-days", "--data", tmp_path).out == ""
+    dropped = run("ledger", "drop-days", "--before", "2025-10-17", "--data", tmp_path)
+    assert dropped.out == "2025-10-16: 2 rows deleted\n"
+    assert run("ledger", "summary", "--data", tmp_path, "--json").json["whole"]["attempts"] == 2
+    assert run("ledger", "drop-days", "--before", "soon", "--data", tmp_path).refusal == (
+        "--before 'soon' is not a day such as 2026-01-01"
+    )
+
+
+def test_mistakes_are_one_line(data: Path, tmp_path: Path) -> None:
+    assert "no ledger here" in run("ledger", "summary", "--data", tmp_path / "none").refusal
+    assert "did you mean 'feature'" in run("ledger", "summary", "--by", "featur", "--data", data).refusal
+    assert "the format is not told" in run("ledger", "export", tmp_path / "x.xls", "--data", data).refusal
+    assert "cannot be written" in run("ledger", "export", tmp_path / "no" / "x.csv", "--data", data).refusal
+    assert "add --reprice" in run("ledger", "verify", "--as-of", "2026-11-21", "--data", data).refusal
+    assert "leave --by out" in run("ledger", "summary", "--by", "model", "--reprice", "--data", data).refusal
+    wrong = run("ledger", "summary", "--since", "2026-11-22", "--until", "2026-11-21", "--data", data)
+    assert wrong.refusal == "--since 2026-11-22 is not before --until 2026-11-21"

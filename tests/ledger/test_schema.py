@@ -1,0 +1,83 @@
+"""Schemas: every released one opens and is brought up to date with its rows; a newer one is refused."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from farthing.ledger.ledger import Ledger
+from farthing.ledger.schema import FILE, MIGRATIONS, connect, migrate, version_of
+from farthing.ledger.summary import summarise_ledger
+from farthing.ledger.verify import verify
+from farthing.ledger.view import open_view
+from farthing.problems import FarthingError
+from tests.ledger.made import done
+from tests.ledger.test_store import states
+
+FROZEN = sorted((Path(__file__).parent / "schemas").glob("schema*.sql"))
+
+
+def restored(frozen: Path, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    made = sqlite3.connect(folder / FILE)
+    made.executescript(frozen.read_text())
+    made.close()
+    return folder
+
+
+def test_every_released_schema_is_frozen_here() -> None:
+    assert [path.stem for path in FROZEN] == [f"schema{number + 1}" for number in range(len(MIGRATIONS))]
+
+
+@pytest.mark.parametrize("frozen", FROZEN, ids=lambda path: path.stem)
+def test_rows_of_a_released_schema_are_all_there(frozen: Path, tmp_path: Path) -> None:
+    folder = restored(frozen, tmp_path)
+    with Ledger.open(folder) as ledger:
+        ledger.write([done(9, ledger=ledger, attempt="new")])
+    assert states(folder) == {
+        "a1": "done", "a2": "done", "a3": "done", "a4": "failed", "a5": "lost", "a6": "cancelled", "new": "done"
+    }  # fmt: skip
+    hot = connect(folder)
+    assert version_of(hot) == len(MIGRATIONS)
+    hot.close()
+    with open_view(folder) as view:
+        found = view.query("SELECT id, tags, session, audio_second, usd_exact, reported_usd, unknown, attrs, streamed, "
+                           "estimated, tier_served FROM attempts WHERE id < 'b' ORDER BY id")  # fmt: skip
+    shown = [[str(part) for part in row] for row in found]
+    none = "None"
+    assert shown[0] == ["a1", '{"team":"x"}', "s1", none, none, none, none, none, "False", "False", none]
+    assert shown[1] == ["a2", none, none, "1.500000", "193/600000", none, none, none, "False", "False", none]
+    assert shown[2][5:7] == ["0.010000000000000", "no offer openai/new"]
+    assert shown[4][6] == "the worker died before the end was recorded"
+    assert shown[5][7:] == ['{"size":"1024"}', "True", "True", "batch"]
+    checked = verify(folder)
+    # a1, a2, a6 and the new one under the kept record; a4 consumed nothing; a3 has no charge, a5 no end
+    assert (checked.agree, checked.differ, checked.unpriced, checked.lost) == (5, 0, 2, 1)
+
+
+def test_steps_are_taken_whole_and_once(tmp_path: Path) -> None:
+    Ledger.open(tmp_path).close()
+    steps = (*MIGRATIONS, "ALTER TABLE attempt ADD COLUMN weather TEXT;\nUPDATE attempt SET weather = 'fine';\n")
+    broken = (*MIGRATIONS, "ALTER TABLE attempt ADD COLUMN weather TEXT;\nINSERT INTO nowhere VALUES (1);\n")
+    hot = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        migrate(hot, tmp_path / FILE, broken)
+    assert version_of(hot) == len(MIGRATIONS)
+    assert "weather" not in [row[1] for row in hot.execute("PRAGMA table_info(attempt)")]
+    assert migrate(hot, tmp_path / FILE, steps) == migrate(hot, tmp_path / FILE, steps) == len(steps)
+    assert "weather" in [row[1] for row in hot.execute("PRAGMA table_info(attempt)")]
+    hot.close()
+    with pytest.raises(FarthingError, match=f"its schema is {len(steps)}, this Farthing knows up to {len(MIGRATIONS)}"):
+        Ledger.open(tmp_path)
+    with pytest.raises(FarthingError, match="use the newer Farthing"):
+        summarise_ledger(tmp_path)
+
+
+def test_two_processes_may_make_it_at_once(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    script = "import sys; from farthing.ledger.ledger import Ledger; Ledger.open(sys.argv[1]).close()"
+    running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "data")]) for _ in range(4)]
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert summarise_ledger(tmp_path / "data").whole.attempts == 0
