@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farthing.cli import plans
+from farthing.cli import plans, plans_margin
 from tests.cli import Ran, run
 
 GPU = ("--input-tokens-s", "3000", "--output-tokens-s", "3000")
@@ -99,6 +99,28 @@ def test_tco_of_an_estimate() -> None:
     assert price["low"] < price["mid"] < price["high"]
 
 
+def test_a_stated_price_is_of_the_machine_that_holds_a_replica() -> None:
+    """$350,000 over 4 years of 12 months: 7,291.67 a month for the 8 GPUs, not for each of them."""
+    bought = ("--buy", "350000", "--gpus", "8", *GPU, "--board-w", "500", "--usd-per-kwh", "0.1", "--volume", "1B")
+    found = run("tco", *bought, "--json").json
+    (lost,) = [cost for cost in found["costs"] if cost["name"] == "depreciation"]
+    assert lost["usd_per_month"]["mid"] == pytest.approx(350_000 / 48)
+    assert found["gpus"] == found["gpus_of_a_machine"] == 8
+    assert "on 8 GPUs in machines of 8 GPUs" in narrow(run("tco", *bought))
+    apart = run("tco", *bought, "--unit-gpus", "1", "--json").json
+    (lost,) = [cost for cost in apart["costs"] if cost["name"] == "depreciation"]
+    assert lost["usd_per_month"]["mid"] == pytest.approx(8 * 350_000 / 48)
+    assert "in machines of 1 GPU," in narrow(run("tco", *bought, "--unit-gpus", "1"))
+
+
+def test_an_estimate_takes_the_checkpoints_own_weights() -> None:
+    """DeepSeek-R1 is published in FP8: 671 GB fit 8 H200 (1,128 GB), and in 16 bits they would not."""
+    asked = ("tco", "--model", "deepseek-r1", "--device", "h200-sxm", "--gpus", "8", "--volume", "1B", "--rent", "3")
+    own, stated = run(*asked, "--json").json, run(*asked, "--weights", "fp8", "--json").json
+    assert own["usd_per_mtok_blended"] == stated["usd_per_mtok_blended"]
+    assert "would fit" in run(*asked, "--weights", "bf16").refusal
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -111,7 +133,15 @@ def test_tco_of_an_estimate() -> None:
         (("--rent", "x", *GPU), "--rent: 'x' is not a number, LOW..HIGH or LOW..MID..HIGH"),
         (("--rent", "4..2", *GPU), "--rent:"),
         (("--rent", "2", *GPU), "state a volume of tokens a month, or a mean utilisation"),
-        (("--rent", "2", *GPU, "--volume", "many"), "--volume: "),
+        (("--rent", "2", *GPU, "--volume", "many"), "--volume: 'many' is not a decimal number; write such as 5B, 300M"),
+        (
+            ("--model", "llama-3.1-70b", "--device", "h100-sxm", "--volume", "1B"),
+            "; --gpus 2 or --weights fp8 would fit",
+        ),
+        (
+            ("--model", "llama-3.1-405b", "--gpus", "8", "--device", "h100-sxm", "--volume", "1B"),
+            "usable on NVIDIA H100 80 GB SXM5; --weights fp8 would fit",
+        ),
         (("--rent", "2", *GPU, "--utilization", "3"), "utilisation is 3"),
         (("--rent", "2", "--buy", "3", *GPU), "--rent or --buy, not both"),
         (("--rent", "market", *GPU), "needs --device"),
@@ -147,6 +177,19 @@ def test_breakeven_of_the_seeds_gpu(card: Path) -> None:
     assert at[10e9]["winner"] == "acme/flat"
     assert len(found["surface"]) == 30
     assert found["evidence"] == "assumed"
+
+
+def test_breakeven_says_what_it_leaves_out(card: Path) -> None:
+    asked = ("breakeven", "acme/flat", "--card", card, "--at", "2026-11-01", "--buy", "350000", "--gpus", "8",
+             "--board-w", "500", "--usd-per-kwh", "0.1", *GPU)  # fmt: skip
+    (host,) = run(*asked, "--json").json["hosts"]
+    absent = ["staff", "a place for the machines", "the cost of capital", "maintenance", "network"]
+    assert host["not_included"] == absent and host["gpus_of_a_machine"] == 8
+    text = " ".join(narrow(run(*asked)).split())
+    assert f"owned: not stated, so not in it: {', '.join(absent)}" in text
+    assert "owned: in machines of 8 GPUs" in text
+    full = run(*asked, "--staff", "1", "--maintenance", "0.1", "--capital-rate", "0.1", "--network", "1", "--json").json
+    assert full["hosts"][0]["not_included"] == ["a place for the machines"]
 
 
 def test_breakeven_as_a_table_a_page_and_a_picture(tmp_path: Path) -> None:
@@ -263,6 +306,12 @@ def test_margin_refusals(args: tuple[str, ...], said: str) -> None:
 def test_help_has_an_example(name: str) -> None:
     ran = run(name, "--help")
     assert ran.code == 0 and f"Example: farthing {name}" in " ".join(ran.out.split())
+
+
+def test_the_example_of_margin_has_a_price() -> None:
+    example = str(plans_margin.margin.__doc__).split("Example: farthing ")[1].split()
+    assert example[0] == "margin"
+    assert run(*example, "--at", "2026-11-22", "--json").json["blended"]["gross_margin"]["mid"] is not None
 
 
 def test_every_number_of_our_data_has_a_source() -> None:

@@ -260,6 +260,35 @@ def test_an_unknown_price_cannot_be_told(book: Book) -> None:
     assert one("ratio", body, book).verdict is Verdict.CANNOT_TELL
 
 
+def test_a_record_without_a_date_decides_for_a_year() -> None:
+    """The card's source was seen on 2026-11-01: its undated record decides from 365 days before, 2025-11-01."""
+    text = CARD[: CARD.index("[[offer.price]]")] + '[[offer.price]]\nsource = "c"\n[offer.price.rates]\noutput = 10\n'
+    undated = Book([load_card(text, "card.toml")])
+    assert priced(undated, "10", "at = 2025-11-01").verdict is Verdict.HOLDS
+    assert priced(undated, "30", "at = 2026-11-01").verdict is Verdict.OFF
+    for figure in ("10", "30"):
+        early = priced(undated, figure, "at = 2025-10-31")
+        assert early.verdict is Verdict.CANNOT_TELL
+        assert "the book's record of it has no date, and decides only from 2025-11-01" in early.finding.computation
+    body = "of = 20\nto = { offer = 'acme/widget', meter = 'output', at = 2024-01-01 }\nstated = 2"
+    assert one("ratio", body, undated).verdict is Verdict.CANNOT_TELL
+
+
+@pytest.mark.parametrize(("figure", "day"), [("2.50", "2023-01-01"), ("5", "2024-06-01"), ("2.50", "2024-06-01")])
+def test_the_catalogues_undated_record_is_no_history(figure: str, day: str) -> None:
+    """gpt-4o cost $5 from May 2024; the catalogue's $2.50 has no date, and others' records lend it none."""
+    body = f'offer = "openai/gpt-4o"\nmeter = "input"\nat = {day}\nstated = {figure}'
+    judged = one("price", body)
+    assert judged.verdict is Verdict.CANNOT_TELL and "has no date" in judged.finding.computation
+    now = one("price", 'offer = "openai/gpt-4o"\nmeter = "input"\nat = 2026-06-01\nstated = 2.50')
+    assert now.verdict is Verdict.HOLDS
+
+
+def test_undated_markups_are_not_told_of_the_past() -> None:
+    judged = one("markup", 'platform = "azure"\nat = 2024-01-01\nstated = [0, 10]')
+    assert judged.verdict is Verdict.CANNOT_TELL
+
+
 def test_second_hand_prices_decide_nothing() -> None:
     """RunPod's rent is in the book, but only from the document that states it."""
     judged = one("price", 'offer = "runpod/h100-sxm"\nmeter = "gpu_hour"\nat = 2026-02-01\nstated = 3.29')

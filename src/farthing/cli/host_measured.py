@@ -35,6 +35,7 @@ def validate(
     pp: inputs.Pp = None,
     ep: inputs.Ep = None,
     dp: inputs.Dp = None,
+    concurrency: shared.InFlight = None,
     as_json: Json = False,
 ) -> None:
     """How far the serving model is off on measured rows that it was not fitted on.
@@ -45,7 +46,7 @@ def validate(
 
     Example: farthing host validate --data results/
     """
-    options = dict(locals())
+    options = {**locals(), "in_flight": concurrency}
     from farthing.reports import host_validation as views
     from farthing.serving import validation
     from farthing.serving.coefficients import packaged
@@ -117,6 +118,7 @@ def calibrate(
     pp: inputs.Pp = None,
     ep: inputs.Ep = None,
     dp: inputs.Dp = None,
+    concurrency: shared.InFlight = None,
     out: shared.Out = None,
     card: shared.Card = None,
     name: shared.Name = None,
@@ -131,7 +133,7 @@ def calibrate(
 
     Example: farthing host calibrate --measured c1.json c16.json c64.json --device h100-sxm --tp 2 --out mine.toml
     """
-    options = dict(locals())
+    options = {**locals(), "in_flight": concurrency}
     from farthing.reports import host_measured as views
     from farthing.serving.calibration_file import write_calibrations
     from farthing.serving.coefficients import packaged
@@ -224,7 +226,7 @@ def bench(
         timeout_s=timeout, api_key_env=api_key_env, shared_prefix_tokens=shared_prefix, slo=slo, about=about,
         concurrency=None,
     )  # fmt: skip
-    results = shared.points_of(plan, concurrency)
+    results = shared.points_of(plan, concurrency, shared.before_load(options))
     if out is not None:
         write_results(out, results)
     made, why = shared.calibrated(results, options)

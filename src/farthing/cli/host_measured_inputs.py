@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from farthing.serving.calibration import Calibration
     from farthing.serving.fitting.points import Taken
     from farthing.serving.live.bench import Plan
+    from farthing.serving.live.probe import Found
     from farthing.serving.live.result import BenchResult
     from farthing.serving.measured.measurement import Measurement
 
@@ -30,9 +31,13 @@ Engine = Annotated[str | None, typer.Option(metavar="E", help="vllm, sglang, trt
 Weights = Annotated[str | None, typer.Option(metavar="F", help="bf16, fp8, int4, …: where it is not said.")]
 Kv = Annotated[str | None, typer.Option(metavar="F", help="Format of the KV cache: where it is not said.")]
 Gpus = Annotated[int | None, typer.Option(metavar="N", min=1, help="Devices in all: where it is not said.")]
+InFlight = Annotated[
+    float | None, typer.Option("--concurrency", metavar="C", min=1, help="Requests in flight: where it is not said.")
+]
 Card = Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Also write a rate card.")]
 Name = Annotated[str | None, typer.Option(metavar="NAME", help="The card's offer is host/NAME.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write it.")]
+_NO_RENT = "state --usd-per-gpu-hour (of the machine), or its --device for the market's rent"
 
 
 def about_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -44,18 +49,57 @@ def about_of(options: dict[str, Any]) -> dict[str, Any]:
         for field, option in (
             ("model", "model"), ("device", "device"), ("engine", "engine"), ("precision", "weights"),
             ("kv_precision", "kv"), ("gpus", "gpus"), ("tp", "tp"), ("pp", "pp"), ("ep", "ep"), ("dp", "dp"),
+            ("concurrency", "in_flight"),
         )
         if options.get(option) is not None
     }  # fmt: skip
     if "model" in found:
-        models.find(found["model"])
+        _named("--shape" if "shape" in options else "--model", models.find, found["model"])
     if "device" in found:
-        found["device"] = devices.find(found["device"]).id
+        found["device"] = _named("--device", devices.find, found["device"]).id
     if "precision" in found:
-        formats.find(found["precision"])
+        _named("--weights", formats.find, found["precision"])
     if "kv_precision" in found:
-        formats.kv_bytes(found["kv_precision"])
+        _named("--kv", formats.kv_bytes, found["kv_precision"])
     return found
+
+
+def _named(option: str, find: Callable[[str], Any], name: str) -> Any:
+    """What `find` says of `name`; a refusal names the option too."""
+    try:
+        return find(name)
+    except FarthingError as error:
+        raise FarthingError(f"{option}: {error}") from None
+
+
+def before_load(options: dict[str, Any]) -> Callable[["Found"], None]:
+    """A check that what `--calibration` and `--card` need is stated, for before any load is sent.
+
+    Raises `FarthingError` with the option at once for what no server tells; the check itself for what one may.
+    """
+    calibration = options["calibration"] is not None
+    if calibration and options["device"] is None:
+        raise FarthingError("a calibration is of a device, and no server tells its own; name it with --device")
+    if options["card"] is not None and options["usd_per_gpu_hour"] is None and options["device"] is None:
+        raise FarthingError(_NO_RENT)
+
+    def check(found: "Found") -> None:
+        from farthing.serving import models
+
+        if not calibration:
+            return
+        if not (options["engine"] or found.engine):
+            raise FarthingError(
+                "a calibration is of an engine, and the server does not tell its own; name it with --engine "
+                "(vllm, sglang, trtllm; nothing was measured yet)"
+            )
+        if options["model"] is None:  # the shape, if its name is not known
+            try:
+                models.find(found.dialect.model)
+            except FarthingError as error:
+                raise FarthingError(f"{error}; name what is served with --shape (nothing was measured yet)") from None
+
+    return check
 
 
 def read(paths: Sequence[Path]) -> tuple[list["Measurement"], Problems]:
@@ -89,8 +133,8 @@ def bar(what: str) -> Iterator[Callable[..., None]]:
         yield lambda done, total, now="": shown.update(task, completed=done, total=total, description=f"{what} {now}")
 
 
-def points_of(plan: "Plan", concurrency: str | None) -> list["BenchResult"]:
-    """The points of `plan` at each concurrency, or at its rate."""
+def points_of(plan: "Plan", concurrency: str | None, ready: Callable[["Found"], None]) -> list["BenchResult"]:
+    """The points of `plan` at each concurrency, or at its rate. `ready`: called before any load."""
     import asyncio
 
     from farthing.serving.live.bench import measure, sweep
@@ -101,7 +145,7 @@ def points_of(plan: "Plan", concurrency: str | None) -> list["BenchResult"]:
         def progress(done: int, total: int, failed: int) -> None:
             moved(done, total, f"{done} of {total} requests" + f", {failed} failed" * bool(failed))
 
-        return sweep(plan, slots, progress) if slots else asyncio.run(measure([plan], progress))
+        return sweep(plan, slots, progress, ready) if slots else asyncio.run(measure([plan], progress, ready))
 
 
 def _slots(text: str) -> list[int]:
@@ -170,7 +214,7 @@ def measured_offer_of(results: Sequence["BenchResult"], options: dict[str, Any])
 
     points = [result.measurement for result in results]
     if options["usd_per_gpu_hour"] is None and options["device"] is None:
-        raise FarthingError("state --usd-per-gpu-hour (of the machine), or its --device for the market's rent")
+        raise FarthingError(_NO_RENT)
     usd, _, _ = inputs.dollars_of(options, options["device"])
     chosen = best(points)
     name = options["name"] or _slug(chosen.model, options["device"] or "", chosen.engine)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from farthing.plans.interval import Interval
     from farthing.rates.book import Book
 
-_TP = re.compile(r"--tp (?=\d)")  # what an estimate would split over, here by --gpus
+_FITS = re.compile(r"; (--.+) would fit$")
 MARKET = "market"
 USUAL_MIX = "3:1"
 
@@ -207,7 +207,15 @@ def _estimated(o: dict[str, Any]) -> "Capacity":
     try:
         return capacity(deployment, load)
     except FarthingError as error:
-        raise FarthingError(_TP.sub("--gpus ", str(error))) from None
+        raise FarthingError(_FITS.sub(_in_our_options, str(error))) from None
+
+
+def _in_our_options(found: re.Match[str]) -> str:
+    """What would fit, in the options of a plan: --gpus is the estimate's --tp, and there are no stages (--pp)."""
+    ways = [re.sub(r"--tp (\d+).*", r"--gpus \1", way) for way in found[1].split(" or ") if "--pp" not in way]
+    if not ways:
+        return "; a larger device is needed, or stages: `farthing host estimate --pp`"
+    return f"; {' or '.join(ways)} would fit"
 
 
 def _need_device(o: dict[str, Any], option: str) -> str:

@@ -67,6 +67,8 @@ def calibration_view(one: Calibration, where: str = "") -> "Group":
             )
     parts.append(Text(f"Interval: {one.rule}.", style="dim"))
     parts.append(Text(f"Factors on the serving model: TPOT {_residual(one, 'tpot')}, TTFT {_residual(one, 'ttft')}."))
+    if one.knots:
+        parts.append(Text(f"What is then left at the {len(one.knots)} points is followed near them.", style="dim"))
     if one.moved:
         shown = [
             f"{m.name} {m.packaged:.3g} > {m.value:.3g}" for m in one.moved if abs(m.value / m.packaged - 1) > 0.02

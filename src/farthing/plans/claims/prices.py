@@ -1,7 +1,8 @@
 """Checks against the price book: was it the price then, and what do cloud platforms add."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from functools import cache
 from itertools import zip_longest
 
 import msgspec
@@ -14,11 +15,14 @@ from farthing.problems import FarthingError
 from farthing.rates.book import Book
 from farthing.rates.card import Offer, Price
 from farthing.rates.select import Facts, Unknown, index, price_at
+from farthing.rates.toml import packaged_cards
 from farthing.rates.toml_table import Table
 from farthing.units import METERS
 from farthing.usage.record import STANDARD
 
 _SECOND_HAND = "none but second-hand documents state its price"
+UNDATED_DAYS = 365
+"""A record without a date decides for this long before it was last checked: prices rarely stand longer."""
 PLATFORMS = ("bedrock", "azure", "vertex")
 
 
@@ -68,20 +72,56 @@ def look_up(book: Book, asked: Asked) -> Answer | str:
         return f"{offer.id}: {price.reason}"
     found = _resolve(price, asked)
     if found is not None:
+        why = undated(book, offer, price, found[2], asked.moment)
+        if why:
+            return f"{offer.id}: {why}"
         return Answer(usd=found[0], source=found[1], offer=offer)
     if price.source.grade <= Grade.ASSUMED:
         return f"{offer.id}: {_SECOND_HAND}"
     return f"{offer.id}: no price of {asked.meter} on {asked.at}"
 
 
-def _resolve(price: Price, asked: Asked) -> tuple[Fraction, Source] | None:
+def undated(book: Book, offer: Offer, price: Price, said: Source, at: datetime) -> str:
+    """Why `price`, of which `said` states the rate, decides nothing at `at`: its record is undated, and that is long
+    before it was last checked; "" where it does decide.
+
+    The book's one price for each instant takes its dates from all layers, so the record is looked up in its own.
+    """
+    provider, _, model = offer.via.partition("/") if offer.via else (offer.provider, "", offer.model)
+    records: dict[str, Price] = {}
+    for layer in book.layers(provider):
+        named = (layer.find(name, offer.region) for name in (model, *offer.aliases))
+        theirs = next((one for one in named if one is not None), None)
+        record = price_at(theirs, at) if theirs is not None else None
+        if isinstance(record, Price):
+            records.setdefault(record.source.id, record)
+    record = records.get(said.id) or records.get(price.source.id) or price
+    if record.valid_from is not None:
+        return ""
+    checked = record.recorded.date() if record.recorded else record.source.seen or _last_read()
+    first = checked - timedelta(days=UNDATED_DAYS)
+    if at.date() >= first:
+        return ""
+    return f"the book's record of it has no date, and decides only from {first} (a year before it was checked)"
+
+
+@cache
+def _last_read() -> date:
+    """The day on which our own records were last read: the catalogue, which states no day, was checked with them."""
+    return max(price.source.seen for card in packaged_cards().values() for offer in card.offers
+               for price in offer.prices if price.source.seen is not None)  # fmt: skip
+
+
+def _resolve(price: Price, asked: Asked) -> tuple[Fraction, Source, Source] | None:
+    """Dollars per published unit, the worst source of them, and the source of the rate itself."""
     facts = Facts(at=asked.moment, completed=asked.moment, tier=asked.tier, measures={"prompt": asked.prompt})
     found = index(price).resolve(asked.meter, facts)
     if isinstance(found, Unknown) or found.unit_usd is None:
         return None
     scale = METERS[asked.meter].per * METERS[asked.meter].scale
-    sources = [found.rate.source or price.source, *(m.source for m in found.modifiers if m.source is not None)]
-    return found.unit_usd * scale, min(sources, key=lambda source: source.grade)
+    said = found.rate.source or price.source
+    sources = [said, *(m.source for m in found.modifiers if m.source is not None)]
+    return found.unit_usd * scale, min(sources, key=lambda source: source.grade), said
 
 
 def price(given: Given) -> Finding:
@@ -127,14 +167,19 @@ def markup(given: Given) -> Finding:
     day = given.day("at")
     from farthing.rates.compare import clouds
 
-    found = [row for row in clouds(given.world.book, datetime.combine(day, time(12), UTC))
-             if row.platform.split()[0] == platform]  # fmt: skip
-    shares = sorted(m.blended * 100 for row in found for m in row.markups)
+    moment = datetime.combine(day, time(12), UTC)
+    found = [row for row in clouds(given.world.book, moment) if row.platform.split()[0] == platform]
+
+    def known(offer: Offer) -> bool:
+        price = price_at(offer, moment)
+        return isinstance(price, Price) and not undated(given.world.book, offer, price, price.source, moment)
+
+    compared = [m for row in found for m in row.markups if known(m.host.offer) and known(m.direct.offer)]
+    shares = sorted(m.blended * 100 for m in compared)
     if not shares:
-        return cannot(f"the book compares no offer of {platform} with its maker's on {day}")
-    for row in found:
-        for one in row.markups:
-            given.rely(*(p.source for p in one.host.offer.prices[-1:]))
+        return cannot(f"the book compares no offer of {platform} with its maker's by prices known for {day}")
+    for one in compared:
+        given.rely(*(p.source for p in one.host.offer.prices[-1:]))
     inside = [x for x in shares if stated.span.low - 1 <= x <= stated.span.high + 1]
     text = (f"{len(inside)} of {len(shares)} offers lie inside; lowest {number(shares[0])} %, "
             f"median {number(shares[len(shares) // 2])} %, highest {number(shares[-1])} %")  # fmt: skip
