@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from farthing.cli.host_measured_inputs import before_load
+from farthing.problems import FarthingError
 from farthing.serving import devices, models, validation
 from farthing.serving.calibration import load_calibration
 from farthing.serving.deployment import Deployment
@@ -142,6 +144,7 @@ def test_what_was_left_out_is_said(measured: list[Path], tmp_path: Path) -> None
     [
         ((), "no device is stated: add --device"),
         (("--device", "h100"), "stands for 3 devices"),
+        (("--device", "h900"), "--device: unknown device 'h900'"),
         (("--device", "h200-sxm", "--weights", "fp7"), "unknown format of weights 'fp7'"),
         (("--device", "h200-sxm", "--tp", "3"), "tp 3"),
         (("--device", "h200-sxm", "--model", "nobody"), "nobody"),
@@ -213,10 +216,34 @@ def test_bench_refuses_in_one_line(options: tuple[str, ...], said: str) -> None:
 def test_bench_says_what_could_not_be_written(tmp_path: Path) -> None:
     with fake() as server:
         ran = run("host", "bench", server.url, "--concurrency", "1", *ASKED, "--card", tmp_path / "c.toml")
-        assert "was measured, but no card: state --usd-per-gpu-hour" in ran.refusal and "requests/s" in ran.out
+        assert "state --usd-per-gpu-hour" in ran.refusal and ran.out == ""
         ran = run("host", "bench", server.url, "--concurrency", "1", *ASKED, "--calibration", tmp_path / "c.toml")
-        assert "no calibration:" in ran.refusal
+        assert "name it with --device" in ran.refusal and ran.out == ""
+        calibration = ("--calibration", tmp_path / "c.toml", "--device", "h100-sxm")
+        ran = run("host", "bench", server.url, "--concurrency", "1", *ASKED, *calibration)
+        assert "name what is served with --shape" in ran.refusal and ran.out == ""
     assert not (tmp_path / "c.toml").exists()
+
+
+def test_an_engine_that_nobody_states_is_asked_for_before_the_load() -> None:
+    from farthing.serving.live.exchange import Dialect
+    from farthing.serving.live.probe import Found
+    from farthing.serving.live.prompts import Lengths
+
+    asked = {"calibration": Path("c.toml"), "card": None, "device": "h100-sxm", "engine": None, "model": None}
+    found = Found(dialect=Dialect(url="http://x/v1", api="chat", model="qwen3-32b"), lengths=Lengths())
+    with pytest.raises(FarthingError, match="name it with --engine"):
+        before_load(asked)(found)
+    before_load({**asked, "engine": "vllm"})(found)
+    before_load({**asked, "calibration": None})(found)
+
+
+def test_a_load_that_the_file_does_not_state_is_an_option(measured: list[Path]) -> None:
+    record = {**json.loads(measured[2].read_text()), "max_concurrency": None}
+    measured[2].write_text(json.dumps(record))
+    assert "add --concurrency" in run("host", "calibrate", "--measured", measured[2], *STATED).refusal
+    found = run("host", "calibrate", "--measured", measured[2], *STATED, "--concurrency", "16", "--json").json
+    assert found["calibrations"][0]["points"][0]["concurrency"] == 16
 
 
 @pytest.mark.slow

@@ -237,3 +237,29 @@ def test_what_is_no_ledger_is_refused_in_one_line(tmp_path: Path) -> None:
         Ledger.open(tmp_path)
     with pytest.raises(FarthingError, match="no ledger here"), open_view(tmp_path / "nowhere"):
         pass
+
+
+def test_odd_words_come_back_as_they_went(tmp_path: Path) -> None:
+    """Many new words of one batch are numbered together, by way of JSON: what that cannot carry goes one by one."""
+    words = ["a\0b", "a", "😀", 'say "hi"', "back\\slash", "\u2028", " ", "ä", "a\u0308", "\x7f\x01", "null", "1"]
+    with Ledger.open(tmp_path) as ledger:
+        ledger.write([
+            done(n, user=word, unknown=word, usd=None, tags={word: word}, session=word) for n, word in enumerate(words)
+        ])  # fmt: skip
+        assert ledger.flush(timeout_s=10) and not ledger.health().reason
+    with open_view(tmp_path) as view:
+        found = view.query('SELECT "user", unknown, tags, session FROM attempts ORDER BY input')
+    assert found == [(word, word, msgspec.json.encode({word: word}).decode(), word) for word in words]
+
+
+def test_a_batch_takes_few_statements(tmp_path: Path) -> None:
+    """Each statement lets go of Python's lock, and beside a busy event loop waits milliseconds to get it back."""
+    store = SqliteStore(tmp_path)
+    store.write([done(0)], {})
+    said: list[str] = []
+    store._connection.set_trace_callback(said.append)
+    store.write([done(n, user=f"new user {n}") for n in range(2047)], {})
+    store.close()
+    # BEGIN, the batch's number, the words in two (and their json_each), 3 × 512 + 256 + … + 1, COMMIT
+    assert len([text for text in said if not text.startswith("--")]) <= 20, said
+    assert len(states(tmp_path)) == 2048

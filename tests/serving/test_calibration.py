@@ -12,6 +12,7 @@ from farthing.problems import FarthingError
 from farthing.serving import devices, models
 from farthing.serving.calibration import Calibration, Moved, Point, Residual, fit_digest, load_calibration
 from farthing.serving.calibration_file import calibration_text, load_calibrations, write_calibrations
+from farthing.serving.calibration_knots import Knot, followed
 from farthing.serving.coefficients import packaged
 from farthing.serving.deployment import Deployment
 from farthing.serving.estimate import Load, estimate
@@ -39,6 +40,16 @@ def test_a_residual_is_a_factor_that_slopes() -> None:
     assert found.at(128) == pytest.approx(3)
     assert found.at(2) == pytest.approx(2 / 1.5)
     assert found.at(16 * 8**0.5) == pytest.approx(2 * 1.5**0.5)
+
+
+def test_a_knot_is_followed_near_itself_and_forgotten_far_away() -> None:
+    knot = Knot(layout="one device", concurrency=16, input=900, output=200, tpot=1.2, ttft=0.9)
+    assert followed([knot], "one device", 16, 900, 200) == pytest.approx((1.2, 0.9))
+    # 2.828 times as many requests are 1.5 octaves, 1/e: 1.2 ** 0.36788 = 1.06937
+    assert followed([knot], "one device", 16 * 2**1.5, 900, 200)[0] == pytest.approx(1.06937, abs=1e-5)
+    assert followed([knot], "tp2", 16, 900, 200)[0] == pytest.approx(1.06937, abs=1e-5)
+    assert followed([knot], "one device", 16, 90_000, 200) == pytest.approx((1, 1), abs=1e-3)
+    assert followed([], "one device", 16, 900, 200) == (1, 1)
 
 
 def test_one_that_moves_nothing_keeps_the_values_and_narrows_the_interval() -> None:
@@ -121,6 +132,7 @@ def test_what_is_written_is_read_back(value: float, factor: float, text: str, da
         CALIBRATION, tpot=Residual(factor=factor, per_octuple=factor, concurrency=value), made=day, notes=(text,),
         moved=(Moved(name="layer_s", value=value, packaged=factor),), measured_engine="llama.cpp", engine_day=day,
         points=(msgspec.structs.replace(POINT, source=text, ttft_ms=ttft),),
+        knots=(Knot(layout=text, concurrency=value, input=value, output=factor, tpot=factor, ttft=factor),),
     )  # fmt: skip
     import tempfile
 

@@ -1,4 +1,3 @@
-
 """Estimates: dollars that pay for the machine, conservation, intervals, and answers instead of crashes."""
 
 import re

@@ -2,7 +2,7 @@
 
 import typer
 
-from farthing.cli import claims, host, plans, plans_margin, price, prices, reconcile, replay, usage
+from farthing.cli import claims, host, ledger, plans, plans_margin, price, prices, reconcile, replay, usage
 
 app = typer.Typer(
     name="farthing",
@@ -22,4 +22,5 @@ app.command("breakeven")(plans.breakeven)
 app.command("margin")(plans_margin.margin)
 app.command("claims")(claims.claims)
 app.add_typer(host.app, name="host")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(prices.app, name="prices")

@@ -17,20 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from farthing.ledger.hot import COLUMNS, ClosedDay, closed_days, count_column_type, load_hot
 from farthing.ledger.schema import DAY_US, OPEN, connect
-from farthing.ledger.view import (
-    COLUMNS,
-    DAYS,
-    MEMORY,
-    ClosedDay,
-    closed_days,
-    columns_in,
-    count_column_type,
-    day_sums,
-    load_hot,
-    ordered_meters,
-    parquet_sql,
-)
+from farthing.ledger.view import DAYS, MEMORY, columns_in, day_sums, ordered_meters, parquet_sql
 from farthing.problems import FarthingError
 from farthing.usage.table import connect as duck
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from farthing.ledger.amounts import FEMTO, PLACES
+from farthing.ledger.hot import COLUMNS
 from farthing.ledger.schema import DAY_US
-from farthing.ledger.view import COLUMNS, View, open_view
+from farthing.ledger.view import View, open_view
 from farthing.problems import FarthingError
 from farthing.time import microseconds
 from farthing.units import METERS

@@ -113,7 +113,7 @@ class _Terms:
         self.edges: dict[str, list[int]] = {}
         for of, edge in sorted(cuts.measures):
             self.edges.setdefault(of, []).append(edge)
-        self._units: dict[tuple[Any, ...], tuple[int, int, dict[str, int | str]]] = {}
+        self._units: dict[tuple[Any, ...], _Units] = {}
         self._one_piece = not (self.times or self.ends or any(self.windows) or self.edges)
 
     def charge(self, row: Priced) -> Usd | Unknown:
@@ -124,6 +124,8 @@ class _Terms:
         if known is None:
             known = self._units[key] = self._of(row)
         bottom, each, units = known
+        if each is None:
+            return _sum(lines(self.price, row.quantities, 1, _facts(row)))
         total = each
         for name, quantity in row.quantities.items():
             unit = units.get(name)
@@ -149,16 +151,17 @@ class _Terms:
             found.append(bisect_right(edges, quantity))
         return tuple(found)
 
-    def _of(self, row: Priced) -> tuple[int, int, dict[str, int | str]]:
-        """The price of the request itself, as (denominator, numerator), and no meter yet."""
+    def _of(self, row: Priced) -> "_Units":
+        """The price of the request itself, and no meter yet."""
         alone = _sum(lines(self.price, {}, 1, _facts(row)))
         if isinstance(alone, Unknown):
-            return 1, 0, {}
+            return 1, None, {}
         return alone.denominator, alone.numerator, {}
 
     def _add(self, key: tuple[Any, ...], row: Priced, name: str) -> int | str:
         """Learn the price of one count of `name` (of reasoning: on top of that of output) under these conditions."""
         bottom, each, units = self._units[key]
+        assert each is not None
         facts = _facts(row)
         part = METERS[name].part_of if name in METERS else ""
         base = _sum(lines(self.price, {part: 1} if part else {}, 1, facts))
@@ -175,6 +178,10 @@ class _Terms:
         grown[name] = made = unit.numerator * (common // unit.denominator)
         self._units[key] = (common, each * (common // bottom), grown)
         return made
+
+
+_Units = tuple[int, int | None, dict[str, int | str]]
+"""Denominator; numerator of the request's own price (None: unknown); numerator of a count of each meter, or why not."""
 
 
 def _sum(made: Sequence[Line]) -> Usd | Unknown:

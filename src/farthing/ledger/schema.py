@@ -56,9 +56,9 @@ CREATE TABLE attempt (
   batch INTEGER NOT NULL, started_us INTEGER NOT NULL, took_us INTEGER, first_us INTEGER, worker INTEGER,
   route INTEGER NOT NULL, caller INTEGER NOT NULL, user INTEGER, session TEXT, streamed INTEGER NOT NULL,
   status INTEGER, error TEXT, estimated INTEGER NOT NULL, input INTEGER, cache_read INTEGER, cache_write INTEGER,
-  cache_write_5m INTEGER, cache_write_1h INTEGER, output INTEGER, reasoning INTEGER, more TEXT, usd, unknown INTEGER,
-  reported_usd, tags INTEGER, attrs INTEGER, decision TEXT
-) WITHOUT ROWID;
+  cache_write_5m INTEGER, cache_write_1h INTEGER, output INTEGER, reasoning INTEGER, more TEXT, usd ANY,
+  unknown INTEGER, reported_usd ANY, tags INTEGER, attrs INTEGER, decision TEXT
+) STRICT, WITHOUT ROWID;
 CREATE INDEX open_attempt ON attempt (worker) WHERE state = 0;
 CREATE TABLE price (name TEXT PRIMARY KEY, offer TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE day (

@@ -13,8 +13,9 @@ from farthing.ledger.pack import BAD_ROW, Packer, Row, mended_row, rows
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import COLUMNS, connect
 
-TOGETHER = 256
-"""Rows in one statement: Python's lock is let go once a statement, not once a row, beside a busy event loop."""
+TOGETHER = 512
+"""Rows in one statement at most. Python's lock is let go in each statement, and beside a busy event loop it takes
+milliseconds to get it back: once for many rows, not once a row."""
 
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 _ONE = "(" + ", ".join("?" * len(COLUMNS)) + ")"
@@ -23,8 +24,11 @@ _REPLACE = (
     + ", ".join(f'"{name}" = excluded."{name}"' for name in COLUMNS if name != "attempt")
     + " WHERE attempt.state < 2 AND excluded.state > attempt.state"
 )
-_INSERT = f"INSERT INTO attempt ({_NAMES}) VALUES {_ONE}{_REPLACE}"
-_INSERT_MANY = f"INSERT INTO attempt ({_NAMES}) VALUES {', '.join([_ONE] * TOGETHER)}{_REPLACE}"
+_INSERTS = {
+    rows: f"INSERT INTO attempt ({_NAMES}) VALUES {', '.join([_ONE] * rows)}{_REPLACE}"
+    for rows in (1 << power for power in range(TOGETHER.bit_length() - 1, -1, -1))
+}
+"""One statement for each power of two, the largest first; SQLite compiles each once."""
 
 WORKER_DIED = "the worker died before the end was recorded"
 
@@ -80,23 +84,22 @@ class SqliteStore:
 
     def _insert(self, attempts: Sequence[Attempt], batch: int) -> None:
         made = rows(self._packer, attempts, batch)
-        execute = self._connection.execute
-        for start in range(0, len(made), TOGETHER):
-            part = made[start : start + TOGETHER]
-            try:
-                if len(part) == TOGETHER:
-                    execute(_INSERT_MANY, list(chain.from_iterable(part)))
-                else:
-                    self._connection.executemany(_INSERT, part)
-            except BAD_ROW:  # a value that SQLite cannot hold; find it, keep the others
-                for attempt, row in zip(attempts[start : start + TOGETHER], part, strict=True):
-                    self._insert_mended(attempt, row, batch)
+        start = 0
+        for size, insert in _INSERTS.items():
+            while len(made) - start >= size:
+                part = made[start : start + size]
+                try:
+                    self._connection.execute(insert, list(chain.from_iterable(part)))
+                except BAD_ROW:  # a value that SQLite cannot hold; find it, keep the others
+                    for attempt, row in zip(attempts[start : start + size], part, strict=True):
+                        self._insert_one(attempt, row, batch)
+                start += size
 
-    def _insert_mended(self, attempt: Attempt, row: Row, batch: int) -> None:
+    def _insert_one(self, attempt: Attempt, row: Row, batch: int) -> None:
         try:
-            self._connection.execute(_INSERT, row)
+            self._connection.execute(_INSERTS[1], row)
         except BAD_ROW:
-            self._connection.execute(_INSERT, mended_row(self._packer, attempt, batch))
+            self._connection.execute(_INSERTS[1], mended_row(self._packer, attempt, batch))
 
     def _undo(self) -> None:
         self._packer.forget()

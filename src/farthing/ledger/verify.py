@@ -75,9 +75,7 @@ def verify(folder: Path) -> Verification:
             [time.time_ns() // 1000 - DAY_US - GRACE_S * 1_000_000],
         )
         if long_open:
-            problems.add(
-                "hot rows", f"{long_open:,} attempts are open for over a day", "their worker hangs, or runs no recover"
-            )
+            problems.add("hot rows", f"open for over a day: {long_open:,}", "their worker hangs, or runs no recover")
         for name, number in view.query(
             "SELECT id, count(*) FROM attempts GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT ?", [KEPT]
         ):

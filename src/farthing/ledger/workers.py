@@ -60,8 +60,10 @@ class Worker:
 
     def close(self) -> None:
         """Say that this worker is gone."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._handle)
+        if self._handle >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = -1
 
 
 def _file(worker: str) -> str:

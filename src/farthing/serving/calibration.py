@@ -15,6 +15,7 @@ import msgspec
 
 from farthing.evidence import Grade
 from farthing.problems import FarthingError
+from farthing.serving.calibration_knots import Knot, followed
 from farthing.serving.coefficients import packaged
 from farthing.serving.corrections import Corrected, corrected
 from farthing.serving.deployment import Deployment
@@ -71,6 +72,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """See the module. `engine`, `device`, `model`, `weights`: what it is of (ids). `measured_engine`: what really ran,
     where that engine is not modelled and `engine`'s formulas stand in.
 
+    `knots`: what the points leave beyond `tpot` and `ttft`, followed near them.
     `engine_day`: how new the engine was. `spans`: least and most of the concurrency in a replica and of the
     lengths that were measured. `widths`: half-widths of the 80 % interval in logarithms; `rule`: where they come from.
     `errors`: medians of absolute errors as shares, by "before", "after", "held_out" and by quantity.
@@ -95,6 +97,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, dict[str, float]]
     points: tuple[Point, ...]
     sources: tuple[str, ...]
+    knots: tuple[Knot, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -141,7 +144,10 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
         known = corrected(self.deployment, concurrency, input, output)
         low, high = one.spans["concurrency"]
         held = min(max(concurrency, low), high)
-        return Corrected(tpot=known.tpot * one.tpot.at(held), ttft=known.ttft * one.ttft.at(held), rows=len(one.points))
+        tpot, ttft = followed(one.knots, layout_text(self.deployment), held, input, output)
+        return Corrected(
+            tpot=known.tpot * one.tpot.at(held) * tpot, ttft=known.ttft * one.ttft.at(held) * ttft, rows=len(one.points)
+        )
 
     def tpot_factor(self, concurrency: float, input: float, output: float) -> float:
         """The factor on the formulas' TPOT under a load."""

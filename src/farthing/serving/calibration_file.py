@@ -8,6 +8,7 @@ from farthing.files import write_whole
 from farthing.problems import FarthingError
 from farthing.rates.toml_table import Document, Table
 from farthing.serving.calibration import QUANTITIES, Calibration, Moved, Point, Residual
+from farthing.serving.calibration_knots import Knot
 
 FORMAT = "farthing-calibration/1"
 _SPANS = ("concurrency", "input", "output")
@@ -15,8 +16,10 @@ _STAGES = ("before", "after", "held_out")
 _HEAD = """\
 # Written by `farthing host calibrate` from measured points; `farthing host estimate … --calibration FILE` uses it.
 # Times in ms, lengths in tokens per request. factor: on the serving model's answer at `concurrency` requests in a
-# replica; per_octuple: the further factor at eight times as many. errors: medians, as shares of what was measured.
+# replica; per_octuple: the further factor at eight times as many. knot: a measured load and the factors that it
+# brings near itself (concurrency in a replica). errors: medians, as shares of what was measured.
 """
+_KNOT_NUMBERS = ("concurrency", "input", "output", "tpot", "ttft")
 _POINT_NUMBERS = tuple(name for name in Point.__struct_fields__ if name not in ("source", "layout"))
 
 
@@ -72,6 +75,9 @@ def _written(one: Calibration) -> str:
     for moved in one.moved:
         lines += ["[[calibration.coefficient]]", f"name = {_text(moved.name)}", f"value = {moved.value!r}"]
         lines.append(f"packaged = {moved.packaged!r}")
+    for knot in one.knots:
+        lines += ["[[calibration.knot]]", f"layout = {_text(knot.layout)}"]
+        lines += [f"{name} = {getattr(knot, name)!r}" for name in _KNOT_NUMBERS]
     for point in one.points:
         stated = {name: getattr(point, name) for name in _POINT_NUMBERS}
         lines += ["[[calibration.point]]", f"source = {_text(point.source)}", f"layout = {_text(point.layout)}"]
@@ -106,6 +112,7 @@ def _read(entry: Table) -> Calibration:
         widths=_floats(_sub(entry, "widths"), QUANTITIES),
         errors={stage: _some(_sub(errors, stage)) for stage in _STAGES if stage in errors},
         moved=tuple(_moved(one) for one in entry.subs("coefficient")),
+        knots=tuple(_knot(one) for one in entry.subs("knot")),
         points=tuple(_point(one) for one in entry.subs("point")),
     )  # fmt: skip
     spans.finish()
@@ -156,6 +163,13 @@ def _moved(table: Table) -> Moved:
         table.fail("value", "'value' must be above 0")
     table.finish()
     return found
+
+
+def _knot(table: Table) -> Knot:
+    layout = table.needed_text("layout")
+    for name in _KNOT_NUMBERS:
+        table.number(name, positive=True)
+    return Knot(layout=layout, **_floats(table, _KNOT_NUMBERS))
 
 
 def _point(table: Table) -> Point:

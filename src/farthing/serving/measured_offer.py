@@ -34,14 +34,27 @@ def prompt_share(chosen: Measurement, measurements: Sequence[Measurement]) -> fl
     """The share of the machine's time that prompts take at the load of `chosen`.
 
     Requests per second × seconds of one prompt, the shortest TTFT per prompt token of all measurements: at low
-    load a first token waits for nothing but its prompt. Where no low load was measured it is too high. Raises
+    load a first token waits for little but its prompt. A TTFT has the network and the queue in it too, so that this
+    is at most what two bounds leave: decoding takes at least the shortest TPOT a token, shared by all in
+    flight; and an output token passes through the same weights as a prompt token, and costs no less. Raises
     `FarthingError` where no TTFT was measured.
     """
     per_token = [m.ttft / 1e3 / m.input_length for m in measurements if m.ttft and m.input_length]
     if not per_token or not chosen.input_length:
         raise FarthingError("no TTFT was measured, so dollars cannot be divided between prompts and answers")
     share = (chosen.requests_per_s or 0.0) * min(per_token) * chosen.input_length
-    return min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE)
+    return max(min(share, _most(chosen, measurements)), _LEAST_SHARE)
+
+
+def _most(chosen: Measurement, measurements: Sequence[Measurement]) -> float:
+    """The most that prompts can take of the machine's time; see `prompt_share`."""
+    into, out = chosen.input_length or 0.0, chosen.output_length or 0.0
+    most = min(1 - _LEAST_SHARE, into / (into + out))
+    steps = [m.tpot / 1e3 for m in measurements if m.tpot]
+    in_flight = chosen.concurrency or chosen.observed_concurrency
+    if steps and in_flight and chosen.requests_per_s:
+        most = min(most, 1 - chosen.requests_per_s * max(out - 1, 0.0) * min(steps) / max(in_flight, 1.0))
+    return most
 
 
 def measured_offer(
@@ -68,7 +81,9 @@ def measured_offer(
     rates.append(Rate(meter="cache_read", amount=Decimal(0), per=MICRO, note="kept on the machine: not computed again"))
     rates += [Rate(meter=meter, amount=input, per=MICRO) for meter in CACHE_WRITES]
     note = (
-        f"{share:.0%} of the machine's time is the prompts', by the TTFT at the lowest load; other loads cost otherwise"
+        f"{share:.0%} of the machine's time is taken as the prompts': by the shortest TTFT, which has network and "
+        "queue in it, and at most so much that an output token costs no less than a prompt token and decoding has the "
+        "shortest TPOT a token; other loads cost otherwise"
     )
     return Offer(
         provider=PROVIDER, model=name, prices=(Price(source=source, rates=tuple(rates), note=note),),

@@ -134,6 +134,35 @@ def test_what_the_points_determine_is_carried_to_other_lengths() -> None:
     assert abs(after.value / truth - 1) < 0.5 * abs(said(load)[0] / truth - 1)
 
 
+SWEEP = [(c, 1024, 256) for c in (1, 4, 16, 64, 128)]
+
+
+def test_measured_beats_modelled_at_a_measured_load() -> None:
+    """Errors that go up and down with the concurrency, as no coefficient and no slope explains."""
+    off = (1.1, 0.9, 1.1, 0.9, 1.1)
+    every = [measurement(said(at)[0] * f, said(at)[1] * f, at) for at, f in zip(SWEEP, off, strict=True)]
+    found = calibrate(points(every), packaged(), TODAY)
+    assert len(found.knots) == 5
+    for at, one in zip(SWEEP, every, strict=True):
+        after = estimate(DEPLOYMENT, Load(concurrency=at[0], input=1024, output=256), calibration=found).tpot_ms
+        assert after and one.tpot and abs(after.value / one.tpot - 1) < 0.035
+    # An error that its neighbours contradict is not foretold: held out, the points say so and the interval is wide.
+    assert found.errors["held_out"]["tpot"] > 0.1 and found.widths["tpot"] > 0.1
+    assert calibrate(points(every[:3]), packaged(), TODAY).knots == ()
+
+
+def test_a_share_of_the_peak_does_not_rise_above_one() -> None:
+    found = calibrate(points(made(0.5, 0.5, SWEEP)), packaged(), TODAY)
+    moved = [one for one in found.moved if one.name.endswith(("_bandwidth", "_compute"))]
+    assert moved and all(one.value <= max(1.0, one.packaged) * 1.0001 for one in moved)
+    assert found.errors["after"]["tpot"] < 0.03
+
+
+def test_points_come_in_the_order_of_their_load() -> None:
+    ((found, _),) = calibrate_all(made(1.1, 1.1, [SWEEP[i] for i in (0, 4, 2, 1, 3)]), packaged(), TODAY)[0]
+    assert [point.concurrency for point in found.points] == [1, 4, 16, 64, 128]
+
+
 def test_two_deployments_make_two_calibrations() -> None:
     every = [*made(1.1, 1.1), measurement(8, 60, (16, 512, 128), device="h200-sxm")]
     found, left = calibrate_all(every, packaged(), TODAY)

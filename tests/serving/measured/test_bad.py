@@ -152,6 +152,34 @@ def test_a_mean_beside_a_median_is_mixed(tmp_path: Path) -> None:
     assert one.statistic == "mixed" and "different statistics" in one.doubts[0]
 
 
+def test_a_time_without_mean_and_median_is_named(tmp_path: Path) -> None:
+    record = {name: value for name, value in records.vllm().items() if name not in ("mean_tpot_ms", "median_tpot_ms")}
+    (one,), _ = _read(tmp_path, record)
+    assert "no mean or median of TPOT is stated (mean_tpot or median_tpot)" in one.doubts[0]
+    record = {name: value for name, value in records.inferencex().items() if name not in ("mean_ttft", "median_ttft")}
+    (one,), _ = _read(tmp_path, record)
+    assert "no mean or median of TTFT is stated" in one.doubts[0]
+
+
+def test_a_throughput_that_the_latencies_contradict_is_a_doubt(tmp_path: Path) -> None:
+    # 8 GPUs × 20 / 200 = 0.8 requests/s × 4 s = 3.2 in flight, of 16; input: 8 × (550 - 20) beside 0.8 × 900
+    (one,), _ = _read(tmp_path, records.inferencex(output_tput_per_gpu=20.0))
+    assert one.doubts[0] == "throughput × time says 3.2 requests in flight, far fewer than the 16 stated"
+    assert one.doubts[1].startswith("input throughput 4240/s is not requests × length = 720/s")
+    (one,), _ = _read(tmp_path, records.inferencex(output_tput_per_gpu=500.0))
+    assert one.doubts[0] == "throughput × time says 80 requests in flight, more than the 16 stated"
+    # all tokens alone: 8 × 550 × 200 / 1,100 = 800 a second, as it should be; a fifth of that is not
+    (one,), _ = _read(tmp_path, records.inferencex(output_tput_per_gpu=None))
+    assert one.output_tokens_per_s == pytest.approx(800) and one.doubts == ()
+    (one,), _ = _read(tmp_path, records.inferencex(output_tput_per_gpu=None, tput_per_gpu=110.0))
+    assert "far fewer than the 16 stated" in one.doubts[0]
+
+
+def test_an_empty_record_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(FarthingError, match="an empty record"):
+        _read(tmp_path, {})
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -4,7 +4,9 @@ Unknown are: a level of log TPOT and of log TTFT; with 4 points at 3 concurrenci
 the coefficients. Each is normal around the packaged fit's answer: a coefficient by its own `sd`, a level by half the
 variance of the packaged interval (80 % of a normal lie within 1.2816 sd), a slope by half of a level's sd. A point is
 as sure as repeats of one configuration are alike; where no coefficient is free, the other half of that variance, which
-differs from load to load, is added. The most likely values of all are found together.
+differs from load to load, is added. The most likely values of all are found together. A coefficient that is a share
+of a peak (of bandwidth, of compute) does not rise above 1. What is then left at four points or more is followed near
+them (`follow`), in the fit and in each fit without a point.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +18,11 @@ import numpy as np
 
 from farthing.problems import FarthingError
 from farthing.serving.calibration import Calibration, Moved, Point, Residual, fit_digest, layout_text
+from farthing.serving.calibration_knots import Knot
 from farthing.serving.coefficients import Fit
 from farthing.serving.corrections import corrected
 from farthing.serving.evidence import basis
+from farthing.serving.fitting import follow
 from farthing.serving.fitting.points import Columns, Left, Taken, aged, columns_of, predicted, taken
 from farthing.serving.fitting.table import Floats, Ints
 from farthing.serving.measured.measurement import Measurement
@@ -34,6 +38,7 @@ with it, points of models that the fit was denied narrow the interval about as t
 _FOLDS = 10
 _FOR_INTERVAL, _FOR_COEFFICIENTS, _FOR_SLOPE, _CONCURRENCIES = 5, 3, 4, 3
 _MOVED = 0.001  # a coefficient that moved by less than this share stays the packaged one
+_SHARES = ("_bandwidth", "_compute")  # coefficients so named are shares of the device's peak
 _ROBUST = 2.0  # beyond so many sd a point counts linearly
 Progress = Callable[[int, int], None]
 
@@ -69,6 +74,7 @@ def calibrate(
     columns = columns_of(points, fit)
     middle = _middle(columns)
     packaged = predicted(columns, fit, fit.values())
+    loads = follow.loads(points)
     spread = _spread(points)
     prior = _prior(columns, fit, spread)
     parts = _parts(len(points))
@@ -79,10 +85,15 @@ def calibrate(
         kept = np.setdiff1d(np.arange(len(points)), part)
         seen = columns.take(kept)
         solved = _solve(seen, fit, _prior(seen, fit, spread), middle)
-        for found, answer in zip(held, _answers(columns.take(part), fit, solved, middle), strict=True):
-            found[part] = answer
+        knots = _knots(seen, fit, solved, middle, [loads[at] for at in kept])
+        answers = _answers(columns.take(part), fit, solved, middle)
+        beyond = follow.factors(knots, [loads[at] for at in part])
+        for found, answer, factor in zip(held, answers, beyond, strict=True):
+            found[part] = answer * factor
     solved = _solve(columns, fit, prior, middle)
-    after = _answers(columns, fit, solved, middle)
+    knots = _knots(columns, fit, solved, middle, loads)
+    smooth, beyond = _answers(columns, fit, solved, middle), follow.factors(knots, loads)
+    after = smooth[0] * beyond[0], smooth[1] * beyond[1]
     errors = {"before": _errors(columns, packaged), "after": _errors(columns, after)}
     if parts:
         errors["held_out"] = _errors(columns, held)
@@ -97,7 +108,7 @@ def calibrate(
         measured_engine=points[0].measured_engine, engine_day=first.day, made=made, fit=fit_digest(),
         layouts=tuple(dict.fromkeys(layout_text(point.row.deployment) for point in points)),
         moved=_moved(fit, solved), tpot=_residual(solved.tpot, middle), ttft=_residual(solved.ttft, middle),
-        spans=_spans(columns), widths=widths, rule=rule,
+        knots=knots, spans=_spans(columns), widths=widths, rule=rule,
         errors={stage: _medians(found) for stage, found in errors.items()},
         points=tuple(
             _point(point, columns, at, packaged, after, held if parts else None) for at, point in enumerate(points)
@@ -122,6 +133,8 @@ def calibrate_all(
     groups: dict[tuple[str, ...], list[Taken]] = {}
     for point in points:
         groups.setdefault((point.measured_engine, *point.row.group), []).append(point)
+    for group in groups.values():
+        group.sort(key=lambda point: (point.row.input, point.row.output, point.row.concurrency))
     return [(calibrate(group, fit, made, progress=progress), group) for group in groups.values()], left
 
 
@@ -199,7 +212,18 @@ def _solve(columns: Columns, fit: Fit, prior: _Prior, middle: float) -> _Solved:
         first = np.log(ttft[seen] / table.ttft_s[seen]) / ttft_sd
         return np.concatenate([_robust(off), _robust(first), x / prior.sd])
 
-    return solved(least_squares(residuals, np.zeros(len(prior.sd)), x_scale=prior.sd, max_nfev=40).x)
+    most = np.full(len(prior.sd), np.inf)
+    for at, name in enumerate(prior.names):
+        if name.endswith(_SHARES):
+            most[at] = max(-float(prior.start[at]), 1e-6)  # no share above 1, but where the packaged one is
+    found = least_squares(residuals, np.zeros(len(prior.sd)), bounds=(-np.inf, most), x_scale=prior.sd, max_nfev=40)
+    return solved(found.x)
+
+
+def _knots(columns: Columns, fit: Fit, solved: _Solved, middle: float, loads: Sequence[Knot]) -> tuple[Knot, ...]:
+    """What `solved` leaves at its own points, to be followed near them."""
+    errors = _errors(columns, _answers(columns, fit, solved, middle))
+    return follow.knots(loads, errors["tpot"], errors["ttft"])
 
 
 def _robust(off: Floats) -> Floats:

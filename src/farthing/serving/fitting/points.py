@@ -18,11 +18,13 @@ from farthing.serving.corrections import corrected
 from farthing.serving.deployment import ENGINES, Deployment
 from farthing.serving.fitting.rows import Row, row_of
 from farthing.serving.fitting.table import Floats, Table, table_of, terms_columns
+from farthing.serving.measured.check import NO_LOAD
 from farthing.serving.measured.measurement import Latency, Measurement
 from farthing.serving.physics import decode_s, first_token_s, prompt_s, token_s
 
 STANDS_IN = "vllm"
 _OPTIONS = {"model": "--model", "device": "--device", "engine": "--engine", "precision": "--weights"}
+_STATE_LOAD = ": add --concurrency"
 _FORMATS = {
     "bfloat16": "bf16", "float16": "bf16", "fp16": "bf16", "half": "bf16", "auto": "", "w4a16": "int4", "awq": "int4",
     "gptq": "int4", "gptq_marlin": "int4", "awq_marlin": "int4", "nvfp4": "fp4", "mxfp4": "fp4", "fp8_e4m3": "fp8",
@@ -75,8 +77,10 @@ def take(m: Measurement, fit: Fit, about: dict[str, Any]) -> Taken | str:
         return "disaggregated"
     notes = list(m.notes)
     m = filled(m, about, notes)
-    if m.doubts:
-        return m.doubts[0]
+    doubts = [doubt for doubt in m.doubts if doubt != NO_LOAD or not m.concurrency]
+    if doubts:
+        return doubts[0] + _STATE_LOAD * (doubts[0] == NO_LOAD)
+    m = msgspec.structs.replace(m, doubts=())
     for field in ("model", "device", "engine"):
         if not getattr(m, field):
             return f"no {field} is stated: add {_OPTIONS[field]}"
@@ -94,7 +98,7 @@ def take(m: Measurement, fit: Fit, about: dict[str, Any]) -> Taken | str:
         notes.append("the number of devices is not stated: taken as 1")
     row = row_of(m if loaded else msgspec.structs.replace(m, ttft_ms=m.tpot_ms), fit)
     if isinstance(row, str):
-        return row
+        return row + "; --device states another" * row.startswith("unknown device")
     if row.drafted:
         notes.append(
             "tokens were drafted" + ("" if m.speculative else ", by all that is known of the engine's version")
@@ -153,7 +157,7 @@ def _loaded(m: Measurement, notes: list[str]) -> Measurement:
     if not m.concurrency:
         flow = m.observed_concurrency or (m.requests_per_s * m.e2e / 1e3 if m.requests_per_s and m.e2e else None)
         if not flow:
-            raise FarthingError("no load is stated: neither concurrency nor what was in flight")
+            raise FarthingError(f"no load is stated: neither concurrency nor what was in flight{_STATE_LOAD}")
         changes["concurrency"] = max(flow, 1.0)
         notes.append(f"an open load: {flow:.3g} requests in flight in the mean")
     output = m.output_length or 0.0

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 _PER_SLOT = 4
+Ready = Callable[[Found], None]
+"""Called with what probing found, before any load; raises `FarthingError` where the points would be of no use."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,9 @@ def bench(
     return asyncio.run(measure([plan], progress))[0]
 
 
-def sweep(plan: Plan, concurrency: Sequence[int], progress: Progress | None = None) -> list[BenchResult]:
+def sweep(
+    plan: Plan, concurrency: Sequence[int], progress: Progress | None = None, ready: Ready | None = None
+) -> list[BenchResult]:
     """A point at each `concurrency`, rising; each has four requests a slot, or `plan.requests` if that is more.
 
     ^C ends it with the points measured until then. Raises as `bench` does.
@@ -112,10 +116,12 @@ def sweep(plan: Plan, concurrency: Sequence[int], progress: Progress | None = No
     ]
     if not plans:
         raise FarthingError("no concurrency is given; give some, such as 1,2,4,8")
-    return asyncio.run(measure(plans, progress))
+    return asyncio.run(measure(plans, progress, ready))
 
 
-async def measure(plans: Sequence[Plan], progress: Progress | None = None) -> list[BenchResult]:
+async def measure(
+    plans: Sequence[Plan], progress: Progress | None = None, ready: Ready | None = None
+) -> list[BenchResult]:
     """The points of `plans`, which ask the same endpoint; it is probed once. Raises `FarthingError`."""
     first = plans[0].checked()
     headers = {"Content-Type": "application/json", **_key(first.api_key_env)}
@@ -124,6 +130,8 @@ async def measure(plans: Sequence[Plan], progress: Progress | None = None) -> li
     async with _session(headers, first.timeout_s) as session:
         longest = max(plan.input_tokens for plan in plans)
         found = await probe(session, first.url, first.api, first.model, first.stream, longest, str(seed))
+        if ready is not None:
+            ready(found)
         for number, plan in enumerate(plans):
             # Each point has prompts of its own: those of the point before are in the server's cache.
             results.append(await _point(session, plan.checked(), found, f"{seed}/{number}", progress))

@@ -58,7 +58,7 @@ async def probe(
     listed = await _models(session, base)
     name = model or (str(listed[0].get("id")) if listed else "")
     if not name:
-        raise FarthingError(f"{base}/models names no model; name the one to ask for")
+        raise FarthingError(f"{base}/models names no model; name the one to ask for (--model)")
     dialect, reply = await _agreed(
         session, Dialect(url=base, api=chosen, model=name, stream=stream), seed, fixed=api is not None
     )
@@ -142,7 +142,7 @@ async def _lengths(
 
 
 async def _models(session: "aiohttp.ClientSession", base: str) -> list[dict[str, Any]]:
-    tree = await _get(session, f"{base}/models")
+    tree = await _get(session, f"{base}/models", needed=True)
     data = tree.get("data") if isinstance(tree, dict) else None
     return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
 
@@ -156,12 +156,20 @@ async def _engine(session: "aiohttp.ClientSession", base: str, listed: list[dict
     return engine, str(told.get("version", "")) if isinstance(told, dict) else ""
 
 
-async def _get(session: "aiohttp.ClientSession", url: str) -> Any:
-    """The JSON at `url`, or None: these questions are a courtesy, the benchmark does not need their answers."""
+async def _get(session: "aiohttp.ClientSession", url: str, needed: bool = False) -> Any:
+    """The JSON at `url`, or None: these questions are a courtesy, the benchmark does not need their answers.
+
+    `needed`: raise `FarthingError` where no connection can be made, since then nothing else would work either.
+    """
     import aiohttp
 
     try:
         async with session.get(url, timeout=aiohttp.ClientTimeout(total=10)) as response:
             return msgspec.json.decode(await response.read()) if response.status == 200 else None
+    except aiohttp.ClientConnectorError as fault:
+        if not needed:
+            return None
+        why = fault.strerror or str(fault)
+        raise FarthingError(f"nothing answers at {url}: no connection, {why} ({_advice('no connection')})") from None
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
         return None

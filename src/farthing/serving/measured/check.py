@@ -10,6 +10,8 @@ from farthing.serving.measured.measurement import Latency, Measurement, common_s
 
 _UNITS = 30.0  # two figures that differ by more than this are in different units (1000), not merely noisy
 _NOISE = 1.25
+_APART = 3.0  # a throughput this far from what the latencies say is no mere filling and emptying of slots
+NO_LOAD = "no load is stated: neither concurrency nor request rate"
 _FIRST = 10.0  # the first token takes a step as well: a TTFT ten times shorter than TPOT is none
 
 
@@ -131,19 +133,37 @@ def _notes(m: Measurement) -> list[str]:
 def _doubts(m: Measurement) -> list[str]:
     doubts = []
     if not m.concurrency and not m.request_rate and not m.observed_concurrency:
-        doubts.append("no load is stated: neither concurrency nor request rate")
+        doubts.append(NO_LOAD)
     if m.statistic == "mixed":
-        doubts.append("TTFT and TPOT are stated in different statistics")
+        doubts.append(_mixed(m))
     if m.requests and m.duration_s and m.output_tokens and m.output_tokens_per_s:
         counted = m.requests * m.output_tokens / m.duration_s
         if _apart(counted, m.output_tokens_per_s) > _NOISE:
             doubts.append(f"output throughput {m.output_tokens_per_s:.4g}/s is not tokens / duration = {counted:.4g}/s")
-    flow = _in_flight(m)
-    if flow and m.concurrency and "requests_per_s" not in m.derived and flow > m.concurrency * _NOISE:
-        doubts.append(f"throughput × time says {flow:.3g} requests in flight, more than the {m.concurrency:g} stated")
+    flow, limit = _in_flight(m), m.concurrency
+    if flow and limit and not {"requests_per_s", "output_tokens_per_s"} <= set(m.derived):  # both: from Little's law
+        # A request rate that follows from tokens and nominal lengths is less sure than a stated one.
+        more = _APART if "requests_per_s" in m.derived else _NOISE
+        if flow > limit * more:
+            doubts.append(f"throughput × time says {flow:.3g} requests in flight, more than the {limit:g} stated")
+        if flow < limit / _APART:
+            doubts.append(f"throughput × time says {flow:.3g} requests in flight, far fewer than the {limit:g} stated")
+    if m.input_tokens_per_s and m.requests_per_s and m.input_length and "input_tokens_per_s" not in m.derived:
+        counted = m.requests_per_s * m.input_length
+        if _apart(counted, m.input_tokens_per_s) > _APART:
+            doubts.append(f"input throughput {m.input_tokens_per_s:.4g}/s is not requests × length = {counted:.4g}/s")
     if m.failed and m.requests and m.failed > 0.05 * (m.requests + m.failed):
         doubts.append(f"{m.failed} of {m.requests + m.failed} requests failed")
     return doubts
+
+
+def _mixed(m: Measurement) -> str:
+    """Why TTFT and TPOT have no statistic in common: a field that is missing, or a mean beside a median."""
+    for name, latency in (("TTFT", m.ttft_ms), ("TPOT", m.tpot_ms)):
+        if latency is not None and latency.value("mixed") is None:
+            low = name.lower()
+            return f"no mean or median of {name} is stated (mean_{low} or median_{low}), only how it spreads"
+    return "TTFT and TPOT are stated in different statistics: give the mean of both, or the median of both"
 
 
 def _apart(one: float, other: float) -> float:

@@ -36,7 +36,8 @@ def read(record: Mapping[str, Any], source: str) -> Measurement:
     facts = load(merged)
     ratio = number(merged, "random_range_ratio")
     facts["nominal_ratio"] = (1 + ratio) / 2 if ratio is not None and 0 <= ratio <= 1 else DRAWN
-    facts.update(_rates(merged, about))
+    into, out = (facts[f"{way}_tokens"] or facts[f"nominal_{way}_tokens"] or 0.0 for way in ("input", "output"))
+    facts.update(_rates(merged, about, into, out))
     notes = []
     if facts["input_tokens"] is None:
         notes.append(
@@ -92,8 +93,8 @@ def _pool(record: Mapping[str, Any], role: str) -> Pool:
     )  # fmt: skip
 
 
-def _rates(record: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, float]:
-    """Tokens a second of the whole deployment, from those per GPU."""
+def _rates(record: Mapping[str, Any], about: Mapping[str, Any], into: float, out: float) -> dict[str, float]:
+    """Tokens a second of the whole deployment, from those per GPU; `into`, `out`: lengths of a request, 0: unknown."""
     gpus, decode = about["gpus"], about.get("decode")
     shared = (decode.gpus if decode is not None and decode.gpus else gpus) if about.get("disaggregated") else gpus
     per_gpu, total = positive(record, "output_tput_per_gpu"), positive(record, "tput_per_gpu")
@@ -102,6 +103,8 @@ def _rates(record: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, flo
         rates["output_tokens_per_s"] = per_gpu * shared
         if total and gpus and total * gpus > per_gpu * shared:
             rates["input_tokens_per_s"] = total * gpus - per_gpu * shared
+    elif total and gpus and (both := into + out) and out:  # all tokens; a request has them in the ratio of its lengths
+        rates["output_tokens_per_s"] = total * gpus * out / both
     return rates
 
 

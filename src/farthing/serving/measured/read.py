@@ -164,6 +164,8 @@ def _table(content: str, path: Path) -> Iterator[tuple[Any, str]]:
 def _unknown(record: Any) -> str:
     if not isinstance(record, dict):
         return f"a bare {type(record).__name__} is no result"
+    if not record:
+        return "an empty record"
     return f"no known result format (fields {', '.join(map(str, list(record)[:5]))}{', …' * (len(record) > 5)})"
 
 
