@@ -83,4 +83,4 @@ def test_a_schema_that_an_anthropic_client_asks_for_binds_the_engine(server: loc
     upstream = Upstream(asked(server, "chat/completions", to_openai(json.dumps(said).encode()).body))
     message = anthropic_client(upstream).messages.create(**said)
     assert json.loads(message.content[0].text) == {"n": 4711}
-    assert message.stop_reason == "end_turn"
+    assert message.stop_reason in ("end_turn", "max_tokens")  # a small model may add blanks until it is stopped
