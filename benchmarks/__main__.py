@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import metering, offers, parquet, pricing, readers, serving, simulator, start
+from benchmarks import ledger, metering, offers, parquet, pricing, readers, serving, simulator, start
 
 BENCHMARKS = {
     "start": start.main,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "serving": serving.main,
     "simulator": simulator.main,
     "metering": metering.main,
+    "ledger": ledger.main,
 }
 
 

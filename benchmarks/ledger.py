@@ -164,7 +164,7 @@ for by in (["feature", "model"], ["user"], ["day", "key"]):
     began = time.perf_counter()
     found = summarise_ledger(Path(sys.argv[1]), by)
     took = time.perf_counter() - began
-    exact = "exact" if found.latency_exact else "estimated"
+    exact = "exact" if found.latency_exact else "1 %"
     print(f"summary --by {','.join(by)}: {found.whole.attempts:,} rows, {len(found.groups):,} groups in {took:.1f} s "
           f"({exact} latencies)", flush=True)
 """

@@ -84,11 +84,16 @@ def test_latency_is_the_nearest_rank_of_answered_attempts(tmp_path: Path) -> Non
 
 
 def test_many_rows_have_estimated_latencies_and_it_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = summarise_ledger(folder)
+    with Ledger.open(folder) as ledger:
+        spread = [int(1.01**n) for n in range(2000)]  # from a microsecond to seven minutes
+        ledger.write([done(n, ledger=ledger, ended_us=NOON_US + n * 1000 + took) for n, took in enumerate(spread)])
+    exact = summarise_ledger(folder, ["feature"])
     monkeypatch.setattr(module, "EXACT_ROWS", 100)
-    about = summarise_ledger(folder)
+    about = summarise_ledger(folder, ["feature"])
     assert exact.latency_exact and not about.latency_exact
-    assert about.whole.latency_p50_s == pytest.approx(exact.whole.latency_p50_s, rel=0.01)
+    for one, other in zip([exact.whole, *exact.groups], [about.whole, *about.groups], strict=True):
+        assert other.latency_p50_s == pytest.approx(one.latency_p50_s, rel=0.0101)
+        assert other.latency_p95_s == pytest.approx(one.latency_p95_s, rel=0.0101)
 
 
 def test_a_request_that_fell_back_is_one_request(tmp_path: Path) -> None:

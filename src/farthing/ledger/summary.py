@@ -1,5 +1,7 @@
 """What a ledger holds, in groups: requests, tokens by kind, exact dollars, what is unknown, errors, latency."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
@@ -48,9 +50,16 @@ _COUNTED = {
     "estimated": "count(*) FILTER (estimated)",
     "unknown": "count(*) FILTER (usd IS NULL AND usd_exact IS NULL AND state <> 'open')",
     "reported": "count(reported_usd) + count(reported_exact)",
+    "endless": "count(usd_exact)",
+    "reported_endless": "count(reported_exact)",
 }
 EXACT_ROWS = 20_000_000
-"""Up to so many attempts latencies are exact (nearest rank); beyond, a t-digest estimates them, which is said."""
+"""Up to so many attempts latencies are exact (nearest rank); beyond, within 1 %, which is said: exact ones would
+need all of them in memory at once."""
+_ERROR = 0.01
+_GROWTH = (1 + _ERROR) / (1 - _ERROR)
+_TOOK = '(epoch_us(completed) - epoch_us("at"))'
+_ANSWERED = "state = 'done' AND completed IS NOT NULL"
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +135,8 @@ def summarise_ledger(
     with open_view(folder, low, high, columns_for(by) | {"estimated"}) as view:
         [(rows,)] = view.query("SELECT count(*) FROM attempts")
         exactly = rows <= EXACT_ROWS
-        groups = _groups(view, by, keys, exactly) if by else []
-        whole = _groups(view, (), (), exactly)[0]
+        groups = _groups(view, by, keys, exactly)
+        whole = _whole(groups, _latencies(view, (), exactly).get((), (None, None))) if by else groups.pop()
     return LedgerSummary(
         by=list(by),
         since=since,
@@ -139,30 +148,29 @@ def summarise_ledger(
 
 
 def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -> list[Group]:
-    took = '(epoch_us(completed) - epoch_us("at"))'
-    quantile = "quantile_disc" if exactly else "approx_quantile"
     counts = "".join(f", {view.count_sql(name)}" for name in view.meters)
-    grouped = "GROUP BY ALL" if keys else ""
     listed = "".join(f"{sql}, " for sql in keys)
     rows = view.query(
-        f"SELECT {listed}{', '.join(_COUNTED.values())}, coalesce(sum(usd), 0), coalesce(sum(reported_usd), 0), "
-        f"{quantile}({took}, [0.5, 0.95]) FILTER (state = 'done' AND completed IS NOT NULL){counts} "
-        f"FROM attempts {grouped}"
+        f"SELECT {listed}{', '.join(_COUNTED.values())}, coalesce(sum(usd), 0), coalesce(sum(reported_usd), 0){counts} "
+        f"FROM attempts {'GROUP BY ALL' if keys else ''}"
     )
-    fractions = _fractions(view, keys, "usd_exact")
-    reported = _fractions(view, keys, "reported_exact")
+    figures = [dict(zip(_COUNTED, row[len(by) :], strict=False)) for row in rows]
+    fractions = _fractions(view, keys, "usd_exact") if any(f["endless"] for f in figures) else {}
+    reported = _fractions(view, keys, "reported_exact") if any(f["reported_endless"] for f in figures) else {}
     reasons: dict[tuple[Any, ...], dict[str, int]] = {}
-    for *words, reason, number in view.query(
-        f"SELECT {listed}coalesce(unknown, 'no reason was recorded'), count(*) FROM attempts "
-        f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL ORDER BY count(*) DESC"
-    ):
-        reasons.setdefault(tuple(words), {})[reason] = number
+    if any(f["unknown"] for f in figures):
+        for *words, reason, number in view.query(
+            f"SELECT {listed}coalesce(unknown, 'no reason was recorded'), count(*) FROM attempts "
+            f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL ORDER BY count(*) DESC"
+        ):
+            reasons.setdefault(tuple(words), {})[reason] = number
+    latencies = _latencies(view, keys, exactly)
     groups = []
-    for row in rows:
+    for row, counted in zip(rows, figures, strict=True):
         key: tuple[Any, ...] = tuple(row[: len(by)])
-        counted = dict(zip(_COUNTED, row[len(by) :], strict=False))
-        usd, told_usd, latency, *sums = row[len(by) + len(_COUNTED) :]
-        p50, p95 = latency or (None, None)
+        usd, told_usd, *sums = row[len(by) + len(_COUNTED) :]
+        del counted["endless"], counted["reported_endless"]
+        p50, p95 = latencies.get(key, (None, None))
         groups.append(
             Group(
                 key=dict(zip(by, key, strict=True)),
@@ -170,12 +178,61 @@ def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -
                 known_usd=Fraction(usd) + fractions.get(key, ZERO),
                 reasons=reasons.get(key, {}),
                 reported_usd=Fraction(told_usd) + reported.get(key, ZERO) if counted["reported"] else None,
-                latency_p50_s=None if p50 is None else p50 / 1e6,
-                latency_p95_s=None if p95 is None else p95 / 1e6,
+                latency_p50_s=p50,
+                latency_p95_s=p95,
                 **counted,
             )
         )
     return groups
+
+
+def _whole(groups: Sequence[Group], latency: tuple[float | None, float | None]) -> Group:
+    """The sum of all groups: each attempt is in one of them."""
+    quantities: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for group in groups:
+        quantities.update(group.quantities)
+        reasons.update(group.reasons)
+    told = [group.reported_usd for group in groups if group.reported_usd is not None]
+    return Group(
+        key={},
+        quantities=dict(quantities),
+        known_usd=sum((group.known_usd for group in groups), ZERO),
+        reasons=dict(reasons.most_common()),
+        reported_usd=sum(told, ZERO) if told else None,
+        latency_p50_s=latency[0],
+        latency_p95_s=latency[1],
+        **{name: sum(getattr(group, name) for group in groups) for name in _COUNTED if "endless" not in name},
+    )
+
+
+def _latencies(view: View, keys: Sequence[str], exactly: bool) -> dict[tuple[Any, ...], tuple[float, float]]:
+    """The median and the 95th percentile of each group, in seconds.
+
+    Exact ones hold all values at once. Else they are counted in logarithmic buckets, which can spill to the disk: a
+    bucket holds (g**(i-1), g**i] and stands for 2 g**i/(g+1), within 1 % of all in it (as in `usage.summary`).
+    """
+    named = "".join(f"{sql} AS k{n}, " for n, sql in enumerate(keys))
+    names = "".join(f"k{n}, " for n in range(len(keys)))
+    if exactly:
+        found = view.query(
+            f"SELECT {named}quantile_disc({_TOOK}, [0.5, 0.95]) FROM attempts WHERE {_ANSWERED} "
+            f"{'GROUP BY ALL' if keys else 'HAVING count(*) > 0'}"
+        )
+        return {tuple(key): (p50 / 1e6, p95 / 1e6) for *key, (p50, p95) in found}
+    part = f"PARTITION BY {names.rstrip(', ')} " if keys else ""
+    bucket = f"CAST(ceil(ln(greatest({_TOOK}, 1)) / {math.log(_GROWTH)}) AS INTEGER)"
+    found = view.query(
+        f"WITH counted AS (SELECT {named}{bucket} AS bucket, count(*) AS n FROM attempts WHERE {_ANSWERED} "
+        f"GROUP BY ALL), "
+        f"summed AS (SELECT *, sum(n) OVER ({part}ORDER BY bucket) AS upto, sum(n) OVER ({part}) AS of FROM counted) "
+        f"SELECT {names}min(bucket) FILTER (upto * 2 >= of), min(bucket) FILTER (upto * 100 >= of * 95) FROM summed "
+        f"{'GROUP BY ALL' if keys else 'HAVING count(*) > 0'}"
+    )
+    return {
+        tuple(key): (2 * _GROWTH**p50 / (_GROWTH + 1) / 1e6, 2 * _GROWTH**p95 / (_GROWTH + 1) / 1e6)
+        for *key, p50, p95 in found
+    }
 
 
 def _fractions(view: View, keys: Sequence[str], column: str) -> dict[tuple[Any, ...], Usd]:

@@ -121,7 +121,7 @@ def summary_view(summary: LedgerSummary) -> "Screen":
             Text(f"providers say what {_many(whole.reported, 'attempt')} cost: {show_usd(whole.reported_usd)}")
         )
     if not summary.latency_exact:
-        parts.append(Text("latencies are estimated by a t-digest over so many rows", style="dim"))
+        parts.append(Text("latencies are within 1 %, not exact, over so many attempts", style="dim"))
     return Screen(*parts)
 
 
