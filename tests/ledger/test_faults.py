@@ -8,15 +8,19 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from farthing.ledger import spill
-from farthing.ledger.ledger import SPILL, Ledger
-from farthing.ledger.schema import FILE
+from farthing.ledger.journal import FOLDER as JOURNAL
+from farthing.ledger.journal import segments
+from farthing.ledger.ledger import Ledger
+from farthing.ledger.schema import FILE, connect
+from farthing.ledger.verify import verify
 from farthing.ledger.view import open_view
 from tests.ledger.made import done
 from tests.ledger.test_store import states
+from tests.ledger.worker import PURSES, RESERVED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,48 +48,74 @@ def wait_for(acks: Path, word: str, count: int = 1) -> None:
         time.sleep(0.02)
 
 
+def budgets(folder: Path) -> dict[str, Any]:
+    hot = connect(folder, read_only=True)
+    try:
+        return {
+            "spent": dict(hot.execute("SELECT id, spent FROM purse").fetchall()),
+            "leases": dict(hot.execute("SELECT purse || ' ' || worker, amount FROM lease").fetchall()),
+            "holds": hot.execute("SELECT attempt, purse, amount, expires_us FROM hold ORDER BY attempt").fetchall(),
+        }
+    finally:
+        hot.close()
+
+
 @pytest.mark.slow
-def test_workers_killed_at_random_lose_nothing_that_was_durable(tmp_path: Path) -> None:
-    """Upstream's own count is the "sent" words: each of those attempts is in the ledger, once; what was
-    acknowledged as durable has its end; what was only begun is lost, and said to be."""
-    choose = random.Random(20)
+@pytest.mark.parametrize("locked", [False, True], ids=["free", "locked now and then"])
+def test_workers_killed_at_random_lose_nothing_that_was_handed_over(tmp_path: Path, locked: bool) -> None:
+    """Every attempt for which `write` returned is in the ledger, once, and charged once; what had only begun is lost,
+    is said to be, and its hold expires. Also where the database refused rows at the moment of the kill."""
+    choose = random.Random(20 + locked)
     folder = tmp_path / "data"
     logs = []
-    for number in range(6):
-        acks = tmp_path / f"acks{number}"
-        running = [start("run", folder, acks, 100_000), start("run", folder, tmp_path / f"other{number}", 100_000)]
-        logs += [acks, tmp_path / f"other{number}"]
+    Ledger.open(folder).close()
+    for number in range(5):
+        running = []
+        for name in ("one", "other"):
+            logs.append(tmp_path / f"{name}{number}")
+            running.append(start("run", folder, logs[-1], 100_000))
         wait_for(logs[-1], "done")
         wait_for(logs[-2], "done")
-        time.sleep(choose.random() * 0.3)
+        holder = sqlite3.connect(folder / FILE, timeout=30, isolation_level=None)
+        if locked:
+            holder.execute("BEGIN IMMEDIATE")
+        time.sleep(choose.random() * (2.5 if locked or number == 4 else 0.4))
         for process in running:
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert process.stderr is not None
             process.stderr.close()
+        holder.close()
+    assert len(segments(folder / JOURNAL)) >= 2
     Ledger.open(folder).close()  # a new worker finds what the dead left
-    found = states(folder)
-    assert len(found) > 1000
+    assert not segments(folder / JOURNAL)
     said: dict[str, set[str]] = defaultdict(set)
     for log in logs:
         for word, names in heard(log).items():
             said[word] |= names
-    assert said["done"] and said["open"] > said["done"]
-    assert said["open"] <= found.keys()
+    found = states(folder)
+    assert said["done"] and said["done"] < said["open"] <= found.keys()
     assert {found[name] for name in said["done"]} == {"done"}
-    assert {state for name, state in found.items() if name not in said["done"]} <= {"done", "lost"}
+    # What was handed over in the very moment of the kill may be there without an acknowledgement: one call a worker.
+    assert len(found.keys() - said["open"]) <= 20 * len(logs)
+    ended = {name for name, state in found.items() if state == "done"}
+    assert len(ended - said["done"]) <= 200 * len(logs)
+    assert set(found.values()) == {"done", "lost"}
     with open_view(folder) as view:
-        [(dead,)] = view.query(
-            "SELECT count(*) FROM attempts WHERE state = 'lost' AND usd IS NULL AND unknown IS NOT NULL"
+        charges = view.query(
+            f"SELECT 'purse' || input % {PURSES}, sum(input)::BIGINT FROM attempts WHERE state = 'done' GROUP BY 1"
         )
-    assert dead == sum(state == "lost" for state in found.values()) > 0
-    # What never became durable was in flight: handed over within the last moments before the kill.
-    for log in logs:
-        sent = heard(log)["sent"]
-        missing = [name for name in sent if found.get(name) != "done"]
-        if missing:
-            ages_us = [int(max(sent)[:14], 16) - int(name[:14], 16) for name in missing]
-            assert max(ages_us) < 2_000_000 and len(missing) < len(sent)
+        lost = view.query(
+            "SELECT id, epoch_us(\"at\") FROM attempts WHERE state = 'lost' AND usd IS NULL AND unknown IS NOT NULL"
+        )
+    have = budgets(folder)
+    assert have["spent"] == dict(charges)
+    assert have["leases"] == {}
+    assert len(lost) == len(found) - len(ended) > 0
+    assert [(name, amount, expires) for name, _, amount, expires in have["holds"]] == [
+        (name, RESERVED, at + 900_000_000) for name, at in sorted(lost)
+    ]
+    assert verify(folder).ok
 
 
 def test_the_living_keep_their_open_rows(tmp_path: Path) -> None:
@@ -124,7 +154,7 @@ def test_a_locked_database_delays_rows_and_drops_none(tmp_path: Path) -> None:
     rows = [done(number, ledger=ledger) for number in range(2000)]
     ledger.write(rows[:1000])
     assert not ledger.flush(timeout_s=0.3)
-    assert ledger.flush(timeout_s=20)  # the lock lasts: the emergency file takes them
+    assert ledger.flush(timeout_s=20)  # the lock lasts: the journal takes them
     health = ledger.health()
     assert health.ok and "locked" in health.reason and health.spilled == 1000 and health.waiting == 0
     ledger.write(rows[1000:])
@@ -133,35 +163,23 @@ def test_a_locked_database_delays_rows_and_drops_none(tmp_path: Path) -> None:
     until = time.monotonic() + 20
     while ledger.health().spilled and time.monotonic() < until:
         time.sleep(0.05)
-    assert not spill.files(tmp_path / SPILL)
+    assert not ledger.health().reason
     ledger.close()
+    assert not segments(tmp_path / JOURNAL)
     assert len(states(tmp_path)) == 2000
-
-
-def test_the_emergency_file_of_a_dead_worker_is_brought_in(tmp_path: Path) -> None:
-    rows = [done(number, worker="host:1:1") for number in range(10)]
-    aside = spill.Spill(tmp_path / SPILL, "host:1:1")
-    aside.append(rows[:4])
-    aside.append(rows[4:])
-    with aside.path.open("ab") as file:
-        file.write(b"\x90\x00\x00\x00half a fr")  # it died in the middle of a frame
-    with Ledger.open(tmp_path) as ledger:
-        ledger.write([done(99, ledger=ledger, state="open", usd=None)])
-    assert not aside.path.exists()
-    assert len(states(tmp_path)) == 11
 
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_costs_nothing(tmp_path: Path) -> None:
-    """`ulimit -f`: no file may grow beyond 1.5 MB. The database refuses, the emergency file takes over, then it
-    is full as well and rows wait in memory; when there is room again all of it comes in."""
+    """`ulimit -f`: no file may grow beyond 1.5 MB. The database refuses, the journal keeps rows; then it is full as
+    well and rows wait in memory; when there is room again all of it comes in."""
     acks = tmp_path / "acks"
     process = start("small-disk", tmp_path / "data", acks, 20_000, tmp_path / "aside", 1_500_000)
     _, complaints = process.communicate(timeout=120)
     assert process.returncode == 0, complaints.decode()
     found = states(tmp_path / "data")
     assert heard(acks)["done"] <= found.keys()
-    assert len(found) in (20_000, 20_001)
+    assert len(found) == 20_001
 
 
 @pytest.mark.slow
@@ -175,7 +193,7 @@ def test_a_file_system_that_is_full_costs_nothing(tmp_path: Path) -> None:
     try:
         ballast = small / "ballast"
         ballast.write_bytes(b"x" * 1_000_000)
-        ledger = Ledger.open(small / "data", emergency=tmp_path / "aside")
+        ledger = Ledger.open(small / "data", journal=tmp_path / "aside")
         rows = [done(number, ledger=ledger) for number in range(20_000)]
         for begin in range(0, len(rows), 1000):
             ledger.write(rows[begin : begin + 1000])
@@ -188,7 +206,7 @@ def test_a_file_system_that_is_full_costs_nothing(tmp_path: Path) -> None:
         with open_view(small / "data") as view:
             assert 0 < view.hot_rows < 20_000
         subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
-        Ledger.open(small / "data", emergency=tmp_path / "aside").close()
+        Ledger.open(small / "data", journal=tmp_path / "aside").close()
         assert len(states(small / "data")) == 20_000
     finally:
         subprocess.run(["umount", str(small)], check=True)

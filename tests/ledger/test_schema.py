@@ -3,15 +3,19 @@
 import sqlite3
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from farthing.ledger.days import close_days
+from farthing.ledger.export import export
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.schema import FILE, MIGRATIONS, connect, migrate, version_of
 from farthing.ledger.summary import summarise_ledger
 from farthing.ledger.verify import verify
-from farthing.ledger.view import open_view
-from farthing.problems import FarthingError
-from tests.ledger.made import done
+from farthing.ledger.view import DAYS, open_view, parquet_sql
+from farthing.problems import FarthingError, Problems
+from farthing.usage.read import read_usage
+from tests.ledger.made import DAY_US, NOON_US, done
 from tests.ledger.test_store import states
 
 FROZEN = sorted((Path(__file__).parent / "schemas").glob("schema*.sql"))
@@ -53,6 +57,49 @@ def test_rows_of_a_released_schema_are_all_there(frozen: Path, tmp_path: Path) -
     checked = verify(folder)
     # a1, a2, a6 and the new one under the kept record; a4 consumed nothing; a3 has no charge, a5 no end
     assert (checked.agree, checked.differ, checked.unpriced, checked.lost) == (5, 0, 2, 1)
+
+
+def test_a_day_that_an_older_release_closed_is_read_merged_and_exported(tmp_path: Path) -> None:
+    """Files of schema 1 have no column `answer`. Who only reads brings the database up to date, too."""
+    folder = restored(FROZEN[0], tmp_path / "old")
+    day = NOON_US - DAY_US
+    with Ledger.open(tmp_path / "scratch") as ledger:
+        ledger.write([done(number, ledger=ledger, started_us=day + number) for number in range(3)])
+    [closed] = close_days(tmp_path / "scratch", NOON_US + DAY_US)
+    target = folder / DAYS / closed.file
+    target.parent.mkdir(parents=True)
+    written = parquet_sql([tmp_path / "scratch" / DAYS / closed.file])
+    duckdb.connect().execute(f"COPY (SELECT * EXCLUDE (answer) FROM {written}) TO '{target}'")
+    hot, other = sqlite3.connect(folder / FILE), sqlite3.connect(tmp_path / "scratch" / FILE)
+    with hot:
+        hot.execute(
+            "INSERT INTO day SELECT ?, ?, ?, 0, 1, ?, ?",
+            other.execute("SELECT day, file, rows, sums, closed_us FROM day").fetchone(),
+        )
+        hot.executemany("INSERT OR IGNORE INTO price VALUES (?, ?, ?)", other.execute("SELECT * FROM price").fetchall())
+    assert version_of(hot) == 1
+    hot.close()
+    other.close()
+
+    assert summarise_ledger(folder).whole.attempts == 9  # 6 hot ones and 3 of that day
+    found = {usage.id: usage.tags.get("answer") for usage in read_usage([folder], Problems())}
+    assert len(found) == 9 and set(found.values()) == {None}
+    with Ledger.open(folder) as ledger:
+        late = done(9, ledger=ledger, started_us=day + 9, attempt="late", answer="chatcmpl-9")
+        ledger.write([late])
+    for _ in range(2):
+        with open_view(folder) as view:
+            answers = view.query("SELECT answer, count(*) FROM attempts GROUP BY answer ORDER BY answer")
+        assert answers == [("chatcmpl-9", 1), (None, 9)]
+        assert export(folder, tmp_path / "out.csv") == 10
+        assert "chatcmpl-9" in (tmp_path / "out.csv").read_text()
+        found = {usage.id: usage.tags.get("answer") for usage in read_usage([folder], Problems())}
+        assert len(found) == 10 and found["late"] == "chatcmpl-9"
+        checked = verify(folder)
+        assert checked.ok and checked.rows == 10, checked
+        close_days(folder, NOON_US)  # merges the late row with the old file
+    merged = parquet_sql([target.with_name("2.parquet")])
+    assert duckdb.connect().execute(f"SELECT count(*), count(answer) FROM {merged}").fetchall() == [(4, 1)]
 
 
 def test_steps_are_taken_whole_and_once(tmp_path: Path) -> None:

@@ -176,15 +176,15 @@ def test_words_that_are_pruned_by_another_process_are_numbered_again(tmp_path: P
 
 def test_a_full_memory_refuses_and_says_why(tmp_path: Path) -> None:
     class Broken(SqliteStore):
-        def write(self, attempts: Any, prices: Any) -> None:
+        def write(self, attempts: Any, prices: Any, mark: Any = None) -> None:
             raise StoreUnavailable("database or disk is full")
 
-    from farthing.ledger.spill import Spill
+    from farthing.ledger.journal import Journal
     from farthing.ledger.writer import Writer
 
     aside = tmp_path / "aside"
     aside.write_text("a file where the folder should be")
-    writer = Writer(Broken(tmp_path), Spill(aside, "w"), most_rows=1000)
+    writer = Writer(Broken(tmp_path), Journal(aside, "w"), "w", most_rows=1000)
     writer.write([done(number) for number in range(900)])
     with pytest.raises(LedgerFull, match="900 rows wait already"):
         for _ in range(50):

@@ -2,7 +2,7 @@
 
 import typer
 
-from farthing.cli import claims, host, ledger, plans, plans_margin, price, prices, reconcile, replay, usage
+from farthing.cli import claims, config, host, keys, ledger, plans, plans_margin, price, prices, reconcile, replay, up, usage
 
 app = typer.Typer(
     name="farthing",
@@ -14,6 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("price", context_settings=price.CONTEXT)(price.price)
+app.command("up")(up.up)
 app.command("usage")(usage.usage)
 app.command("replay")(replay.replay)
 app.command("reconcile")(reconcile.reconcile)
@@ -21,6 +22,8 @@ app.command("tco")(plans.tco)
 app.command("breakeven")(plans.breakeven)
 app.command("margin")(plans_margin.margin)
 app.command("claims")(claims.claims)
+app.add_typer(config.app, name="config")
 app.add_typer(host.app, name="host")
+app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(prices.app, name="prices")

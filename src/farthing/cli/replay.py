@@ -47,7 +47,15 @@ def replay(
     ] = None,
     policy: Annotated[
         list[str] | None,
-        typer.Option("--policy", metavar="P", help="as-is, batch, prompt-cache, or batch+prompt-cache; repeatable."),
+        typer.Option(
+            "--policy",
+            metavar="P",
+            help="as-is, batch, prompt-cache, or batch+prompt-cache; repeatable; or a TOML FILE of [[policy]].",
+        ),
+    ] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option("--decisions", metavar="OUT", help="With --policy FILE: each request's decision as JSON lines."),
     ] = None,
     token_ratio: Annotated[
         list[str] | None,
@@ -83,6 +91,24 @@ def replay(
     """
     from datetime import UTC, datetime
 
+    from farthing.cli.replay_routing import policy_file, replay_file
+
+    if (routing := policy_file(policy)) is not None:
+        refused = {"--to": to, "--csv": csv, "--html": html}
+        for option, value in refused.items():
+            if value:
+                raise FarthingError(f"{option} is not for a policy file; --policy {routing} prices where it routes")
+        now = datetime.now(UTC).replace(microsecond=0)
+        problems = Problems()
+        records, source, _ = _usage(files, format, map, profile, requests, now, problems, columns=False)
+        replay_file(
+            routing, files or [], records, source, problems, now,
+            served=served, at=instant(at), card=card, hosts=hosts, decisions=decisions, as_json=as_json,
+            ratios=(_ratios("--token-ratio", token_ratio), _ratios("--answer-ratio", answer_ratio)),
+        )  # fmt: skip
+        return
+    if decisions is not None:
+        raise FarthingError("--decisions needs --policy FILE: named policies decide nothing request by request")
     from farthing.policies.hosted import with_hosts
     from farthing.policies.question import Question
     from farthing.policies.replay import replay as run
@@ -118,9 +144,9 @@ def replay(
 
 def _usage(
     files: list[str] | None, format: str | None, map: list[str] | None, profile: str | None, requests: int,
-    now: "datetime", problems: Problems,
+    now: "datetime", problems: Problems, columns: bool = True,
 ) -> "tuple[Records, str, UsageTable | None]":  # fmt: skip
-    """Where the usage comes from, in words, as a source of records, and in columns where it is Parquet."""
+    """Where the usage comes from, in words, as a source of records, and in columns where it is Parquet (if wanted)."""
     from farthing.usage.read import find_agent_logs, read_usage
 
     if files and profile:
@@ -135,7 +161,7 @@ def _usage(
             return _generated(PROFILE, requests, now, "no agent logs of your own were found; ")
         files = [str(log) for log in logs]
         source = f"your own agent logs, {len(logs):,} files (such logs can undercount)"
-    table = _columns(files, format, map, problems)
+    table = _columns(files, format, map, problems) if columns else None
     if "-" in files:
         held = list(read_usage(files, problems, format, mapping(map)))
         return lambda: iter(held), source, None

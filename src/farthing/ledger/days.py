@@ -185,7 +185,8 @@ def _write(connection: "duckdb.DuckDBPyConnection", target: Path, before: Path |
     used = _used(connection, present, meters)
     parts = []
     for source, names in present.items():
-        listed = [f'"{name}"' for name in COLUMNS]
+        # Files of older releases lack columns that were added later.
+        listed = [f'"{name}"' if name in names else f'NULL::VARCHAR AS "{name}"' for name in COLUMNS]
         listed += [(f'"{m}"' if m in names else f"NULL::{count_column_type(m)}") + f' AS "{m}"' for m in used]
         parts.append(f"SELECT {', '.join(listed)} FROM {source}")
     target.parent.mkdir(parents=True, exist_ok=True)

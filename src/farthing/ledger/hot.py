@@ -23,7 +23,7 @@ USD_TYPE = f"DECIMAL(38, {PLACES})"
 COLUMNS = (
     "id", "request", "number", "state", "at", "completed", "first_byte", "worker", *ROUTE[:-1], "streamed",
     "http_status", "error", "estimated", "usd", "usd_exact", "unknown", "price", "reported_usd", "reported_exact",
-    "key", "feature", "request_type", "user", "segment", "session", "tags", "attrs", "decision",
+    "key", "feature", "request_type", "user", "segment", "session", "tags", "attrs", "decision", "answer",
 )  # fmt: skip
 """The columns of `attempts` and of a day's file, before one column for each meter (in units of the meter).
 
@@ -100,7 +100,10 @@ def load_hot(
 
 _ALWAYS = ("number", "state", "started_us", "took_us", *COUNTS, "unknown")
 _AMOUNTS = ("usd", "reported_usd")
-_OWN = {"attempt": "id", "request": "request", "session": "session", "error": "error", "decision": "decision"}
+_OWN = {
+    "attempt": "id", "request": "request", "session": "session", "error": "error", "decision": "decision",
+    "answer": "answer",
+}  # fmt: skip
 """Texts of a row that are its own, and what they are called in `COLUMNS`; they cost the most to bring over."""
 _FOR = {
     "first_us": "first_byte", "worker": "worker", "user": "user", "streamed": "streamed", "status": "http_status",

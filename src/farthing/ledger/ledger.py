@@ -11,20 +11,22 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from farthing.ledger import spill
+from farthing.ledger import journal as journals
+from farthing.ledger.journal import WHOLE, Journal, frames, missing, segments
 from farthing.ledger.pricing import price_name, record_json
 from farthing.ledger.row import Attempt
-from farthing.ledger.spill import Spill
-from farthing.ledger.store import SqliteStore, StoreUnavailable
+from farthing.ledger.store import Mark, SqliteStore, Store, StoreUnavailable
 from farthing.ledger.workers import Worker
 from farthing.ledger.writer import MOST_ROWS, Health, Writer
 from farthing.problems import FarthingError
 from farthing.rates.card import Offer, Price
 
-SPILL = "spill"
+OpenStore = Callable[[str], Store]
+"""Opens the store of hot rows for the worker whose id it is given."""
 T = TypeVar("T")
 _OPEN_TRIES_S = 10.0
 
@@ -40,50 +42,65 @@ def attempt_id(now_us: int | None = None) -> str:
 class Ledger:
     """One process's open ledger. `worker`: its id, for `Attempt.worker`; rows without one get it."""
 
-    def __init__(self, folder: Path, worker: Worker, store: SqliteStore, emergency: Spill, most_rows: int) -> None:
+    def __init__(
+        self, folder: Path, worker: Worker, store: Store, open_store: OpenStore, journal: Journal, most_rows: int
+    ) -> None:
         self.folder = folder
         self.worker = worker.id
+        self._pid = os.getpid()
         self._worker = worker
         self._store = store
-        self._writer = Writer(store, emergency, most_rows)
+        self._open_store = open_store
+        self._journal = journal
+        self._writer = Writer(store, journal, worker.id, most_rows)
         self._names: dict[int, tuple[Price, str]] = {}
         self._closed = False
         self._closing = threading.Lock()
         atexit.register(self.close)
 
     @classmethod
-    def open(cls, folder: Path | str, *, emergency: Path | str | None = None, most_rows: int = MOST_ROWS) -> "Ledger":
-        """Open (or make) the ledger in `folder`, mark the open rows of dead workers as lost, take up their
-        emergency files.
+    def open(
+        cls, folder: Path | str, *, journal: Path | str | None = None, most_rows: int = MOST_ROWS,
+        store: OpenStore | None = None,
+    ) -> "Ledger":  # fmt: skip
+        """Open (or make) the ledger in `folder`, take up the journals of the dead, mark what they left open as lost.
 
-        `emergency`: where rows go while the database takes none, best on another disk; without it a folder
-        beside the database. `most_rows`: how many rows may wait in memory when neither takes any.
+        `journal`: where each row is written down before `write` returns and stays while the database takes none,
+        best on another disk than it; without it a folder beside the database. `most_rows`: how many rows may wait in
+        memory when neither takes any. `store`: opens another store of hot rows than the folder's SQLite file.
         Raises `FarthingError` where the folder cannot be used, or its ledger is of a newer Farthing.
         """
         folder = Path(folder)
-        aside = Path(emergency) if emergency is not None else folder / SPILL
+        aside = Path(journal) if journal is not None else folder / journals.FOLDER
+        open_store: OpenStore = store or (lambda worker: SqliteStore(folder, worker))
+        place = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            place = aside
+            aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place = folder
             worker = Worker(folder)
         except OSError as error:
-            raise FarthingError(f"{folder}: cannot hold a ledger: {error.strerror or error}") from None
+            raise FarthingError(f"{place}: cannot hold a ledger: {error.strerror or error}") from None
         try:
-            store = _patiently(lambda: SqliteStore(folder, worker.id), folder)
+            hot = _patiently(lambda: open_store(worker.id), folder)
             try:
-                _patiently(lambda: _recover(store, worker, aside), folder)
+                _patiently(lambda: _recover(hot, worker, aside), folder)
             except BaseException:
-                store.close()
+                hot.close()
                 raise
         except BaseException:
             worker.close()
             raise
-        return cls(folder, worker, store, Spill(aside, worker.id), most_rows)
+        return cls(folder, worker, hot, open_store, Journal(aside, worker.id), most_rows)
 
     def write(self, attempts: Sequence[Attempt]) -> int:
-        """Accept rows, from any thread, in about a microsecond; a ticket for `flush` and `when_durable`.
+        """Accept rows, from any thread, in some microseconds; a ticket for `flush` and `when_durable`.
 
-        Each attempt is one row, however often it is written: a later state replaces an open (or lost) row, a
-        final one stays. Raises `LedgerFull` where no more can be kept safe; `health` says so before.
+        When it returns, the rows survive the death of this process (unless `health` says that the journal is
+        refused); they are durable a few milliseconds later, open ones after about a second. Each attempt is one row,
+        however often it is written: a later state replaces an open (or lost) row, a final one stays, and its `holds`
+        are settled once. Raises `LedgerFull` where no more can be kept safe; `health` says so before.
         """
         return self._writer.write(attempts)
 
@@ -114,13 +131,13 @@ class Ledger:
         return self._writer.health()
 
     def recover(self) -> int:
-        """Mark the open rows of workers that died since as lost, take up their emergency files; how many rows.
+        """Take up the journals of workers that died since, mark what they left open as lost; how many rows that were.
 
         For a supervisor that saw a worker die; `open` does it too. Opens a connection of its own.
         """
-        store = SqliteStore(self.folder, self.worker)
+        store = self._open_store(self.worker)
         try:
-            return _recover(store, self._worker, self._writer.emergency_folder)
+            return _recover(store, self._worker, self._journal.folder)
         except StoreUnavailable as error:
             raise FarthingError(f"{self.folder}: the ledger cannot be written now: {error}") from None
         finally:
@@ -132,11 +149,16 @@ class Ledger:
         Called at the interpreter's exit too. A process that ends by a signal must call it, or exit by `sys.exit`.
         """
         with self._closing:
-            if self._closed:
+            if self._closed or os.getpid() != self._pid:  # a child that was forked off does not end its parent's
                 return 0
             self._closed = True
         atexit.unregister(self.close)
         left = self._writer.close(timeout_s)
+        stored = self._writer.all_stored
+        self._journal.close(remove=stored)
+        if stored:
+            with suppress(StoreUnavailable):  # a mark without a journal does no harm
+                self._store.forget(self.worker)
         self._store.close()
         self._worker.close()
         return left
@@ -148,16 +170,24 @@ class Ledger:
         self.close()
 
 
-def _recover(store: SqliteStore, worker: Worker, aside: Path) -> int:
-    """Take up the emergency files of the dead, then mark what they left open."""
-    for path in spill.files(aside):
-        if not worker.is_alive(spill.worker_of(path)):
-            for batch in spill.batches(path):
-                store.write(batch, {})
-            path.unlink(missing_ok=True)
-    marked = store.recover(worker.is_alive)
-    worker.bury()
-    return marked
+def _recover(store: Store, worker: Worker, aside: Path) -> int:
+    """Take up the journals of the dead, then mark what they left open; only then may the journals go."""
+    with worker.alone():
+        alive = worker.judge()
+        left = {dead: paths for dead, paths in segments(aside).items() if not alive(dead)}
+        for dead, paths in left.items():
+            done = store.marked(dead)
+            if done < WHOLE:
+                found = (frame for path in paths for frame in frames(path))
+                for through, rows, prices in missing(found, done, WHOLE):
+                    store.write(rows, prices, Mark(worker=dead, through=through))
+        marked = store.recover(alive)
+        for dead, paths in left.items():
+            for path in paths:
+                path.unlink(missing_ok=True)
+            store.forget(dead)
+        worker.bury()
+        return marked
 
 
 def _patiently(work: Callable[[], T], folder: Path) -> T:

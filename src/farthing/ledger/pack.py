@@ -114,7 +114,7 @@ class Packer:
             a.streamed, a.status, a.error or None, a.estimated, get("input"), get("cache_read"), get("cache_write"),
             get("cache_write_5m"), get("cache_write_1h"), get("output"), get("reasoning"), more, packed(a.usd),
             self.text(a.unknown), packed(a.reported_usd), self.text(_words(a.tags)), self.text(_words(a.attrs)),
-            a.decision or None,
+            a.decision or None, a.answer or None,
         )  # fmt: skip
 
 
@@ -141,6 +141,10 @@ def mended(attempt: Attempt) -> Attempt:
             bad = [meter for meter, n in value.items() if type(n) is not int or not 0 <= n <= LARGEST]
             faults.extend(f"the count of {_clean(meter)} is absurd" for meter in bad)
             value = {_clean(meter): n for meter, n in value.items() if meter not in bad}
+        elif name == "holds":
+            bad = [purse for purse, n in value.items() if type(n) is not int or not 0 <= n <= LARGEST]
+            faults.extend(f"the hold of {_clean(purse)} is absurd" for purse in bad)
+            value = {_clean(purse): n for purse, n in value.items() if purse not in bad}
         elif name in ("tags", "attrs"):
             value = {_clean(key): _clean(word) for key, word in value.items()}
         elif name == "state":

@@ -19,7 +19,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     record it rests on, with its source. `reported_usd`: what the provider says it cost. `estimated`: the usage
     was not stated by the provider (the stream broke, the client left). `key`: the virtual key's id, never the
     key. `attrs`: what else the price depends on (image size, quality, …), as in `Usage`. `decision`: what the
-    policies chose, from what, with which probabilities (JSON).
+    policies chose, from what, with which probabilities (JSON). `answer`: the provider's id of the answer.
+    `holds`: nanodollars by purse (a budget in one period): reserved in an open row, charged to it in a final one;
+    the ledger settles them and does not keep them in rows.
     """
 
     attempt: str
@@ -57,3 +59,5 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: Mapping[str, str] = {}
     attrs: Mapping[str, str] = {}
     decision: str = ""
+    answer: str = ""
+    holds: Mapping[str, int] = {}

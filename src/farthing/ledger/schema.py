@@ -5,6 +5,7 @@ price), `caller` (who asked) and `text` (other words), and named by a number. Th
 (NULL and 0 take one byte), the rest is JSON in `more`. Amounts are femtodollars, or a fraction in text (`amounts`).
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ COUNTS = ("input", "cache_read", "cache_write", "cache_write_5m", "cache_write_1
 COLUMNS = (
     "attempt", "request", "number", "state", "batch", "started_us", "took_us", "first_us", "worker", "route", "caller",
     "user", "session", "streamed", "status", "error", "estimated", *COUNTS, "more", "usd", "unknown", "reported_usd",
-    "tags", "attrs", "decision",
+    "tags", "attrs", "decision", "answer",
 )  # fmt: skip
 TEXTS = ("worker", "user", "unknown", "tags", "attrs")
 """Columns that hold the number of a `text`."""
@@ -80,13 +81,48 @@ LEFT JOIN day d ON d.day = a.started_us / 86400000000
 WHERE d.day IS NULL OR a.state = 0 OR a.batch > d.through;
 """
 
-MIGRATIONS: tuple[str, ...] = (_SCHEMA_1,)
+_SCHEMA_2 = """
+ALTER TABLE attempt ADD COLUMN answer TEXT;
+CREATE TABLE purse (id TEXT PRIMARY KEY, spent INTEGER NOT NULL, changed_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lease (
+  purse TEXT NOT NULL, worker TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (purse, worker)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lease_of ON lease (worker);
+CREATE TABLE hold (
+  attempt TEXT NOT NULL, purse TEXT NOT NULL, amount INTEGER NOT NULL, expires_us INTEGER,
+  PRIMARY KEY (attempt, purse)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX expiring_hold ON hold (purse, expires_us) WHERE expires_us IS NOT NULL;
+CREATE TABLE virtual_key (
+  id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, name TEXT NOT NULL, record TEXT NOT NULL,
+  created_us INTEGER NOT NULL, expires_us INTEGER, revoked_us INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE wanted (purse TEXT PRIMARY KEY, at_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (worker TEXT PRIMARY KEY, through INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+DROP VIEW usage;
+CREATE VIEW usage AS SELECT
+  a.attempt AS id, a.request, a.number,
+  CASE a.state WHEN 0 THEN 'open' WHEN 1 THEN 'lost' WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'cancelled' END
+    AS state,
+  a.started_us, a.took_us, a.first_us, r.provider, r.upstream, r.model_asked, r.model_served, r.tier_asked,
+  r.tier_served, r.region, c."key", c.feature, c.request_type, c.segment, u.value AS user, a.session,
+  t.value AS tags, x.value AS attrs, a.estimated, a.reported_usd, a.input, a.cache_read, a.cache_write,
+  a.cache_write_5m, a.cache_write_1h, a.output, a.reasoning, a.more, a.answer, d.day IS NOT NULL AS late
+FROM attempt a JOIN route r ON r.id = a.route JOIN caller c ON c.id = a.caller
+LEFT JOIN text u ON u.id = a.user LEFT JOIN text t ON t.id = a.tags LEFT JOIN text x ON x.id = a.attrs
+LEFT JOIN day d ON d.day = a.started_us / 86400000000
+WHERE d.day IS NULL OR a.state = 0 OR a.batch > d.through;
+"""
+# Amounts of purses, leases and holds are nanodollars. `hold.expires_us`: null while the attempt is open, and its
+# hold is then inside its worker's lease. `journal.through`: how far the rows of a worker's journal are in here.
+
+MIGRATIONS: tuple[str, ...] = (_SCHEMA_1, _SCHEMA_2)
 """The view `usage` is what `farthing.usage.readers.ledger` reads: hot rows with their words, less those in Parquet.
 Step n makes schema n + 1 of schema n. A released step is never edited; a new one is added."""
 
 
 def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:
-    """A connection to the hot ledger of `folder`, its schema brought up to date (not where `read_only`).
+    """A connection to the hot ledger of `folder`, its schema brought up to date.
 
     Raises `FarthingError` where there is no ledger, the file is another program's, or of a newer Farthing;
     `sqlite3.Error` where the disk or a lock is in the way.
@@ -96,8 +132,10 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
         raise FarthingError(f"{folder}: no ledger here ({FILE} is missing); --data DIR names the gateway's data folder")
     if create:
         folder.mkdir(parents=True, exist_ok=True)
+        # Names of users and keys are nobody else's business. (SQLite gives its other files the same permissions.)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
-        path, timeout=BUSY_MS / 1000, isolation_level=None, cached_statements=32, check_same_thread=False
+        path, timeout=BUSY_MS / 1000, isolation_level=None, cached_statements=128, check_same_thread=False
     )
     try:
         if not read_only:
@@ -106,7 +144,8 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         if read_only:
-            _refuse_other(connection, path, len(MIGRATIONS))
+            if _refuse_other(connection, path, len(MIGRATIONS)) < len(MIGRATIONS):
+                migrate(connection, path)  # an older release wrote it, and no worker has opened it since
             connection.execute("PRAGMA query_only = ON")
         else:
             migrate(connection, path)

@@ -1,4 +1,5 @@
-"""The hot rows in SQLite: batches written whole or not at all, each attempt once, the rows of dead workers found.
+"""The hot rows in SQLite: batches written whole or not at all, each attempt once, budgets settled with them, the rows
+of dead workers found.
 
 `Store` is all that the writer needs, so that another database can stand in its place.
 """
@@ -9,6 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from farthing.ledger import settle
 from farthing.ledger.pack import BAD_ROW, Packer, Row, mended_row, rows
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import COLUMNS, connect
@@ -40,15 +44,37 @@ class StoreUnavailable(Exception):
     """The store cannot take rows now (disk full, locked, unreachable); the same batch can be tried again later."""
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a worker's journal is in the store: every attempt that ended up to the ticket `through`."""
+
+    worker: str
+    through: int
+
+
 class Store(Protocol):
     """Where hot rows live."""
 
-    def write(self, attempts: Sequence[Attempt], prices: Prices) -> None:
+    def write(self, attempts: Sequence[Attempt], prices: Prices, mark: Mark | None = None) -> None:
         """Write all of it durably, or raise `StoreUnavailable` and leave nothing of it. Each attempt is kept once;
-        a later state replaces an open or lost row, never a final one."""
+        a later state replaces an open or lost row, never a final one.
 
-    def recover(self, alive: Callable[[str], bool]) -> int:
-        """Mark the open rows of workers that are not `alive` as lost; how many there were."""
+        In the same transaction, for each ended attempt that was not ended before: each purse in its `holds` has
+        spent that much more, the lease that its worker has of that purse is as much smaller, and its hold is gone.
+        An open attempt's `holds` are noted as its hold, without an expiry. `mark` is kept.
+        """
+
+    def marked(self, worker: str) -> int:
+        """The ticket of the last `mark` of `worker`; 0 where there is none."""
+
+    def forget(self, worker: str) -> None:
+        """Delete the mark of `worker`, whose journal is gone."""
+
+    def recover(self, alive: Callable[[str], bool], hold_s: float = settle.HOLD_S) -> int:
+        """Mark the open rows of workers that are not `alive` as lost; how many there were.
+
+        In the same transaction their holds get an expiry, `hold_s` after the attempt's start, and the leases of
+        workers that are not `alive` are deleted.
+        """
 
     def close(self) -> None:
         """Let go of the file or connection."""
@@ -60,13 +86,19 @@ class SqliteStore:
     def __init__(self, folder: Path, worker: str = "") -> None:
         self._connection = connect(folder, create=True)
         self._packer = Packer(self._connection, worker)
+        self._worker = worker
 
-    def write(self, attempts: Sequence[Attempt], prices: Prices) -> None:
+    def write(self, attempts: Sequence[Attempt], prices: Prices, mark: Mark | None = None) -> None:
         try:
             batch = self._begin()
-            self._insert(attempts, batch)
+            made = rows(self._packer, attempts, batch)
+            found = settle.settlement(self._connection, attempts, made, self._worker)
+            self._insert(attempts, made, batch)
+            settle.settle(self._connection, found)
             for name, (offer, record) in prices.items():
                 self._connection.execute("INSERT OR IGNORE INTO price VALUES (?, ?, ?)", (name, offer, record))
+            if mark is not None:
+                self._connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (mark.worker, mark.through))
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
@@ -82,8 +114,7 @@ class SqliteStore:
         self._packer.renew(epoch)
         return int(batch)
 
-    def _insert(self, attempts: Sequence[Attempt], batch: int) -> None:
-        made = rows(self._packer, attempts, batch)
+    def _insert(self, attempts: Sequence[Attempt], made: Sequence[Row], batch: int) -> None:
         start = 0
         for size, insert in _INSERTS.items():
             while len(made) - start >= size:
@@ -109,22 +140,38 @@ class SqliteStore:
         except sqlite3.Error:
             pass  # SQLite has rolled it back itself, as it does on a full disk
 
-    def recover(self, alive: Callable[[str], bool]) -> int:
+    def marked(self, worker: str) -> int:
+        try:
+            found = self._connection.execute("SELECT through FROM journal WHERE worker = ?", (worker,)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error)) from error
+        return int(found[0]) if found else 0
+
+    def forget(self, worker: str) -> None:
+        try:
+            self._connection.execute("DELETE FROM journal WHERE worker = ?", (worker,))
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def recover(self, alive: Callable[[str], bool], hold_s: float = settle.HOLD_S) -> int:
         try:
             found = self._connection.execute(
                 "SELECT w.id, w.value FROM (SELECT DISTINCT worker FROM attempt WHERE state = 0) "
                 "LEFT JOIN text w ON w.id = worker"
             ).fetchall()
             dead = [number for number, worker in found if not alive(worker or "")]
-            if not dead:
+            leasing = [worker for worker in settle.leasing_workers(self._connection) if not alive(worker)]
+            if not dead and not leasing:
                 return 0
             batch = self._begin()
             marked = 0
             for number in dead:
+                settle.leave_holds(self._connection, number, hold_s)
                 marked += self._connection.execute(
                     "UPDATE attempt SET state = 1, batch = ?, unknown = ? WHERE state = 0 AND worker IS ?",
                     (batch, self._packer.text(WORKER_DIED), number),
                 ).rowcount
+            settle.end_leases(self._connection, leasing)
             self._connection.execute("COMMIT")
             return marked
         except sqlite3.Error as error:

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from farthing.ledger import spill
 from farthing.ledger.days import GRACE_S
-from farthing.ledger.ledger import SPILL
+from farthing.ledger.journal import FOLDER as JOURNAL
+from farthing.ledger.journal import frames, segments
 from farthing.ledger.pricing import record_of
 from farthing.ledger.rows import Priced, RowPricer, depends_on_others, priced_rows
-from farthing.ledger.schema import DAY_US, connect
+from farthing.ledger.schema import DAY_US, DONE, connect
 from farthing.ledger.view import DAYS, View, columns_in, day_sums, open_view, parquet_sql
 from farthing.money import Usd
 from farthing.problems import Problem, Problems
@@ -43,7 +43,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     rows: attempts; hot: of them not in Parquet yet; days: closed days. open, lost: attempts by state. checked: rows
     whose charge was computed again; agree: to the last digit; differ: not (the first are `differences`).
     unpriced: ended without a charge (`reasons`); unchecked: with a charge that cannot be repeated (`unchecked_why`).
-    spilled: rows in emergency files that no worker has brought in yet. problems: what is wrong with files or rows.
+    spilled: ended attempts that only journals have (of workers that died, or while the database refuses rows).
+    problems: what is wrong with files or rows.
     """
 
     ok: bool
@@ -82,7 +83,7 @@ def verify(folder: Path) -> Verification:
             problems.add(f"attempt {name}", f"is there {number} times")
         checked = _charges(view, records)
         hot, days = view.hot_rows, len(view.days)
-    spilled = sum(len(batch) for path in spill.files(folder / SPILL) for batch in spill.batches(path))
+    spilled = _in_journals(folder)
     return Verification(
         ok=not problems.total and not checked["differ"],
         rows=rows,
@@ -111,9 +112,30 @@ def _database(folder: Path, problems: Problems) -> dict[str, str]:
         for (finding,) in hot.execute("PRAGMA quick_check(20)").fetchall():
             if finding != "ok":
                 problems.add(str(folder), f"the database is damaged: {finding}", "restore it from a backup")
+        [(leaked,)] = hot.execute(
+            f"SELECT count(*) FROM hold JOIN attempt USING (attempt) WHERE state >= {DONE}"
+        ).fetchall()
+        if leaked:
+            problems.add("budgets", f"held for attempts that have ended: {leaked:,}", "report this as a bug")
     finally:
         hot.close()
     return kept_records(folder)
+
+
+def _in_journals(folder: Path) -> int:
+    hot = connect(folder, read_only=True)
+    try:
+        done = dict(hot.execute("SELECT worker, through FROM journal").fetchall())
+    finally:
+        hot.close()
+    return sum(
+        row.state != "open"
+        for worker, paths in segments(folder / JOURNAL).items()
+        for path in paths
+        for frame in frames(path)
+        for row in frame.rows
+        if frame.through > done.get(worker, 0)
+    )
 
 
 def _day_files(folder: Path, view: View, problems: Problems) -> None:

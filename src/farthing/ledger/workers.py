@@ -5,6 +5,8 @@ import os
 import re
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = "workers"
@@ -51,6 +53,29 @@ class Worker:
         finally:
             os.close(handle)
         return False
+
+    def judge(self) -> Callable[[str], bool]:
+        """`is_alive` as of now, for all questions: who dies in the midst of a recovery is left to the next."""
+        living = {
+            path.name: self.is_alive(id_of(path.name.removesuffix(".lock"))) for path in self._folder.glob("*.lock")
+        }
+
+        def alive(worker: str) -> bool:
+            name = _file(worker)
+            known = living.get(name)
+            return (self._folder / name).exists() if known is None else known
+
+        return alive
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only one worker looks after the dead at a time; another waits."""
+        handle = os.open(self._folder / "recovery", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def bury(self) -> None:
         """Remove the lock files of the dead."""

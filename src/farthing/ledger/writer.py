@@ -1,115 +1,160 @@
 """The background writer: batches rows of all threads into one transaction, and holds on to them until they are safe.
 
-    write -> memory -> store                    (a batch every few milliseconds)
-                    -> emergency file -> store  (while the store is full, locked or away)
+    write -> journal (a file) and memory -> store        (a batch every few milliseconds)
+             journal alone               -> store        (while the store is full, locked or away)
 
-A row leaves memory only once it is durable in one of the two.
+A row leaves memory only once the store has it, or the journal is synced. An open row waits about a second for its end:
+an attempt that ends sooner is written to the store once.
 """
 
+import os
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
+from farthing.ledger.journal import TOGETHER, Journal, frames, missing, packed, packed_prices
 from farthing.ledger.row import Attempt
-from farthing.ledger.spill import Spill, batches
-from farthing.ledger.store import Store
+from farthing.ledger.store import Mark, Store
 
 GATHER_S = 0.01
-"""How long a batch gathers: the most that a row waits beside the commit itself."""
+"""How long a batch gathers: the most that an ended attempt waits beside the commit itself."""
+OPEN_AFTER_S = 1.0
+"""How long an open row waits for its end before the store gets it."""
 BATCH_ROWS = 4_096
 MOST_ROWS = 100_000
-"""Rows kept in memory while neither store nor emergency file takes them; beyond, `write` refuses."""
-_SPILL_AFTER_S = 1.0  # a lock is usually gone by then
+"""Rows kept in memory while neither store nor journal takes them; beyond, `write` refuses."""
+_LOOK_S = 0.25  # how often open rows are looked at
+_EMPTY_S = 10.0  # after so long without a row the journal is emptied: names in it should not outlive the ledger's
+_PATIENCE_S = 1.0  # a lock is usually gone by then
 _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
+_AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
 
 
 class LedgerFull(Exception):
-    """The ledger can keep no more rows: neither database nor emergency file takes them, and memory is at its bound."""
+    """The ledger can keep no more rows: neither database nor journal takes them, and memory is at its bound."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How the writer fares. `ok`: rows that are accepted now become durable soon. `reason`: what is amiss, if anything.
 
-    `waiting`: rows in memory only. `spilled`: rows in the emergency file. `failing_s`: since when the store refuses.
+    `waiting`: rows in memory. `spilled`: rows in the journal only, because the store refused them. `unjournaled`: rows
+    in memory that the journal refused: a kill would take them. `failing_s`: since when the store refuses.
     """
 
     ok: bool
     reason: str
     waiting: int
     spilled: int
+    unjournaled: bool
     failing_s: float
+
+
+class _Open(msgspec.Struct, frozen=True, gc=False):
+    """An open row that waits for its end: `before`, the ticket that was durable but for rows that came with it."""
+
+    row: Attempt
+    before: int
+    due: float
 
 
 class Writer:
     """One thread that writes what any thread gives it. `most_rows` bounds what waits in memory."""
 
-    def __init__(self, store: Store, spill: Spill, most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, store: Store, journal: Journal, worker: str, most_rows: int = MOST_ROWS) -> None:
         self._store = store
-        self._spill = spill
+        self._journal = journal
+        self._worker = worker
         self._most = most_rows
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._safe = threading.Condition(self._lock)
+        # Shared, under the lock. Tickets count the rows accepted so far.
         self._pending: list[Attempt] = []
-        self._taken: list[Attempt] = []  # the batch that is being written
+        self._urgent = False  # an attempt among `_pending` has ended
         self._prices: dict[str, tuple[str, str]] = {}
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
         self._accepted = 0
         self._durable = 0
-        self._idle = False
-        self._hurry = False
+        self._wanted = 0  # up to this ticket somebody waits
+        self._unjournaled = 0  # the last ticket whose rows the journal refused
+        self._asleep = _AWAKE
         self._closing = False
+        self._ended = False
         self._deadline = float("inf")
         self._reason = ""
+        self._journal_fault = ""
         self._failing_since: float | None = None
+        # The thread's own.
+        self._batch: list[Attempt] = []  # ended attempts on their way to the store
+        self._opens: dict[str, _Open] = {}  # in the order of their coming
+        self._sorted = 0  # rows up to this ticket are in `_batch` or `_opens`, or safe
+        self._spilled = 0  # rows that only the journal has
+        self._spilled_to = 0  # up to this ticket
         self._thread = threading.Thread(target=self._run, name="farthing-ledger", daemon=True)
         self._thread.start()
-
-    @property
-    def emergency_folder(self) -> Path:
-        """Where emergency files are."""
-        return self._spill.path.parent
 
     # --- any thread ---------------------------------------------------------------------------
 
     def write(self, attempts: Sequence[Attempt]) -> int:
         """Accept rows; the ticket that `flush` and `when_durable` take. Raises `LedgerFull`, and accepts none then."""
-        with self._lock:
-            if self._closing:
-                raise LedgerFull("the ledger is closed")
-            if not self._thread.is_alive():  # also in a child of this process, which has no such thread
-                raise LedgerFull("the ledger's writer thread has ended")
-            if (waiting := self._waiting()) + len(attempts) > self._most:
-                raise LedgerFull(f"{waiting:,} rows wait already: {self._reason or 'the writer is behind'}")
-            self._pending.extend(attempts)
-            self._accepted += len(attempts)
-            if self._idle:
-                self._work.notify()
+        if not attempts:
             return self._accepted
+        body = packed(attempts)
+        with self._lock:
+            if self._waiting() + len(attempts) > self._most or self._closing or self._ended or os.getpid() != self._pid:
+                self._refuse()
+            self._accepted = through = self._accepted + len(attempts)
+            try:
+                self._journal.append(body, through)
+                self._journal_fault = ""
+            except OSError as fault:
+                self._journal_fault = f"the journal: {fault.strerror or fault}"
+                self._unjournaled = through
+            self._pending.extend(attempts)
+            if not self._urgent:
+                for attempt in attempts:
+                    if attempt.state != "open":
+                        self._urgent = True
+                        break
+            if self._asleep == _DEEP or (self._urgent and self._asleep):
+                self._asleep = _AWAKE
+                self._work.notify()
+            return through
+
+    def _refuse(self) -> None:
+        if self._closing:
+            raise LedgerFull("the ledger is closed")
+        if self._ended:
+            raise LedgerFull("the ledger's writer thread has ended")
+        if os.getpid() != self._pid:
+            raise LedgerFull("the ledger was opened by another process, from which this one was forked")
+        why = "; ".join(filter(None, (self._reason, self._journal_fault))) or "the writer is behind"
+        raise LedgerFull(f"{self._waiting():,} rows wait already: {why}")
 
     def _waiting(self) -> int:
-        return len(self._pending) + len(self._taken)
+        return len(self._pending) + len(self._batch) + len(self._opens)
 
     def remember_price(self, name: str, offer: str, record: str) -> None:
         """Keep a price record with the next batch, so that rows can be priced again under it."""
         with self._lock:
             self._prices[name] = (offer, record)
-            if self._idle:
-                self._work.notify()
+            with suppress(OSError):
+                self._journal.append(packed_prices({name: (offer, record)}), self._accepted)
+            self._work.notify()
 
     def flush(self, ticket: int | None = None, timeout_s: float | None = None) -> bool:
         """Wait until the rows up to `ticket` (all so far) are durable; whether they are."""
         with self._lock:
-            wanted = self._accepted if ticket is None else ticket
-            self._hurry = True
+            wanted = self._accepted if ticket is None else min(ticket, self._accepted)
+            self._wanted = max(self._wanted, wanted)
             self._work.notify()
-            return self._safe.wait_for(lambda: self._durable >= wanted or not self._thread.is_alive(), timeout_s) and (
+            return self._safe.wait_for(lambda: self._durable >= wanted or self._ended, timeout_s) and (
                 self._durable >= wanted
             )
 
@@ -125,12 +170,14 @@ class Writer:
         """How the writer fares now."""
         with self._lock:
             failing_s = 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
-            alive = self._thread.is_alive()
+            alive = not self._ended and os.getpid() == self._pid
+            reason = "; ".join(filter(None, (self._reason, self._journal_fault)))
             return Health(
                 ok=alive and not self._closing and self._waiting() * 2 < self._most,
-                reason=self._reason if alive else "the writer thread has ended",
+                reason=reason if alive else "the writer thread has ended",
                 waiting=self._waiting(),
-                spilled=self._spill.rows,
+                spilled=self._spilled,
+                unjournaled=bool(self._unjournaled),
                 failing_s=failing_s,
             )
 
@@ -138,94 +185,183 @@ class Writer:
         """Write what waits and end; how many rows could not be made durable anywhere (0, unless both are gone)."""
         with self._lock:
             self._closing = True
-            self._hurry = True
             self._deadline = time.monotonic() + timeout_s
             self._work.notify()
         self._thread.join(timeout_s + 5)
         with self._lock:
             return self._waiting()
 
+    @property
+    def all_stored(self) -> bool:
+        """Whether the store has every row, so that the journal can go. To be asked after `close`."""
+        return self._ended and not (self._waiting() or self._spilled)
+
     # --- the writer's thread ------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._keep_writing()
+        finally:
+            with self._lock:
+                self._ended = True
+                self._safe.notify_all()
+
+    def _keep_writing(self) -> None:
         delay = 0.0
         while True:
             with self._lock:
                 self._await_work(delay)
-                self._taken += self._pending
-                self._pending = []
-                if self._closing and not (self._taken or self._prices or self._spill.rows):
+                through, prices = self._take()
+                if self._closing and not (self._batch or self._opens or prices or self._spilled):
                     return
-                prices = dict(self._prices)
+            due = self._due()
             try:
-                self._restore()
-                if self._taken or prices:
-                    self._store.write(self._taken, prices)
+                self._bring_back()
+                if self._batch or due or prices:
+                    self._store.write([*self._batch, *due], prices, Mark(worker=self._worker, through=through))
             except Exception as error:  # whatever it is, the rows stay
                 delay = self._failed(error, delay)
                 if self._closing and (not self._waiting() or time.monotonic() > self._deadline):
-                    return  # what is in the emergency file is found at the next start
+                    return  # what is in the journal is found at the next start
                 continue
             delay = 0.0
             with self._lock:
                 self._reason, self._failing_since = "", None
                 for name in prices:
                     self._prices.pop(name, None)
-            self._done()
+                self._batch = []
+                for row in due:
+                    self._opens.pop(row.attempt, None)
+            self._stored()
 
     def _await_work(self, delay: float) -> None:
-        """Sleep until there is a batch to write (holding the lock, which sleeping lets go)."""
+        """Sleep until there is something to do (holding the lock, which sleeping lets go)."""
         if delay:
             self._work.wait(min(delay, max(self._deadline - time.monotonic(), 0.01)))
             return
-        while not (self._pending or self._prices or self._closing):
-            self._hurry = False
-            self._idle = True
-            self._work.wait()
-            self._idle = False
-        if not (self._hurry or len(self._pending) >= BATCH_ROWS):
-            self._work.wait(GATHER_S)  # woken only by a flush: `_idle` is off
+        if not self._hurried():
+            longest: float | None
+            if self._opens or self._pending:
+                self._asleep, longest = _LIGHT, _LOOK_S
+            else:
+                self._asleep, longest = _DEEP, _EMPTY_S if self._journal.bytes else None
+            told = self._work.wait(longest)
+            self._asleep = _AWAKE
+            if not (told or self._pending or self._opens or self._prices or self._spilled):
+                self._journal.empty(self._durable)
+        if self._urgent and not self._closing and self._wanted <= self._durable and len(self._pending) < BATCH_ROWS:
+            self._work.wait(GATHER_S)  # woken only by a flush
 
-    def _done(self) -> None:
-        """The taken rows are durable: forget them, tell who waits."""
+    def _hurried(self) -> bool:
+        return self._urgent or bool(self._prices) or self._closing or self._wanted > self._durable
+
+    def _take(self) -> tuple[int, dict[str, tuple[str, str]]]:
+        """Sort what is pending into ended attempts and open ones; the ticket that is reached, and price records."""
+        before, self._sorted = self._sorted, self._accepted
+        due = time.monotonic() + OPEN_AFTER_S
+        opens, batch = self._opens, self._batch
+        for row in self._pending:
+            if row.state == "open":
+                opens.setdefault(row.attempt, _Open(row, before, due))
+            else:
+                opens.pop(row.attempt, None)
+                batch.append(row)
+        self._pending = []
+        self._urgent = False
+        return self._sorted, dict(self._prices)
+
+    def _due(self) -> list[Attempt]:
+        """The open rows that have waited long enough, or for which somebody waits."""
+        now = float("inf") if self._closing else time.monotonic()
+        found = []
+        for waiting in self._opens.values():
+            if waiting.due > now and waiting.before >= self._wanted:
+                break
+            found.append(waiting.row)
+        return found
+
+    def _stored(self) -> None:
+        """The store has what was sorted, but for open rows that wait: say so to who waits, let go of the journal."""
+        first = next(iter(self._opens.values()), None)
+        through = self._sorted if first is None else first.before
         with self._lock:
-            self._durable += len(self._taken)
-            self._taken = []
-            if self._durable == self._accepted:
-                self._hurry = False
-            ready = []
-            while self._callbacks and self._callbacks[0][0] <= self._durable:
-                ready.append(self._callbacks.popleft()[1])
-            self._safe.notify_all()
-        for call in ready:
-            with suppress(Exception):  # a caller's fault must not end the writer
-                call()
+            gone = [] if self._prices else self._journal.release(through)
+            ready = self._reached(through)
+        for path in gone:
+            with suppress(OSError):
+                path.unlink()
+        _call(ready)
+
+    def _reached(self, through: int) -> list[Callable[[], object]]:
+        """Rows up to ticket `through` are durable; the calls that waited for it. To be called with the lock."""
+        self._durable = max(self._durable, through)
+        if self._unjournaled <= self._durable:
+            self._unjournaled = 0
+        ready = []
+        while self._callbacks and self._callbacks[0][0] <= self._durable:
+            ready.append(self._callbacks.popleft()[1])
+        self._safe.notify_all()
+        return ready
 
     def _failed(self, error: Exception, delay: float) -> float:
-        """Note the failure, bring rows to the emergency file where the store stays away; how long to wait now."""
+        """Note the failure, leave rows to the journal where the store stays away; how long to wait now."""
         now = time.monotonic()
         with self._lock:
             self._failing_since = self._failing_since or now
             self._reason = str(error) or type(error).__name__
-            brief = "locked" in self._reason and now - self._failing_since < _SPILL_AFTER_S
-            if self._closing or not brief or self._waiting() * 4 > self._most:
-                self._taken += self._pending
-                self._pending = []
-                brief = False
-        if self._taken and not brief:
-            try:
-                self._spill.append(self._taken)
-                self._done()
-            except OSError as fault:
-                with self._lock:
-                    self._reason = f"{error}; the emergency file: {fault.strerror or fault}"
-        first, longest = _RETRY_S
-        return min(max(delay * 2, first), longest) * random.uniform(0.5, 1.0)
+            brief = "locked" in self._reason and now - self._failing_since < _PATIENCE_S
+            if brief and not self._closing and self._waiting() * 4 <= self._most:
+                return _longer(delay)
+        try:
+            self._leave_to_journal()
+        except OSError as fault:
+            with self._lock:
+                self._journal_fault = f"the journal: {fault.strerror or fault}"
+        return _longer(delay)
 
-    def _restore(self) -> None:
-        """Bring the emergency file's rows into the store, which may take rows again."""
-        if not self._spill.rows:
+    def _leave_to_journal(self) -> None:
+        """Sync the journal and forget what is in it. Raises `OSError` where that cannot be, and forgets nothing."""
+        with self._lock:
+            through, _ = self._take()
+            if not (self._batch or self._opens):
+                return
+            if self._unjournaled:
+                waiting = [*self._batch, *(each.row for each in self._opens.values())]
+                for start in range(0, len(waiting), TOGETHER):
+                    self._journal.append(packed(waiting[start : start + TOGETHER]), through)
+                self._unjournaled = 0
+            handles = self._journal.unsynced()
+        for handle in handles:
+            os.fsync(handle)
+        with self._lock:
+            self._journal.synced(handles)
+            self._journal_fault = ""
+            self._spilled += len(self._batch) + len(self._opens)
+            self._spilled_to = through
+            self._batch = []
+            self._opens = {}
+            ready = self._reached(through)
+        _call(ready)
+
+    def _bring_back(self) -> None:
+        """Bring the rows that only the journal has into the store, which may take rows again."""
+        if not self._spilled:
             return
-        for batch in batches(self._spill.path):
-            self._store.write(batch, {})
-        self._spill.remove()
+        with self._lock:
+            paths = self._journal.paths()
+        found = (frame for path in paths for frame in frames(path) if frame.through <= self._spilled_to)
+        for through, rows, prices in missing(found, self._store.marked(self._worker)):
+            self._store.write(rows, prices, Mark(worker=self._worker, through=through))
+        with self._lock:
+            self._spilled = 0
+
+
+def _call(ready: Sequence[Callable[[], object]]) -> None:
+    for call in ready:
+        with suppress(Exception):  # a caller's fault must not end the writer
+            call()
+
+
+def _longer(delay: float) -> float:
+    first, longest = _RETRY_S
+    return min(max(delay * 2, first), longest) * random.uniform(0.5, 1.0)

@@ -13,9 +13,10 @@ from fractions import Fraction
 import msgspec
 
 from farthing.charges.bill import Bill, Counterfactual, Rewrite, Served, bill_as_served, total
-from farthing.charges.columns import Cuts, cuts_of
+from farthing.charges.columns import Cuts
 from farthing.charges.spread import Requests, Spread
 from farthing.evidence import Grade
+from farthing.policies.asker import Asker, cuts_at
 from farthing.policies.prompt_cache import Behaviour, behaviour
 from farthing.policies.question import (
     AS_IS,
@@ -23,21 +24,20 @@ from farthing.policies.question import (
     BATCH,
     PROMPT_CACHE,
     Question,
-    Ratio,
     Replay,
     Row,
     make_row,
     parse_policy,
 )
-from farthing.policies.rewrite import carry_over, chain, in_batch, stretched, uncached
+from farthing.policies.rewrite import chain, in_batch, uncached
 from farthing.policies.staged import Progress, Staged, in_time
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
-from farthing.rates.card import Offer, Price
+from farthing.rates.card import Offer
 from farthing.rates.rules import batch_rule, caching_rule
-from farthing.rates.select import Facts, Unknown, price_at
+from farthing.rates.select import Unknown
 from farthing.time import show_instant
-from farthing.units import METERS, TOKEN_METERS
+from farthing.units import TOKEN_METERS
 from farthing.usage.record import Usage
 from farthing.usage.table import UsageTable, from_micro
 
@@ -93,9 +93,9 @@ def replay(
     candidates = asked or list(book.offers())
     cuts = Cuts()
     for offer in candidates:
-        cuts |= _cuts(offer, question)
+        cuts |= cuts_at(offer, question)
     own_ids = {o.id for o in offers.values() if isinstance(o, Offer)}
-    asker = _Asker(Counterfactual(table, cuts), question, own_ids)
+    asker = Asker(Counterfactual(table, cuts), question, own_ids)
     everywhere = []
     if not asked:
         for offer in candidates:
@@ -118,10 +118,10 @@ def replay(
             rule = caching_rule(offer.provider, offer.model, moment)
             ways[offer.id] = behaviour(rule) if rule else None
     distinct = list(dict.fromkeys(way for way in ways.values() if way is not None))
-    cached: dict[Behaviour, _Asker] = {}
+    cached: dict[Behaviour, Asker] = {}
     if distinct and staged.cacheable:
         for way, again in zip(distinct, staged.cached(in_time(records), distinct, progress), strict=True):
-            cached[way] = _Asker(Counterfactual(again, cuts), question, asker.own)
+            cached[way] = Asker(Counterfactual(again, cuts), question, asker.own)
 
     rows = []
     if asker.own and (len(asker.own) > 1 or not asker.own & {offer.id for offer in shown}):
@@ -152,75 +152,6 @@ def replay(
     )
 
 
-class _Asker:
-    """Prices one tally at any offer, with the assumptions that the question states."""
-
-    def __init__(self, counterfactual: Counterfactual, question: Question, own: set[str]) -> None:
-        self.counterfactual = counterfactual
-        self.question = question
-        self.own = own
-        self.requests: Requests | None = None
-        self._too_long: dict[int, int] = {}
-
-    def ratios(self, offer: Offer) -> tuple[Fraction, Fraction]:
-        return _ratios(offer, self.question)
-
-    def assumptions(self, offer: Offer) -> list[str]:
-        if self.own == {offer.id}:
-            return []
-        tokens, answers = self.ratios(offer)
-        return [f"tokens x{float(tokens):g} (another tokenizer)", f"answers x{float(answers):g} as long"]
-
-    def bill(self, offer: Offer, rewrite: Rewrite | None, spread: bool = False) -> tuple[Bill, Spread | None]:
-        tokens, answers = self.ratios(offer)
-        stretch = stretched(tokens, answers) if (tokens, answers) != (_ONE, _ONE) else None
-        whole = chain(stretch, carry_over, rewrite)
-        priced: dict[int, tuple[Price, Facts]] = {}
-        bill = self.counterfactual.bill(
-            offer,
-            whole,
-            at=self.question.at,
-            price_of=_price_then_or_first,
-            cuts=_cuts(offer, self.question),
-            priced=priced if spread else None,
-        )
-        first = offer.prices[0].valid_from if offer.prices else None
-        if first is not None and bill.usd and self.question.at is None and self._starts_before(first):
-            bill.notes[f"not yet offered then: priced at its first rates, of {show_instant(first)}"] += 1
-            bill.lower_grade(Grade.DERIVED)
-        if not spread:
-            return bill, None
-        if self.requests is None:
-            self.requests = Requests(self.counterfactual.tally)
-        return bill, self.requests.spread(priced, whole)
-
-    def too_long(self, offer: Offer) -> int:
-        """How many requests that offer could not have read at all, as far as its context length is known."""
-        window = offer.context_window
-        if window is None:
-            return 0
-        limit = int(window / self.ratios(offer)[0])
-        if limit not in self._too_long:
-            table = self.counterfactual.tally.table
-            sql = f"SELECT count(*) FROM {table.name} WHERE requests = 1 AND {table.prompt_sql()} > {limit}"
-            [(self._too_long[limit],)] = table.connection.execute(sql).fetchall()
-        return self._too_long[limit]
-
-    def _starts_before(self, moment: datetime) -> bool:
-        span = self.counterfactual.tally.table.span()
-        return span is not None and from_micro(span[0]) < moment
-
-
-def _price_then_or_first(offer: Offer, at: datetime) -> Price | Unknown:
-    """The record in force at `at`; where the offer did not exist yet, its first."""
-    price = price_at(offer, at)
-    if isinstance(price, Unknown) and offer.prices:
-        first = offer.prices[0]
-        if first.valid_from is not None and at < first.valid_from:
-            return first
-    return price
-
-
 def _plan(
     offer: Offer, combo: tuple[str, ...], cached: Collection[Behaviour], ways: Mapping[str, Behaviour | None],
     moment: datetime,
@@ -244,8 +175,8 @@ def _plan(
 def _answer(
     offer: Offer,
     combo: tuple[str, ...],
-    asker: _Asker,
-    cached: Mapping[Behaviour, _Asker],
+    asker: Asker,
+    cached: Mapping[Behaviour, Asker],
     ways: Mapping[str, Behaviour | None],
     moment: datetime,
     spread: bool,
@@ -268,8 +199,8 @@ def _answer(
 def _as_served(
     offers: Mapping[int, Offer | Unknown],
     combo: tuple[str, ...],
-    asker: _Asker,
-    cached: Mapping[Behaviour, _Asker],
+    asker: Asker,
+    cached: Mapping[Behaviour, Asker],
     ways: Mapping[str, Behaviour | None],
     moment: datetime,
 ) -> tuple[Bill, list[str]]:
@@ -315,27 +246,6 @@ def _short_list(book: Book, own: Iterable[Offer | Unknown]) -> list[Offer]:
         offer = book.find(name)
         found.setdefault(offer.id, offer)
     return list(found.values())
-
-
-def _ratios(offer: Offer, question: Question) -> tuple[Fraction, Fraction]:
-    def first(ratios: Sequence[Ratio]) -> Fraction:
-        return next((r.ratio for r in ratios if fnmatchcase(offer.id.casefold(), r.offers.casefold())), _ONE)
-
-    return first(question.token_ratios), first(question.answer_ratios)
-
-
-def _cuts(offer: Offer, question: Question) -> Cuts:
-    """The cuts of `offer`; where its tokens are stretched by r, a threshold at t is one at ceil(t / r)."""
-    cuts = cuts_of(offer.prices)
-    tokens, answers = _ratios(offer, question)
-    if (tokens, answers) == (_ONE, _ONE):
-        return cuts
-    edges = set()
-    for of, edge in cuts.measures:
-        output = of != "prompt" and METERS[of].direction == "output"
-        ratio = tokens * answers if output else tokens
-        edges.add((of, -(-edge // ratio)))
-    return msgspec.structs.replace(cuts, measures=frozenset(edges))
 
 
 def _sums(table: UsageTable) -> dict[str, int]:

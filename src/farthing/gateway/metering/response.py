@@ -18,6 +18,8 @@ from farthing.gateway.metering.words import code
 from farthing.usage.readers.values import Row, provider_name, whole
 
 _LARGEST = 256 << 20
+NO_OBJECT = "the answer is not a JSON object"
+"""Why nothing is known of an answer that is none."""
 
 
 class _Kind(msgspec.Struct, gc=False):
@@ -88,7 +90,7 @@ def read_response(
     if not _gather(surface, text, answer):
         if 400 <= status < 500:
             return Served(error=str(status))
-        return Served(unknown="the answer is not a JSON object", complete=False, error=str(status) * (status >= 400))
+        return Served(unknown=NO_OBJECT, complete=False, error=str(status) * (status >= 400))
     if status >= 400:
         answer.error = answer.error or str(status)
     if status >= 400 and not answer.usage and not answer.timings:

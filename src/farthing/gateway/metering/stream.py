@@ -60,6 +60,11 @@ class StreamMeter:
         return self._answer.final
 
     @property
+    def pending(self) -> int:
+        """How many bytes have come of an event that is not ended yet: the last ones of what was fed."""
+        return len(self._events.rest)
+
+    @property
     def began(self) -> bool:
         """Whether any output was seen (a retry would then be seen by the client)."""
         return self._answer.pieces > 0

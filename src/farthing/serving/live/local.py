@@ -23,13 +23,20 @@ class Local(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def start_local(
-    *, slots: int = 4, context: int = 2048, threads: int | None = None, port: int = 0, model_file: Path | None = None
+    *,
+    slots: int = 4,
+    context: int = 2048,
+    threads: int | None = None,
+    port: int = 0,
+    model_file: Path | None = None,
+    chat_template: str | None = None,
 ) -> Iterator[Local]:
     """Serve Gemma 3 270M (Q4_K_M), or the GGUF file `model_file`, on 127.0.0.1 until the block ends.
 
     `context`: tokens for each of the `slots` requests that run at once; `threads`: of the CPU, None: all but
-    one, which is left to whoever asks; `port` 0: a free one. Raises `FarthingError` where the packages are
-    absent or the engine does not start.
+    one, which is left to whoever asks; `port` 0: a free one; `chat_template`: how a conversation becomes a prompt
+    (Jinja), None: as the file or the engine has it. Raises `FarthingError` where the packages are absent or the engine
+    does not start.
     """
     try:
         import xllamacpp  # type: ignore[import-untyped,import-not-found,unused-ignore]
@@ -42,6 +49,8 @@ def start_local(
     settings.hostnames, settings.port = ["127.0.0.1"], port
     settings.n_parallel, settings.n_ctx = slots, slots * context
     settings.verbosity, settings.ui = -1, False
+    if chat_template is not None:
+        settings.chat_template = chat_template
     threads = threads or max(1, (os.cpu_count() or 2) - 1)
     for part in (settings.cpuparams, settings.cpuparams_batch):
         # Threads that wait by spinning stop each other wherever something else wants a core: 50 times slower.

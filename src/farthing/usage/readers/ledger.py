@@ -23,7 +23,7 @@ _MAGIC = b"SQLite format 3\0"
 _DAYS = "days"
 _FEMTO = 10**15
 _BATCH = 10_000
-_TAGS = ("key", "request_type", "segment", "upstream", "request")
+_TAGS = ("key", "request_type", "segment", "upstream", "request", "answer")
 _words = msgspec.json.Decoder(dict[str, str]).decode
 _counts = msgspec.json.Decoder(dict[str, int]).decode
 
@@ -107,7 +107,7 @@ def _usage(row: Row) -> Usage:
     at, end, first = row["at"], row["completed"], row["first_byte"]
     reported = row["reported_usd"] if row["reported_usd"] is not None else row.get("reported_exact")
     tags = _words(row["tags"]) if row["tags"] else {}
-    tags.update({name: row[name] for name in _TAGS if row[name]})
+    tags.update({name: row[name] for name in _TAGS if row.get(name)})
     return Usage(
         at=at,
         completed=end,

@@ -1,0 +1,187 @@
+"""The quick price of one request after the other, at one offer: the reference's own answer, made once for all requests
+that meet the same conditions, then multiplied in whole numbers.
+
+There is no second definition of a charge here. For a set of conditions and of meters the reference prices the first
+request; where every line is a count times a rate, its lines divided by their counts price the next ones. What is not
+linear (minimums, steps, free quotas, brackets) the reference prices each time.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from datetime import timedelta
+from fractions import Fraction
+
+import msgspec
+
+from farthing.charges.columns import cuts_of
+from farthing.charges.reference import Charge, price_usage
+from farthing.evidence import Grade
+from farthing.money import Usd
+from farthing.rates.card import MINUTES_OF_WEEK, Offer, Price
+from farthing.time import EPOCH
+from farthing.units import PROMPT_METERS
+from farthing.usage.record import STANDARD, Usage
+
+_MOST = 1024  # sets of conditions and meters that an offer's pricer remembers; beyond it starts anew
+_MINUTE_US = 60_000_000
+_THURSDAY = 3 * 1440  # 1970-01-01 was one; weeks are counted from Monday
+_PROMPT = frozenset(PROMPT_METERS)
+_NOTHING: Mapping[str, str] = {}
+
+
+class Quick(msgspec.Struct, frozen=True):
+    """A charge without its lines. `usd`: exact, None: unknown, and then `reason` says why. `price`: the record it
+    rests on; `grade`: the worst grade of what is known of it, None where nothing is."""
+
+    usd: Usd | None
+    reason: str
+    price: Price | None
+    grade: Grade | None
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """How requests of one set of conditions and meters are priced: (each + counts x units) / bottom dollars.
+
+    `linear`: False where the reference must be asked each time; `known`: False where a part has no price.
+    """
+
+    linear: bool
+    known: bool = False
+    each: int = 0
+    units: tuple[int, ...] = ()
+    bottom: int = 1
+    reason: str = ""
+    price: Price | None = None
+    grade: Grade | None = None
+
+
+_ASK = _Plan(linear=False)
+
+
+class Pricer:
+    """Prices requests at `offer`, one by one, as `reference.price_usage` does. Not for several threads at once."""
+
+    def __init__(self, offer: Offer) -> None:
+        self.offer = offer
+        cuts = cuts_of(offer.prices)
+        self._times, self._ends = sorted(cuts.times), sorted(cuts.ends)
+        self._starts, self._completions = tuple(cuts.starts), tuple(cuts.completions)
+        edges: dict[str, list[int]] = {}
+        for of, edge in sorted(cuts.measures):
+            edges.setdefault(of, []).append(edge)
+        self._edges = tuple(edges.items())
+        self._only_starts = not (self._ends or self._starts or self._completions or edges)
+        self._reasoning_apart = any(rate.meter == "reasoning" for price in offer.prices for rate in price.rates)
+        self._plans: dict[object, _Plan] = {}
+
+    def charge(
+        self,
+        quantities: Mapping[str, int],
+        *,
+        started_us: int,
+        ended_us: int | None = None,
+        tier: str = STANDARD,
+        region: str | None = None,
+        attrs: Mapping[str, str] = _NOTHING,
+    ) -> Quick:
+        """The charge of one request that consumed `quantities`.
+
+        Times are microseconds since 1970 (`ended_us` None: at once); the other arguments as in `Usage`. A meter
+        that is not in the registry raises `KeyError`.
+        """
+        if ended_us is None:
+            ended_us = started_us
+        piece = bisect_right(self._times, started_us)
+        key = (
+            piece if self._only_starts else self._piece(piece, quantities, started_us, ended_us),
+            tier,
+            region,
+            tuple(attrs.items()) if attrs else (),
+            tuple(quantities),
+        )
+        plan = self._plans.get(key)
+        counts = quantities.values()
+        if plan is None or not plan.linear or 0 in counts:
+            return self._learn(key, quantities, started_us, ended_us, tier, region, attrs)
+        if not plan.known:
+            return Quick(None, plan.reason, plan.price, plan.grade)
+        total = plan.each
+        for count, unit in zip(counts, plan.units, strict=True):
+            total += count * unit
+        return Quick(Fraction(total, plan.bottom), "", plan.price, plan.grade)
+
+    def _piece(self, start: int, quantities: Mapping[str, int], started_us: int, ended_us: int) -> tuple[int, ...]:
+        """Which piece of each dimension that the offer's conditions cut the request lies in."""
+        found = [start]
+        if self._ends:
+            found.append(bisect_right(self._ends, ended_us))
+        for masks, moment in ((self._starts, started_us), (self._completions, ended_us)):
+            if masks:
+                minute = (moment // _MINUTE_US + _THURSDAY) % MINUTES_OF_WEEK
+                found += [mask >> minute & 1 for mask in masks]
+        for of, edges in self._edges:
+            size = quantities.get(of, 0)
+            if of == "prompt":
+                size = sum([count for name, count in quantities.items() if name in _PROMPT])
+            found.append(bisect_right(edges, size))
+        return tuple(found)
+
+    def _learn(
+        self,
+        key: object,
+        quantities: Mapping[str, int],
+        started_us: int,
+        ended_us: int,
+        tier: str,
+        region: str | None,
+        attrs: Mapping[str, str],
+    ) -> Quick:
+        """The reference's answer, kept as a plan where it holds for other counts too."""
+        usage = Usage(
+            at=EPOCH + timedelta(microseconds=started_us),
+            completed=EPOCH + timedelta(microseconds=ended_us),
+            quantities=quantities,
+            tier_served=tier,
+            region=region,
+            attrs=attrs,
+        )
+        charge = price_usage(usage, self.offer)
+        reason = _reason(charge)
+        if key not in self._plans and 0 not in quantities.values():
+            if len(self._plans) >= _MOST:
+                self._plans.clear()
+            self._plans[key] = self._plan(charge, reason)
+        return Quick(charge.total_usd, reason, charge.price, charge.grade)
+
+    def _plan(self, charge: Charge, reason: str) -> _Plan:
+        quantities, price = charge.usage.quantities, charge.price
+        if price is not None and (
+            price.minimum_usd is not None
+            or any(line.rate is not None and not line.rate.linear for line in charge.lines)
+            or ("reasoning" in quantities and self._reasoning_apart)  # how much output is left decides its lines
+            or "context_window" in charge.usage.attrs
+        ):
+            return _ASK
+        if reason:
+            return _Plan(linear=True, reason=reason, price=price, grade=charge.grade)
+        units = {line.meter: (line.usd or Fraction(0)) / line.quantity for line in charge.lines}
+        each = units.pop("requests", Fraction(0))
+        bottom = math.lcm(each.denominator, *(unit.denominator for unit in units.values()))
+        return _Plan(
+            linear=True,
+            known=True,
+            each=each.numerator * (bottom // each.denominator),
+            units=tuple(
+                unit.numerator * (bottom // unit.denominator)
+                for unit in (units.get(name, Fraction(0)) for name in quantities)
+            ),
+            bottom=bottom,
+            price=price,
+            grade=charge.grade,
+        )
+
+
+def _reason(charge: Charge) -> str:
+    """Why the charge is unknown, each reason once; "" where it is known."""
+    return charge.reason or "; ".join(dict.fromkeys(line.reason for line in charge.lines if line.usd is None))

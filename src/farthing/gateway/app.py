@@ -1,0 +1,171 @@
+"""The gateway as an ASGI application: raw, one callable, no framework."""
+
+import asyncio
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from farthing.gateway.call import Call
+from farthing.gateway.caller import attribution, token_of
+from farthing.gateway.config.values import Config
+from farthing.gateway.exchange import serve
+from farthing.gateway.http import ClientGone, Receive, Scope, Send, client_left, read_body, send_whole, wanted_headers
+from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
+from farthing.gateway.own import own_answer
+from farthing.gateway.passthrough import is_passed, pass_through
+from farthing.gateway.problem import Problem, error_body, error_headers
+from farthing.gateway.shared import Shared
+from farthing.gateway.state import State
+from farthing.gateway.watch import Watch
+from farthing.ledger.ledger import attempt_id
+
+TICK_S = 1.0
+
+
+class Gateway:
+    """One worker's gateway on a data folder. `start` before the first request, `stop` after the last."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+        self._shared: Shared | None = None
+        self._state: State | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self.in_flight = 0
+        self.draining = False
+
+    async def start(self) -> None:
+        """Open the ledger and what is shared with other workers. Raises `FarthingError` where that cannot be."""
+        self._shared = Shared.open(self._config, self._folder)
+        self._state = State(self._config, self._shared)
+        self._state.preload()
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more work, wait for what is in flight up to `grace_s`, then write everything down."""
+        self.draining = True
+        until = time.monotonic() + grace_s
+        while self.in_flight and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._state is not None:
+            await self._state.close()
+        if self._shared is not None:
+            await self._shared.close()
+
+    def reload(self, config: Config) -> None:
+        """Serve new requests under `config`; those in flight end under the one they began with.
+
+        The data folder, the address and the number of workers stay as they are until a restart.
+        """
+        assert self._shared is not None
+        old, self._config = self._state, config
+        self._state = State(config, self._shared, old)
+        if old is not None:
+            task = asyncio.create_task(self._retire(old))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _retire(self, old: State) -> None:
+        while old.in_flight:
+            await asyncio.sleep(0.1)
+        await old.close()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._shared is not None and self._state is not None:
+                try:
+                    await self._shared.tick(self._state, self.in_flight)
+                except Exception:  # housekeeping must not end with its first fault
+                    traceback.print_exc()
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        surface = SURFACES.get(path)
+        protocol = surface.protocol if surface else "anthropic" if path.startswith("/v1/messages") else "openai"
+        request = attempt_id()
+        started = [False]
+        state = self._state
+        self.in_flight += 1
+        if state is not None:
+            state.in_flight += 1
+        try:
+            if state is None:
+                raise Problem(503, "the gateway is starting", retry_after_s=1)
+            if surface is not None:
+                if scope["method"] != "POST":
+                    raise Problem(405, f"{path} takes POST", headers=[(b"allow", b"POST")])
+                await self._metered(state, request, surface, scope, receive, send, started)
+            elif is_passed(path):
+                self._admit_work(state)
+                await pass_through(state, request, scope, receive, send, started)
+            else:
+                await own_answer(self, state, request, scope, send)
+        except Problem as problem:
+            if not started[0]:
+                headers = [*error_headers(problem), (b"x-farthing-request-id", request.encode())]
+                await send_whole(send, problem.status, headers, error_body(protocol, problem))
+                if state is not None:
+                    state.shared.metrics_refused(problem)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            if started[0] or client_left(receive):
+                raise
+            fault = Problem(500, "the gateway failed; its log tells more", code="internal", again=True)
+            headers = [*error_headers(fault), (b"x-farthing-request-id", request.encode())]
+            await send_whole(send, 500, headers, error_body(protocol, fault))
+        finally:
+            self.in_flight -= 1
+            if state is not None:
+                state.in_flight -= 1
+
+    def _admit_work(self, state: State) -> None:
+        """Refuse work that could not be served, or not be recorded."""
+        if self.draining:
+            raise Problem(503, "the gateway is stopping", retry_after_s=1)
+        if self.in_flight > state.config.bounds.in_flight:
+            raise Problem(503, "too many requests are in flight (bounds.in_flight)", code="overloaded", retry_after_s=1)
+        if not state.shared.recording():
+            raise Problem(
+                503, "the ledger cannot take more rows, so nothing can be metered: see /readyz", retry_after_s=5
+            )
+
+    async def _metered(
+        self, state: State, request: str, surface: Surface, scope: Scope, receive: Receive, send: Send,
+        started: list[bool],
+    ) -> None:  # fmt: skip
+        config = state.config
+        self._admit_work(state)
+        headers = wanted_headers(scope)
+        watch = Watch(config.timeouts.total_s)
+        key = state.key_of(token_of(headers))
+        body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch)
+        asked: Asked = read_request(surface, body)
+        if asked.problem:
+            raise Problem(400, asked.problem, code="bad_request")
+        by = attribution(headers, asked, *state.defaults(key))
+        state.check_scope(key, asked.model, by.feature)
+        call = Call(
+            id=request, surface=surface, headers=headers, body=body, asked=asked, key=key, by=by,
+            budgets=state.budgets(key, by), watch=watch, receive=receive, send=send,
+        )  # fmt: skip
+        admission = state.admit(call)
+        try:
+            await serve(state, call)
+        finally:
+            started[0] = call.answered
+            if admission is not None:
+                admission.settle(call.tokens)
+                admission.release()

@@ -1,0 +1,72 @@
+"""One client's request, as the gateway holds it while it is served."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from farthing.gateway.caller import Attribution
+from farthing.gateway.http import Receive, Send
+from farthing.gateway.metering import Asked, Surface
+from farthing.gateway.problem import Header
+from farthing.gateway.translation import Protocol
+from farthing.gateway.watch import Watch
+
+if TYPE_CHECKING:
+    from farthing.gateway.purses import BudgetRef
+    from farthing.ledger.keys import Key
+
+
+class Call:
+    """A request: what was asked, by whom, and how to answer. `answered`: bytes of an answer have gone out."""
+
+    __slots__ = (
+        "answered", "asked", "at", "blamed", "body", "budgets", "by", "headers", "id", "key", "receive", "send",
+        "started_ns", "started_us", "surface", "tokens", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        surface: Surface,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        asked: Asked,
+        key: "Key | None",
+        by: Attribution,
+        budgets: "Sequence[BudgetRef]",
+        watch: Watch,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self.id = id
+        self.surface = surface
+        self.headers = headers
+        self.body = body
+        self.asked = asked
+        self.key = key
+        self.by = by
+        self.budgets = budgets
+        self.watch = watch
+        self.receive = receive
+        self.send = send
+        self.started_ns = time.monotonic_ns()
+        self.started_us = time.time_ns() // 1000
+        self.at = datetime.fromtimestamp(self.started_us / 1e6, UTC)
+        self.tokens = 0  # consumed by all attempts, for the limits
+        self.answered = False
+        self.blamed: set[str] = set()  # upstreams that failed it: a request counts once in a circuit breaker
+
+    @property
+    def protocol(self) -> Protocol:
+        """The client's."""
+        return "anthropic" if self.surface.protocol == "anthropic" else "openai"
+
+    def now_us(self) -> int:
+        """The time, by a clock that does not jump, counted from the start's wall clock."""
+        return self.started_us + (time.monotonic_ns() - self.started_ns) // 1000
+
+    def own_headers(self) -> list[Header]:
+        """What every answer carries."""
+        return [(b"x-farthing-request-id", self.id.encode())]

@@ -1,0 +1,174 @@
+"""One client's connection: uvicorn's HTTP/1.1 protocol, within bounds of time and memory that a client cannot pass.
+
+What uvicorn leaves open and this closes: a connection that never sends a request, a head that comes drop by drop or
+never ends, requests queued behind each other without end, an answer that is never read after it ended. A request's
+body and its answer are the application's to bound: it is given the body in pieces, and waits while a client is slow.
+"""
+
+import asyncio
+import logging
+import math
+import resource
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+KEEP_ALIVE_S = 75.0
+"""How long a connection may be without a request: longer than the clients', which then hang up first."""
+HEAD_S = 15.0
+"""How long the head of a request may take, from its first byte."""
+LINGER_S = 30.0
+"""How long a client may take nothing of what is left to send on a connection that is being closed."""
+MOST_HEAD_BYTES = 65536
+MOST_HEADERS = 200
+MOST_PIPELINED = 16
+
+
+_FILES = 65536
+_OWN_FILES = 200
+
+
+def settings_for(app: Any) -> Config:
+    """uvicorn's settings for `app`: what the application does itself (access log, headers, lifespan) is off."""
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.ERROR)  # its warnings are a client's to cause
+    if not any(isinstance(one, _NotCancelled) for one in log.filters):
+        log.addFilter(_NotCancelled())
+    settings = Config(
+        app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False, date_header=False,
+    )  # fmt: skip
+    settings.load()
+    return settings
+
+
+def sweep(connections: Iterable[Any], now: float) -> None:
+    """Look at each connection whose time has come, by the loop's clock; to be called about once a second."""
+    for one in [one for one in connections if one.due < now]:
+        one.sweep(now)
+
+
+def most_connections() -> int:
+    """How many connections this worker takes: each may need a file for the client's and one for the upstream's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    files = _FILES if soft == resource.RLIM_INFINITY else soft
+    return max((files - _OWN_FILES) // 2, 50)
+
+
+class _NotCancelled(logging.Filter):
+    """A request that is ended at a shutdown is no fault of the application."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class Connection(HttpToolsProtocol):
+    """Made for each connection. `most`: how many this worker takes; those beyond are answered 503."""
+
+    def __init__(self, config: Config, state: ServerState, most: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(config, state, {}, loop)
+        self.due = math.inf
+        self._most = most
+        self._head_bytes = 0
+        self._reading_head = False
+        self._left_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.due = self.loop.time() + KEEP_ALIVE_S
+        if len(self.connections) > self._most:
+            self._refuse(503, "this gateway has too many connections", b"retry-after: 1\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._reading_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(431, f"the head of a request may have {MOST_HEAD_BYTES // 1024} KiB")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading_head, self._head_bytes = True, 0
+        self.due = self.loop.time() + HEAD_S
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        self.due = math.inf
+        if self.transport.is_closing():
+            return
+        if len(self.headers) > MOST_HEADERS or len(self.url) > MOST_HEAD_BYTES:
+            self._refuse(431, f"a request may have {MOST_HEADERS} headers")
+        elif len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.abort()  # no client of ours sends so many without waiting
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle is not None and not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.cycle is not None and not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        # uvicorn's own would make and cancel a timer for each request; here one sweep a second looks at `due`.
+        self.server_state.total_requests += 1
+        now = self.loop.time()
+        if self.transport.is_closing():
+            self._linger(now)
+            return
+        self.due = now + KEEP_ALIVE_S
+        self.flow.resume_reading()
+        if self.pipeline:
+            self.due = math.inf
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def sweep(self, now: float) -> None:
+        """Look whether the client is late (`due` has passed): refuse it, hang up, or cut it off."""
+        if self.transport.is_closing():
+            left = self.transport.get_write_buffer_size()
+            if left < self._left_bytes:
+                self._linger(now)
+            else:
+                self.transport.abort()
+        elif self._reading_head:
+            self._refuse(408, f"the head of a request may take {HEAD_S:g} seconds")
+        else:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close when what is left to send is sent, or the client takes none of it."""
+        self.transport.close()
+        self._linger(self.loop.time())
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "this is no valid HTTP/1.1 request")
+
+    def _linger(self, now: float) -> None:
+        self._left_bytes = self.transport.get_write_buffer_size()
+        self.due = now + LINGER_S
+
+    def _refuse(self, status: int, why: str, header: bytes = b"") -> None:
+        """Answer what is not yet a request, and hang up; with an answer on its way there is no place for another."""
+        self._reading_head = False
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        error: dict[str, Any] = {"message": why, "type": "invalid_request_error", "param": None, "code": None}
+        body = msgspec.json.encode({"error": error})
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+        self.transport.write(b"".join((STATUS_LINE[status], head, header, b"\r\n", body)))
+        self.hang_up()

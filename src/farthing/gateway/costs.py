@@ -1,0 +1,199 @@
+"""What requests cost, as the gateway asks it: the offer of a target, the most a request can cost, what an answer did.
+
+What was served decides the price. A model without a price is unknown, never free; a price of 0 is a price.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from farthing.charges.quick import Pricer
+from farthing.evidence import Grade
+from farthing.gateway.metering.values import Asked, Served
+from farthing.gateway.worst import Ceilings, Worst
+from farthing.money import ZERO
+from farthing.problems import FarthingError
+from farthing.rates.book import Book
+from farthing.rates.card import Offer, Price
+from farthing.rates.select import Unknown
+from farthing.usage.record import tier_name
+
+if TYPE_CHECKING:
+    from farthing.gateway.config.values import Rules
+
+_MOST = 4096  # names of models come from clients and upstreams: what is remembered of them is bounded
+_VERSION = re.compile(
+    r"(?:[-_@:.](?:20\d{2}-?[01]\d-?[0-3]\d|(?:0[1-9]|1[0-2])[0-3]\d|2[3-9](?:0[1-9]|1[0-2])|\d{3}|v\d+(?:[.:]\d+)*|latest))+"
+)
+"""What a provider adds to a model's name to say which version of it: -2024-11-20, @20250929, -0613, -2411, -001,
+-v1:0."""
+_LATEST = re.compile(r"[-_:]latest$")
+_NOTHING: Mapping[str, str] = {}
+
+
+class Priced(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer cost.
+
+    `usd`: exact; None: unknown, and `unknown` says why. `price` and `offer`: the record it rests on, None where
+    nothing was consumed or known. `estimated`: the usage is not, or not all, what the provider stated. `tier`,
+    `region`: those it was priced at. `grade`: the worst grade of what is known of it. `note`: what else should be
+    known (priced under the name that was asked for).
+    """
+
+    usd: Fraction | None
+    unknown: str = ""
+    price: Price | None = None
+    offer: Offer | None = None
+    estimated: bool = False
+    tier: str = ""
+    region: str = ""
+    grade: Grade | None = None
+    note: str = ""
+
+
+class Costs:
+    """Prices of one price book, ready for use. For the event loop's thread alone."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._offers: dict[tuple[str, str, str], Offer | Unknown] = {}
+        self._named: dict[str, Offer | Unknown] = {}
+        self._pricers: dict[int, Pricer] = {}
+        self._ceilings: dict[int, Ceilings] = {}
+        self._as_served: dict[tuple[str, str, str, str], tuple[Offer | Unknown, str]] = {}
+
+    def offer(self, provider: str, model: str, region: str = "") -> Offer | Unknown:
+        """The offer of `model` at `provider` (an id or name of the price book), or why there is none."""
+        key = (provider, model, region)
+        found = self._offers.get(key)
+        if found is None:
+            if len(self._offers) >= _MOST:
+                self._offers.clear()
+            found = self._offers[key] = self.book.lookup(provider or None, model, region or None)
+        return found
+
+    def named(self, text: str) -> Offer | Unknown:
+        """The offer that a configuration calls `text` ("provider/model"), or why there is none."""
+        if text not in self._named:
+            try:
+                self._named[text] = self.book.find(text)
+            except FarthingError as error:
+                self._named[text] = Unknown(str(error))
+        return self._named[text]
+
+    def preload(self, targets: Iterable[tuple[str, str]]) -> list[str]:
+        """Look up each (provider, model) now, so that no request waits for it; those without a price, with the reason.
+
+        A model of "*" reads the provider's whole price list.
+        """
+        missing = []
+        for provider, model in targets:
+            if model == "*":
+                known = self.book.provider(provider)
+                if known is not None:
+                    self.book.layers(known)
+            elif isinstance(found := self.offer(provider, model), Unknown):
+                missing.append(f"{provider}/{model}: {found.reason}")
+        return missing
+
+    def price(
+        self,
+        served: Served,
+        *,
+        provider: str,
+        model_asked: str,
+        started_us: int,
+        ended_us: int,
+        tier_asked: str = "",
+        region: str = "",
+        attrs: Mapping[str, str] = _NOTHING,
+        offer: Offer | Unknown | None = None,
+    ) -> Priced:
+        """The charge of an answer.
+
+        `model_asked`: as it was called upstream. `tier_asked`, `region`: hold where the answer states none.
+        `offer`: what the configuration says this model is priced as; it goes before the name served. Times are
+        microseconds since 1970.
+        """
+        tier, where = tier_name(served.tier or tier_asked), served.region or region
+        if served.unknown and not served.estimated:
+            return Priced(usd=None, unknown=served.unknown, tier=tier, region=where)
+        if not served.quantities:
+            return Priced(usd=ZERO, estimated=served.estimated, tier=tier, region=where)
+        note = ""
+        if offer is None:
+            offer, note = self.as_served(provider, served.model, model_asked, where)
+        if isinstance(offer, Unknown):
+            return Priced(usd=None, unknown=offer.reason, estimated=served.estimated, tier=tier, region=where)
+        quick = self.pricer(offer).charge(
+            served.quantities, started_us=started_us, ended_us=ended_us, tier=tier, region=where or None, attrs=attrs
+        )
+        return Priced(
+            usd=quick.usd, unknown=quick.reason, price=quick.price, offer=offer, estimated=served.estimated, tier=tier,
+            region=where, grade=quick.grade, note=note,
+        )  # fmt: skip
+
+    def as_served(self, provider: str, served: str, asked: str, region: str = "") -> tuple[Offer | Unknown, str]:
+        """The offer of the model that was `served`, and a note where it was found under the name `asked`.
+
+        Only where the served name is the asked one with a date or version (the vendor's way to say which snapshot
+        a name stands for) and has no price of its own, it has the asked one's. Another model without one is unknown.
+        """
+        key = (provider, served, asked, region)
+        found = self._as_served.get(key)
+        if found is None:
+            if len(self._as_served) >= _MOST:
+                self._as_served.clear()
+            found = self._as_served[key] = self._find(provider, served, asked, region)
+        return found
+
+    def _find(self, provider: str, served: str, asked: str, region: str) -> tuple[Offer | Unknown, str]:
+        if not served:
+            return self.offer(provider, asked, region), "the answer names no model: priced as the one asked for"
+        own = self.offer(provider, served, region)
+        if isinstance(own, Offer) or served == asked:
+            return own, ""
+        if is_version_of(served, asked) and isinstance(other := self.offer(provider, asked, region), Offer):
+            return other, f"{served} is priced as {asked}, of which it is a version"
+        return Unknown(f"{own.reason} (asked for: {asked})"), ""
+
+    def pricer(self, offer: Offer) -> Pricer:
+        """The pricer of `offer`."""
+        found = self._pricers.get(id(offer))
+        if found is None or found.offer is not offer:
+            if len(self._pricers) >= _MOST:
+                self._pricers.clear()
+            found = self._pricers[id(offer)] = Pricer(offer)
+        return found
+
+    def worst(
+        self,
+        asked: Asked,
+        offer: Offer | Unknown,
+        rules: "Rules",
+        *,
+        started_us: int,
+        remaining: int | None = None,
+        region: str = "",
+    ) -> Worst:
+        """The most that `asked` can cost at `offer` if it starts at `started_us`: see `worst.Ceilings.worst`."""
+        if isinstance(offer, Unknown):
+            return Worst(None, None, offer.reason)
+        found = self._ceilings.get(id(offer))
+        if found is None or found.offer is not offer:
+            if len(self._ceilings) >= _MOST:
+                self._ceilings.clear()
+            found = self._ceilings[id(offer)] = Ceilings(offer)
+        return found.worst(asked, rules, started_us=started_us, remaining=remaining, region=region or None)
+
+
+def is_version_of(served: str, asked: str) -> bool:
+    """Whether `served` is the name `asked` with a date or a version added ("…-latest" is the name without it)."""
+    name, base = served.casefold(), _LATEST.sub("", asked.casefold())
+    if not name.startswith(base) or not base:
+        return False
+    rest = name[len(base) :]
+    return rest == "" or _VERSION.fullmatch(rest) is not None

@@ -1,0 +1,461 @@
+"""Serving one call: attempts, one after another, until one has answered; each with its own hold, row and charge."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from farthing.gateway.call import Call
+from farthing.gateway.encoding import unpacker
+from farthing.gateway.http import client_left, passed_headers, send_whole
+from farthing.gateway.metering import Served, Surface, is_event_stream, read_response
+from farthing.gateway.metering.response import NO_OBJECT
+from farthing.gateway.outgoing import Outgoing, outgoing
+from farthing.gateway.problem import Header, Problem, error_body, error_headers
+from farthing.gateway.relay import Relay
+from farthing.gateway.routes import split_target, surface_at
+from farthing.gateway.translation import (
+    Refused,
+    anthropic_response,
+    openai_response,
+    refused_error,
+    translated_error,
+)
+from farthing.gateway.upstream import SendFailed, Upstream
+from farthing.ledger.ledger import attempt_id
+from farthing.ledger.row import Attempt
+from farthing.policies.routing import Ask, Context, Decision, Failure
+
+if TYPE_CHECKING:
+    from farthing.gateway.purses import Hold
+    from farthing.gateway.state import Place, State
+
+RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+"""Statuses that say nothing was produced and that another try may do."""
+_BROKEN = frozenset({500, 502, 503, 504, 529})  # what counts against an upstream in its circuit breaker
+
+
+class Failed:
+    """An attempt that did not answer: what policies are told, and the answer that the client gets if none follows."""
+
+    __slots__ = ("again_s", "body", "failure", "headers", "status")
+
+    def __init__(
+        self, failure: Failure, status: int, headers: list[Header], body: bytes, again_s: float | None = None
+    ) -> None:
+        self.failure = failure
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.again_s = again_s
+
+
+async def serve(state: "State", call: Call) -> None:
+    """Answer `call`. Raises `Problem` where no attempt could be made, or none answered."""
+    targets = state.routes.targets(call.asked.model, call.surface)
+    asked, by = call.asked, call.by
+    ask = Ask(
+        request_id=call.id, model=asked.model, at=call.at, surface=call.surface.value, protocol=call.protocol,
+        key=call.key.id if call.key else "", feature=by.feature, request_type=by.request_type, user=by.user,
+        segment=by.segment, session=by.session, tags=by.tags, stream=asked.stream,
+        prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens, images=asked.images,
+        tools=asked.tools,
+    )  # fmt: skip
+    failures: tuple[Failure, ...] = ()
+    last: Failed | None = None
+    retries = state.config.retries
+    while True:
+        number = len(failures) + 1
+        context = Context(
+            attempt=number, failed=failures, unavailable=state.unavailable(), targets=targets, retries=retries.count
+        )
+        decision = state.chain.decide(ask, context)
+        if decision.target is None or call.watch.left_s <= 0:
+            break
+        if last is not None:
+            if not await _back_off(state, call, decision, last, failures):
+                break
+            again = decision.target == last.failure.target
+            state.shared.metrics.count("retries" if again else "fallbacks", split_target(decision.target)[0])
+        last = await Exchange(state, call, decision, number).run()
+        if last is None:
+            return
+        failures = (*failures, last.failure)
+        if last.failure.began:
+            return
+    if last is None:
+        raise Problem(
+            503, f"no upstream can take this now: {decision.reason or 'all are out of reach'}", code="no_upstream",
+            retry_after_s=state.retry_after_s(),
+        )  # fmt: skip
+    call.answered = True
+    await send_whole(call.send, last.status, [*last.headers, *call.own_headers()], last.body)
+
+
+async def _back_off(
+    state: "State", call: Call, decision: Decision, last: Failed, failures: tuple[Failure, ...]
+) -> bool:
+    """Wait before the next attempt, where it goes to the same target; whether there is time for it."""
+    if decision.target != last.failure.target:
+        return True
+    retries = state.config.retries
+    tries = sum(failure.target == decision.target for failure in failures)
+    wait = random.uniform(0, min(retries.most_s, retries.first_s * 2.0 ** (tries - 1)))
+    if last.again_s is not None:
+        if last.again_s > retries.most_s:
+            return False  # the upstream wants to be left alone for longer than we wait: the client is told
+        wait = max(wait, last.again_s)
+    if wait >= call.watch.left_s:
+        return False
+    await asyncio.sleep(wait)
+    return not client_left(call.receive)
+
+
+class Exchange:
+    """One attempt: reserve, write the open row, send, answer, settle, write the final row."""
+
+    __slots__ = (
+        "_call", "_decision", "_done", "_first_us", "_hold", "_out", "_place", "_row", "_state", "_target", "_upstream",
+    )  # fmt: skip
+
+    def __init__(self, state: "State", call: Call, decision: Decision, number: int) -> None:
+        assert decision.target is not None
+        self._state = state
+        self._call = call
+        self._decision = decision
+        self._target = decision.target
+        self._hold: Hold | None = None
+        self._done = False
+        self._first_us: int | None = None
+        self._out: Outgoing
+        self._place: Place
+        self._upstream: Upstream
+        self._row = Attempt(attempt=attempt_id(), request=call.id, number=number, started_us=call.now_us())
+
+    async def run(self) -> Failed | None:
+        """The attempt; None where the client has its answer. Raises `Problem` where the request cannot be sent."""
+        state, call = self._state, self._call
+        name, model = split_target(self._target)
+        upstream = state.upstreams.get(name)
+        surface = surface_at(upstream, call.surface) if upstream else None
+        if upstream is None or surface is None:
+            why = "is not configured" if upstream is None else f"does not answer /v1/{call.surface.value}"
+            return self._failed(f"upstream {name!r} {why}", 502, error="connect", retryable=False)
+        self._upstream = upstream
+        self._place = place = state.place(upstream, model)
+        try:
+            cap = await self._reserve()
+            self._out = outgoing(upstream, call.surface, surface, call.body, call.asked, place.sent, cap, call.id)
+            self._open()
+            return await self._send()
+        except Refused as refused:
+            told = refused_error(call.protocol, refused)
+            self._end("failed", error="untranslatable") if self._row.surface else self._release()
+            failure = Failure(target=self._target, status=told.status)
+            return Failed(failure, told.status, [(b"content-type", b"application/json")], told.body)
+        except asyncio.CancelledError:
+            if not self._done and self._row.surface:
+                self._end("cancelled", error="stopped", unknown="the gateway stopped before the answer came")
+            raise
+        finally:
+            if not self._done:  # whatever happened: nothing stays reserved, and a row that was opened ends
+                if self._row.surface:
+                    self._end("failed", error="internal", unknown="the gateway failed while the answer came")
+                else:
+                    self._release()
+
+    # --- before ---------------------------------------------------------------------------------
+
+    async def _reserve(self) -> int | None:
+        """Reserve the worst case of the request in all its budgets; the cap on its output, where one is needed."""
+        call, state = self._call, self._state
+        if not call.budgets or call.surface is Surface.COUNT_TOKENS:
+            return None
+        self._hold, cap = await state.reserve(call, self._place)
+        return cap
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._state.purses.release(self._hold)
+            self._hold = None
+        self._done = True
+
+    def _open(self) -> None:
+        """Write the open row: after this the attempt cannot be forgotten."""
+        call, asked, by, place = self._call, self._call.asked, self._call.by, self._place
+        self._row = Attempt(
+            attempt=self._row.attempt, request=call.id, number=self._row.number, started_us=self._row.started_us,
+            worker=self._state.ledger.worker, key=call.key.id if call.key else "", protocol=call.protocol,
+            surface=call.surface.value, provider=place.provider, upstream=self._upstream.name,
+            model_asked=asked.model, tier_asked=asked.tier, region=self._upstream.settings.region,
+            streamed=asked.stream, feature=by.feature, request_type=by.request_type, user=by.user,
+            segment=by.segment, session=by.session, tags=by.tags, decision=self._decision.log(),
+            holds=self._hold.amounts if self._hold is not None else {},
+        )  # fmt: skip
+        self._state.write(self._row)
+
+    # --- the exchange -----------------------------------------------------------------------------
+
+    async def _send(self) -> Failed | None:
+        call, upstream, out = self._call, self._upstream, self._out
+        timeouts, watch, breaker = upstream.settings.timeouts, call.watch, upstream.breaker
+        headers = upstream.headers(call.headers, self._row.attempt, out.reply is not None)
+        request = upstream.request("POST", upstream.url(out.surface.value), headers, out.body, "application/json")
+        breaker.sent(time.monotonic())
+        upstream.in_flight += 1
+        # An answer that is not streamed comes whole, after minutes: only the request's own deadline bounds it.
+        watch.expect("the answer's first byte", timeouts.first_byte_s if call.asked.stream else timeouts.total_s)
+        try:
+            async with request as response:
+                status = int(response.status)
+                pairs = [(name, value) for name, value in response.headers.items()]
+                named = {name.lower(): value for name, value in pairs}
+                self._blame() if status in _BROKEN else breaker.succeeded()
+                unpack = unpacker(named, self._state.config.bounds.answer_bytes)
+                if unpack is not None:
+                    pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
+                if 200 <= status < 300 and (is_event_stream(named) or (call.asked.stream and not _is_json(named))):
+                    return await self._relay(response, status, pairs, named, unpack)
+                watch.expect("the rest of the answer", timeouts.idle_s)
+                body = await self._read(response, named)
+                if unpack is not None:
+                    body = unpack(body)
+                self._first_us = self._first_us or call.now_us()
+                watch.rest()
+                if not 200 <= status < 300:
+                    return self._refused(status, pairs, named, body)
+                return await self._answer(status, pairs, named, body)
+        except asyncio.CancelledError:
+            late = watch.late
+            if not late:
+                breaker.forget_probe()
+                raise
+            self._blame()
+            return self._silent(SendFailed("timeout", f"{late} did not come in time", sent=True))
+        except SendFailed as failed:
+            self._blame()
+            return self._silent(failed)
+        except Exception as error:
+            fault = self._translated_fault(error)
+            if fault is None:
+                raise
+            self._blame()
+            return self._silent(fault)
+        finally:
+            watch.rest()
+            upstream.in_flight -= 1
+
+    def _blame(self) -> None:
+        """The upstream failed this request: once, however often it is tried again."""
+        if self._upstream.name not in self._call.blamed:
+            self._call.blamed.add(self._upstream.name)
+            self._upstream.breaker.failed(time.monotonic())
+        else:
+            self._upstream.breaker.forget_probe()
+
+    @staticmethod
+    def _translated_fault(error: Exception) -> SendFailed | None:
+        """What a fault of the client library means; None where it is a fault of ours."""
+        from pyreqwest import exceptions
+
+        if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.PoolTimeoutError)) or _never_sent(error):
+            return SendFailed("connect", "it cannot be reached", sent=False)
+        if isinstance(error, exceptions.RequestTimeoutError):
+            return SendFailed("timeout", "its answer did not come in time", sent=True)
+        if isinstance(error, ValueError) and not isinstance(error, exceptions.PyreqwestError):
+            return SendFailed("broken", f"its answer is {error}", sent=True)  # what `unpacker` says
+        if isinstance(error, exceptions.BuilderError):
+            return None
+        if isinstance(error, exceptions.RequestError):
+            return SendFailed("broken", "it broke off the answer, or sent none that can be read", sent=True)
+        return None
+
+    async def _read(self, response: Any, headers: dict[str, str]) -> bytes:
+        """The whole body, within the bound."""
+        most = self._state.config.bounds.answer_bytes
+        stated = headers.get("content-length", "")
+        if stated.isdigit() and int(stated) <= most:
+            return bytes(await response.bytes())
+        parts, size = list[bytes](), 0
+        while (chunk := await response.body_reader.read_chunk()) is not None:
+            self._call.watch.alive()
+            parts.append(bytes(chunk))
+            size += len(parts[-1])
+            if size > most:
+                raise SendFailed("broken", f"its answer is larger than {most >> 20} MiB (bounds.answer_mib)", sent=True)
+        return b"".join(parts)
+
+    async def _answer(
+        self, status: int, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes
+    ) -> Failed | None:
+        """A whole answer: metered, priced, recorded, then passed on."""
+        call, out = self._call, self._out
+        served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
+        notes = out.notes
+        if served.unknown == NO_OBJECT:
+            self._end("failed", served=served, status=status, error="broken")
+            failure = Failure(target=self._target, status=status, error="broken")
+            return self._failed(f"upstream {self._upstream.name!r} sent an answer that is none", 502, failure=failure)
+        if out.reply is not None:
+            try:
+                if call.protocol == "openai":
+                    answer = openai_response(body, out.reply, call.started_us // 1_000_000)
+                else:
+                    answer = anthropic_response(body, out.reply)
+            except Refused as refused:
+                self._end("failed", served=served, status=status, error=served.error or "bad_answer")
+                told = refused_error(call.protocol, refused)
+                failure = Failure(target=self._target, status=status, error="broken")
+                return Failed(failure, told.status, [(b"content-type", b"application/json")], told.body)
+            body, notes = answer.body, (*notes, *map(str, answer.notes))
+            headers: list[Header] = [(b"content-type", b"application/json")]
+        else:
+            headers = passed_headers(pairs)
+        left = client_left(call.receive)
+        row = self._end("cancelled" if left else "done", served=served, status=status, error=served.error)
+        headers += call.own_headers()
+        headers += self._state.cost_headers(call, row)
+        if notes:
+            headers.append((b"x-farthing-notes", "; ".join(notes)[:1000].encode("ascii", "replace")))
+        call.answered = True
+        if not left:
+            await send_whole(call.send, status, headers, body)
+        return None
+
+    def _refused(self, status: int, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes) -> Failed:
+        """The upstream answered with an error (or a redirection, which is never followed with a key)."""
+        call, out = self._call, self._out
+        served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
+        if status < 400:
+            self._end("failed", status=status, error="redirect")
+            return self._failed(
+                f"upstream {self._upstream.name!r} answered {status}, a redirection", 502, error="broken"
+            )
+        self._end("failed", served=served, status=status, error=served.error or str(status))
+        retryable = status in RETRYABLE and named.get("x-should-retry") != "false"
+        failure = Failure(target=self._target, status=status, error=served.error or str(status), retryable=retryable)
+        if status == 401:  # its message is about the gateway's key, and may quote it
+            return self._failed(
+                f"upstream {self._upstream.name!r} refused the gateway's credentials", 502, failure=failure,
+                code="upstream_credentials",
+            )  # fmt: skip
+        body = self._upstream.without_secret(body)
+        if out.reply is not None or (call.protocol == "openai" and status == 529):
+            told = translated_error(call.protocol, status, body, pairs)
+            headers = [(b"content-type", b"application/json")]
+            headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.headers]
+            return Failed(failure, told.status, headers, told.body, _again_s(named))
+        return Failed(failure, status, passed_headers(pairs), body, _again_s(named))
+
+    def _silent(self, failed: SendFailed) -> Failed | None:
+        """No answer, or half of one."""
+        if self._done:
+            return None
+        unknown = "" if not failed.sent else f"no answer came ({failed.kind}): what was consumed is not known"
+        self._end("failed", error=failed.kind, unknown=unknown)
+        status = 504 if failed.kind == "timeout" else 502
+        failure = Failure(target=self._target, error=failed.kind, retryable=not failed.sent)
+        return self._failed(f"upstream {self._upstream.name!r}: {failed}", status, failure=failure)
+
+    def _failed(
+        self, message: str, status: int, *, error: str = "", retryable: bool = False, failure: Failure | None = None,
+        code: str = "upstream_failed",
+    ) -> Failed:  # fmt: skip
+        """A failure that is told in our own words."""
+        self._done = True
+        problem = Problem(status, message, code=code, again=True)
+        failure = failure or Failure(target=self._target, error=error, retryable=retryable)
+        return Failed(failure, status, error_headers(problem), error_body(self._call.protocol, problem))
+
+    # --- streams ----------------------------------------------------------------------------------
+
+    async def _relay(
+        self, response: Any, status: int, pairs: list[tuple[str, str]], named: dict[str, str],
+        unpack: Callable[[bytes], bytes] | None,
+    ) -> Failed | None:  # fmt: skip
+        """A streamed answer, passed on as it comes."""
+        call, state = self._call, self._state
+        relay = Relay(call, self._upstream, self._out, named, state.config.timeouts.drain_s)
+        headers = passed_headers(pairs) if self._out.reply is None else [(b"content-type", b"text/event-stream")]
+        headers += call.own_headers()
+        headers += state.stream_headers(call, self._place)
+        try:
+            await relay.run(response.body_reader, status, headers, unpack)
+        finally:
+            if not self._done:
+                self._end_stream(relay, status)
+        await relay.finish()
+        if relay.retry is not None:  # broken before anything was passed on: another attempt is not seen
+            failure = Failure(target=self._target, error=relay.retry, retryable=False)
+            return self._failed(f"upstream {self._upstream.name!r} broke off its answer", 502, failure=failure)
+        return None
+
+    def _end_stream(self, relay: Relay, status: int) -> None:
+        served = relay.served()
+        self._first_us = relay.first_us
+        if relay.broke:
+            self._blame()
+        name = "cancelled" if relay.left else "failed" if relay.broke or served.error else "done"
+        if relay.left:
+            self._state.shared.metrics.count("drains", "settled" if not served.estimated else "estimated")
+        self._end(name, served=served, status=status, error=served.error or relay.broke)
+
+    # --- after ------------------------------------------------------------------------------------
+
+    def _end(
+        self, name: str, *, served: Served | None = None, status: int | None = None, error: str = "", unknown: str = ""
+    ) -> Attempt:
+        """Price what was served, settle the hold, write the final row."""
+        call, state, place = self._call, self._state, self._place
+        served = served or Served(unknown=unknown, complete=False)
+        ended_us = call.now_us()
+        priced = state.price(served, place, call.asked, self._row.started_us, ended_us)
+        holds = {}
+        if self._hold is not None:
+            charged = priced.usd
+            if charged is None and served.unknown and status is None and not served.quantities:
+                charged = state.least(call, place)  # sent, no answer: what was read of it was paid for, most likely
+            holds = state.purses.settle(self._hold, charged if charged is not None else Fraction(0))
+            self._hold = None
+        self._done = True
+        tokens = sum(served.quantities.get(name, 0) for name in state.token_meters)
+        call.tokens += tokens
+        opened = self._row
+        row = Attempt(
+            attempt=opened.attempt, request=opened.request, number=opened.number, state=name,
+            started_us=opened.started_us, ended_us=ended_us, first_us=self._first_us, worker=opened.worker,
+            key=opened.key, protocol=opened.protocol, surface=opened.surface, provider=opened.provider,
+            upstream=opened.upstream, model_asked=opened.model_asked, model_served=served.model,
+            tier_asked=opened.tier_asked, tier_served=served.tier, region=served.region or opened.region,
+            streamed=opened.streamed, status=status, error=error, quantities=served.quantities,
+            usd=str(priced.usd) if priced.usd is not None else None, unknown=priced.unknown,
+            price=state.price_name(priced), reported_usd=None if served.reported_usd is None
+            else str(served.reported_usd), estimated=served.estimated, feature=opened.feature,
+            request_type=opened.request_type, user=opened.user, segment=opened.segment, session=opened.session,
+            tags=opened.tags, decision=opened.decision, answer=served.id, holds=holds,
+        )  # fmt: skip
+        self._row = row
+        state.end(row)
+        return row
+
+
+def _never_sent(error: Exception) -> bool:
+    """Whether no connection was made. (A `ConnectError` can also be one that was closed with the request in it.)"""
+    details = getattr(error, "details", None) or {}
+    return any("(Connect)" in str(cause.get("message")) for cause in details.get("causes") or ())
+
+
+def _is_json(headers: dict[str, str]) -> bool:
+    return "json" in headers.get("content-type", "").lower()
+
+
+def _again_s(headers: dict[str, str]) -> float | None:
+    """The seconds that `retry-after-ms` or `retry-after` state; a date counts as absent."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return max(float(headers[name]) / unit, 0.0)
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -1,0 +1,122 @@
+"""The little of HTTP that the gateway handles itself: reading a request within bounds, sending an answer."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from farthing.gateway.problem import Header, Problem
+from farthing.gateway.watch import Watch
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+FORWARDED = frozenset(
+    {
+        b"accept", b"user-agent", b"anthropic-version", b"anthropic-beta", b"openai-beta", b"idempotency-key",
+        b"x-request-id", b"x-client-request-id", b"traceparent", b"tracestate", b"http-referer", b"x-title",
+        b"x-stainless-retry-count", b"x-grok-conv-id", b"x-session-id", b"x-session-affinity",
+    }
+)  # fmt: skip
+"""Request headers that go upstream. A list of what may pass, not of what may not: an organisation or project that a
+client names would be billed with the gateway's key."""
+
+_HELD_BACK = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
+        "upgrade", "content-length", "set-cookie", "server", "date", "alt-svc", "authorization",
+        "x-api-key", "api-key", "strict-transport-security", "openai-organization", "openai-project",
+        "anthropic-organization-id", "cf-ray", "cf-cache-status",
+    }
+)  # fmt: skip
+_OURS = "x-farthing-"
+_LONGEST = 8192
+_FIT = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # fit for a header: no other control characters
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request was whole."""
+
+
+def wanted_headers(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers by their names in lower case; of a repeated one the first."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name, value)
+    return found
+
+
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], most_bytes: int, timeout_s: float, watch: Watch
+) -> bytes:
+    """The whole body. Raises `Problem` (400, 408, 413, 415) or `ClientGone`."""
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        raise Problem(415, "the request's body is compressed: send it as it is (no Content-Encoding)")
+    stated = headers.get(b"content-length")
+    if stated is not None and stated.isdigit() and int(stated) > most_bytes:
+        raise too_large(most_bytes)
+    watch.expect("the request's body", timeout_s)
+    try:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            parts, size = [body], len(body)
+            while message.get("more_body"):
+                message = await receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > most_bytes:
+                    raise too_large(most_bytes)
+            body = b"".join(parts)
+    except asyncio.CancelledError:
+        if watch.late:
+            raise Problem(408, f"the request's body did not come within {timeout_s:g} seconds", again=True) from None
+        raise
+    finally:
+        watch.rest()
+    if message["type"] != "http.request":
+        raise ClientGone
+    if len(body) > most_bytes:
+        raise too_large(most_bytes)
+    return body
+
+
+def too_large(most_bytes: int) -> Problem:
+    """The answer to a body over the bound."""
+    return Problem(413, f"the request's body is larger than {most_bytes / (1 << 20):g} MiB (bounds.body_mib)")
+
+
+async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    """Send a whole answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def client_left(receive: Receive) -> bool:
+    """Whether the client has closed its connection, without waiting.
+
+    ASGI can only tell by waiting for the next message, which would cost each request a task. uvicorn's `receive` is a
+    method of the object that knows it.
+    """
+    return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
+
+
+def passed_headers(upstream: Sequence[tuple[str, str]]) -> list[Header]:
+    """The upstream's answer headers that the client gets: without those of the connection, and none in our name."""
+    made: list[Header] = []
+    for name, value in upstream:
+        lower = name.lower()
+        if lower in _HELD_BACK or lower.startswith(_OURS):
+            continue
+        if len(value) <= _LONGEST and _FIT(value):
+            made.append((lower.encode("ascii", "ignore"), value.encode("latin-1")))
+    return made

@@ -1,0 +1,92 @@
+"""One purse as one worker holds it in memory, and what a request has reserved of it."""
+
+from farthing.ledger.bank import Short
+from farthing.ledger.budgets import BudgetRef, Span
+
+FIRST_CHUNK = 8
+"""A first lease is for this many requests like the one that needs it (the bank may give less)."""
+MOST_CHUNK = 1_024
+STEADY_S = 1.0
+"""Refills closer together than this mean that the chunk is too small."""
+SHORT_S = 1.0
+"""How long the bank's refusal is remembered, unless money comes back."""
+
+
+class Purse:
+    """A purse's lease in this worker, nanodollars. `free` is leased and not held, `held` what requests in flight hold.
+
+    `known`: the bank has been asked about it, so it has a lease there (perhaps of nothing). `bank_free`: what was
+    left for all when the bank was last asked. `blind`: let pass while the bank was away. `used`: the tick of the last
+    reservation. `pins`: slow reservations under way, which must find it where it is.
+    """
+
+    __slots__ = (
+        "alerted", "bank_free", "blind", "chunk", "end_s", "fetched_at", "free", "held", "id", "key", "known", "pins",
+        "ref", "short", "short_returned", "short_until", "start_s", "tight_until", "used", "wait_until",
+    )  # fmt: skip
+
+    def __init__(self, id: str, key: tuple[str, str], ref: BudgetRef, span: Span, free: int, used: int) -> None:
+        self.id = id
+        self.key = key
+        self.ref = ref
+        self.start_s, self.end_s = span.start_s, span.end_s
+        self.free = free
+        self.held = 0
+        self.known = False
+        self.bank_free = 0
+        self.blind = 0
+        self.chunk = 0
+        self.fetched_at = float("-inf")
+        self.pins = 0
+        self.used = used
+        self.alerted = False
+        self.tight_until = float("-inf")
+        self.short: Short | None = None
+        self.short_until = self.wait_until = float("-inf")
+        self.short_returned = 0
+
+    def wish(self, amount: int, now: float) -> int:
+        """How much more than needed to ask for: nothing while others are short; twice the last time where that
+        did not last; else some requests' worth."""
+        if now < self.tight_until:
+            return 0
+        self.chunk = self.chunk * 2 if now - self.fetched_at < STEADY_S else 0
+        most = max(MOST_CHUNK * amount, self.ref.limit // FIRST_CHUNK)
+        self.chunk = min(max(self.chunk, FIRST_CHUNK * amount), most)
+        return self.chunk
+
+    def note_short(self, short: Short, returned: int, now: float, patience_s: float) -> None:
+        """The bank refused. Who is refused in the same bad patch waits no longer than the first did."""
+        if self.short is None or now >= self.short_until:
+            self.wait_until = now + patience_s
+        self.short, self.short_returned, self.short_until = short, returned, now + SHORT_S
+        self.bank_free = short.free
+
+    def is_short(self, amount: int, now: float, returned: int) -> bool:
+        """Whether the bank has said lately that `amount` is not there, and nothing came back since."""
+        return (
+            self.short is not None
+            and now < self.short_until
+            and returned == self.short_returned
+            and amount > self.free + self.short.free
+        )
+
+    def left(self) -> int:
+        """What is not spent, nor held for lost attempts: some of it may be leased to others."""
+        return self.ref.limit - (self.short.state.spent + self.short.state.held if self.short is not None else 0)
+
+    def may_come_back(self, amount: int) -> bool:
+        """Whether `amount` would be there if all leases came back."""
+        return amount <= self.left() and (self.held > 0 or (self.short is not None and self.short.state.leased > 0))
+
+
+class Hold:
+    """What one attempt has reserved: `amounts` by purse id, nanodollars (for the open row's `holds`)."""
+
+    __slots__ = ("amount", "amounts", "charged", "purses")
+
+    def __init__(self, purses: list[Purse], amount: int, amounts: dict[str, int]) -> None:
+        self.purses = purses
+        self.amount = amount
+        self.amounts = amounts
+        self.charged: dict[str, int] | None = None

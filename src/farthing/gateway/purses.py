@@ -1,0 +1,431 @@
+"""Budgets on the path of a request: reserve before it is sent, settle when its charge is known.
+
+Reservations are taken from leases that this worker has from the bank, in memory, on the event loop's thread: a few
+microseconds. Only a lease that does not suffice asks the bank, in a thread. A lease is small against what is free, what
+lies idle goes back, and a worker that is refused calls the idle leases of others back before it says no.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+
+from farthing.gateway.purse import Hold as Hold
+from farthing.gateway.purse import Purse
+from farthing.gateway.teller import Teller, Turned
+from farthing.ledger.bank import Bank, Granted, Want
+from farthing.ledger.budgets import BudgetRef as BudgetRef
+from farthing.ledger.budgets import Span, nano_up, purse_id, span_at
+from farthing.ledger.changes import Changes
+
+MOST_PURSES = 10_000
+MOST_WAITING = 256
+"""Requests that wait for money to come back, in one worker; beyond, a refusal comes at once."""
+PATIENCE_S = 0.5
+"""How long a refusal waits for the leases of others."""
+TICK_S = 0.05
+TIGHT_S = 1.0
+"""How long a purse that others were short of is leased to the need only, and what is settled of it goes back."""
+_POLL_S = 0.01
+_SWEEP_TICKS = 10
+_IDLE_TICKS = 20  # a second
+_SMALL_IDLE_TICKS = 600  # half a minute, for a lease so small against what is free that nobody misses it
+_SMALL_SHARE = 64
+_FORGET_TICKS = 1_200
+
+Why = Literal["exhausted", "held", "unavailable"]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request may not be sent. `budget`: which has too little; None where the bank is away.
+
+    exhausted: it is spent. held: what is left is held by other requests, and some may come back. unavailable: the
+    bank cannot be asked. `remaining`: nanodollars that are left. `retry_after_s`: None where waiting does not help.
+    """
+
+    budget: BudgetRef | None
+    remaining: int
+    retry_after_s: int | None
+    why: Why
+
+
+class Purses:
+    """The purses of one worker. Everything but the bank's calls runs on the event loop's thread.
+
+    `worker`: the ledger's id of it, which its leases are known by. `on_failure`: "refuse" or "admit" what the bank
+    cannot be asked about; what is admitted counts all the same. `on_alert(budget, spent)` is called once a period for
+    a budget that only warns, when it is spent. `counters` are for metrics.
+    """
+
+    def __init__(
+        self, bank: Bank, worker: str, changes: Changes, *, on_failure: Literal["refuse", "admit"] = "refuse",
+        on_alert: Callable[[BudgetRef, int], object] | None = None, most_purses: int = MOST_PURSES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._changes = changes
+        self._admit = on_failure == "admit"
+        self._on_alert = on_alert
+        self._most = most_purses
+        self._clock = clock
+        self._purses: dict[str, Purse] = {}
+        self._current: dict[tuple[str, str], Purse] = {}  # by budget: the purse of the period that was asked last
+        self._spans: dict[str, Span] = {}
+        self._tight: set[Purse] = set()
+        self._tick = 0
+        self._waiting = 0
+        self._seen_wanted = changes.wanted
+        self._turn = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._teller = Teller(bank, worker, changes, clock)
+        self.counters = self._teller.counters
+
+    # --- a request ----------------------------------------------------------------------------
+
+    def try_reserve(self, budgets: Sequence[BudgetRef], amount: int, now: float) -> Hold | None:
+        """Reserve `amount` nanodollars of every budget, where leases in memory suffice; else None: `reserve` then.
+
+        `now`: seconds since 1970, which chooses the period.
+        """
+        current = self._current
+        found: list[Purse] = []
+        amounts: dict[str, int] = {}
+        for ref in budgets:
+            purse = current.get((ref.id, ref.period))
+            if purse is None or not purse.start_s <= now < purse.end_s:
+                return None
+            if purse.free < amount or not purse.known or (purse.ref is not ref and purse.ref != ref):
+                return None
+            found.append(purse)
+            amounts[purse.id] = amount
+        if len(amounts) != len(found):
+            return None  # two budgets of one purse: `reserve` merges them
+        tick = self._tick
+        for purse in found:
+            purse.free -= amount
+            purse.held += amount
+            purse.used = tick
+        return Hold(found, amount, amounts)
+
+    async def reserve(self, budgets: Sequence[BudgetRef], amount: int, now: float) -> Hold | Refused:
+        """Reserve `amount` nanodollars of every budget or of none; asks the bank where leases do not suffice.
+
+        A refusal waits half a second at most for what other workers or requests may give back.
+        Raises `ValueError` for a negative amount.
+        """
+        if amount < 0:
+            raise ValueError(f"a reservation of {amount} nanodollars")
+        if (hold := self.try_reserve(budgets, amount, now)) is not None:
+            return hold
+        purses = self._purses_of(budgets, now)
+        for purse in purses:
+            purse.pins += 1
+        try:
+            return await self._reserve(purses, amount, now)
+        finally:
+            for purse in purses:
+                purse.pins -= 1
+
+    async def _reserve(self, purses: list[Purse], amount: int, now: float) -> Hold | Refused:
+        give_up = self._clock() + PATIENCE_S
+        while True:
+            if (hold := self._take(purses, amount)) is not None:
+                return hold
+            short = self._short_one(purses, amount)
+            if short is None:
+                outcome = await self._fetch_in_turn(purses, amount)
+                if isinstance(outcome, Hold):
+                    return outcome
+                if outcome is None:
+                    return self._blind(purses, amount)
+                short = outcome
+            hopeful = short.may_come_back(amount) and self._clock() < min(give_up, short.wait_until)
+            if not hopeful or self._waiting >= MOST_WAITING:
+                return self._refuse(short, amount, now)
+            self._waiting += 1
+            try:
+                await asyncio.sleep(_POLL_S)
+            finally:
+                self._waiting -= 1
+
+    def settle(self, hold: Hold, charged: int | Fraction | None) -> dict[str, int]:
+        """The request cost `charged`: the rest is free again. What the final row's `holds` must say, by purse.
+
+        An int is nanodollars, a `Fraction` exact dollars, None an unknown charge: all that was held counts as spent.
+        Again for the same hold: the same answer, and nothing happens. More than was held is charged all the same.
+        Raises `ValueError` for a negative charge.
+        """
+        if hold.charged is None:
+            held = hold.amount
+            if type(charged) is not int:
+                charged = held if charged is None else nano_up(Fraction(charged))
+            if charged < 0:
+                raise ValueError(f"a charge of {charged} nanodollars")
+            rest = held - charged
+            for purse in hold.purses:
+                purse.held -= held
+                purse.free += rest
+                if purse.free < 0 or purse.blind:
+                    self._square(purse)
+            hold.charged = dict.fromkeys(hold.amounts, charged)
+        return hold.charged
+
+    def release(self, hold: Hold) -> dict[str, int]:
+        """The request cost nothing (it was not sent, or failed without a charge)."""
+        return self.settle(hold, 0)
+
+    def remaining(self, budgets: Sequence[BudgetRef]) -> int | None:
+        """Nanodollars left of the tightest budget, as far as this worker knows (hard ones count before others)."""
+        known = [
+            (not purse.ref.hard, max(purse.bank_free + purse.free, 0))
+            for ref in budgets
+            if (purse := self._current.get((ref.id, ref.period))) is not None and purse.known
+        ]
+        return min(known)[1] if known else None
+
+    def _take(self, purses: list[Purse], amount: int) -> Hold | None:
+        for purse in purses:
+            if purse.free < amount or not purse.known:
+                return None
+        for purse in purses:
+            purse.free -= amount
+        return self._held(purses, amount)
+
+    def _held(self, purses: list[Purse], amount: int) -> Hold:
+        for purse in purses:
+            purse.held += amount
+            purse.used = self._tick
+        return Hold(purses, amount, {purse.id: amount for purse in purses})
+
+    def _refuse(self, purse: Purse, amount: int, now: float) -> Refused:
+        self.counters["refusals"] += 1
+        why: Why = "held" if amount <= purse.left() else "exhausted"
+        after = 1.0 if why == "held" else purse.end_s - now
+        never = math.isinf(after) or amount > purse.ref.limit
+        return Refused(
+            budget=purse.ref, remaining=max(purse.bank_free + purse.free, 0), why=why,
+            retry_after_s=None if never else max(math.ceil(after), 1),
+        )  # fmt: skip
+
+    def _blind(self, purses: list[Purse], amount: int) -> Hold | Refused:
+        """The bank is away: refuse, or let it pass and count it as owed."""
+        if not self._admit:
+            self.counters["refusals"] += 1
+            return Refused(budget=None, remaining=0, retry_after_s=1, why="unavailable")
+        self.counters["admitted_blind"] += 1
+        for purse in purses:
+            purse.free -= amount
+            if purse.free < 0:
+                purse.blind -= purse.free
+                self._put_back(purse)
+        return self._held(purses, amount)
+
+    def _square(self, purse: Purse) -> None:
+        """What was spent beyond the lease is owed; what was let pass unasked goes back where it was not spent: nobody
+        has said that it is there."""
+        if purse.free < 0:
+            self._put_back(purse)
+        elif back := min(purse.blind, purse.free):
+            purse.blind -= back
+            purse.free -= back
+            purse.bank_free += back
+            self._teller.put_back(purse.id, back)
+
+    # --- purses in memory ---------------------------------------------------------------------
+
+    def _purses_of(self, budgets: Sequence[BudgetRef], now: float) -> list[Purse]:
+        """The purse of each budget in the period that holds `now`, each once."""
+        merged: dict[tuple[str, str], BudgetRef] = {}
+        for ref in budgets:
+            key = (ref.id, ref.period)
+            other = merged.get(key)
+            # Of two budgets on one purse only the tighter hard one can refuse.
+            if other is None or (not ref.hard, ref.limit) < (not other.hard, other.limit):
+                merged[key] = ref
+        return [self._purse(key, ref, now) for key, ref in merged.items()]
+
+    def _purse(self, key: tuple[str, str], ref: BudgetRef, now: float) -> Purse:
+        span = self._spans.get(ref.period)
+        if span is None or not span.start_s <= now < span.end_s:
+            span = self._spans[ref.period] = span_at(ref.period, now)
+        name = purse_id(ref, span)
+        purse = self._purses.get(name)
+        if purse is None:
+            if len(self._purses) >= self._most:
+                self._evict()
+            # What waits to be returned (or is owed) is still in our lease.
+            free = self._teller.outbox.pop(name, 0)
+            purse = self._purses[name] = Purse(name, key, ref, span, free, self._tick)
+        elif purse.ref != ref:
+            if ref.limit < purse.ref.limit or (ref.hard and not purse.ref.hard):
+                self._put_back(purse)  # leased under an easier rule: the bank decides again
+            purse.bank_free += ref.limit - purse.ref.limit
+            purse.ref, purse.short, purse.alerted = ref, None, False
+        self._current[key] = purse
+        return purse
+
+    def _evict(self) -> None:
+        """Make room: a quarter of the purses, those unused the longest, their leases returned."""
+        idle = [purse for purse in self._purses.values() if not (purse.held or purse.pins)]
+        idle.sort(key=lambda purse: purse.used)
+        for purse in idle[: self._most // 4 + 1]:
+            self._put_back(purse)
+            self._drop(purse)
+
+    def _drop(self, purse: Purse) -> None:
+        del self._purses[purse.id]
+        self._tight.discard(purse)
+        if self._current.get(purse.key) is purse:
+            del self._current[purse.key]
+
+    def _put_back(self, purse: Purse) -> None:
+        """Leave what is free of a purse for the bank. Below zero it is more than was leased, and spent: the bank adds
+        that to the lease, from which the ledger takes the whole charge."""
+        if purse.free:
+            self._teller.put_back(purse.id, purse.free)
+            purse.bank_free += purse.free
+            purse.free = 0
+
+    # --- asking the bank ----------------------------------------------------------------------
+
+    def _short_one(self, purses: list[Purse], amount: int) -> Purse | None:
+        """The first purse that is known to have too little."""
+        now, returned = self._clock(), self._changes.returned
+        return next((purse for purse in purses if purse.ref.hard and purse.is_short(amount, now, returned)), None)
+
+    async def _fetch_in_turn(self, purses: list[Purse], amount: int) -> Hold | Purse | None:
+        """A hold, the purse that has too little, or None where the bank cannot be asked. One call at a time: the
+        lease that one request fetches is often enough for those that wait behind it."""
+        async with self._turn:
+            if (hold := self._take(purses, amount)) is not None:
+                return hold
+            if (short := self._short_one(purses, amount)) is not None:
+                return short
+            if self._teller.down:
+                return None
+            # A client that leaves must not take the answer with it: the lease would be nobody's.
+            fetch = asyncio.ensure_future(self._fetch(purses, amount))
+            try:
+                return await asyncio.shield(fetch)
+            except asyncio.CancelledError:
+                fetch.add_done_callback(self._unclaimed)
+                raise
+
+    def _unclaimed(self, fetch: "asyncio.Future[Hold | Purse | None]") -> None:
+        if not fetch.cancelled() and fetch.exception() is None and isinstance(hold := fetch.result(), Hold):
+            self.release(hold)
+
+    async def _fetch(self, purses: list[Purse], amount: int) -> Hold | Purse | None:
+        """Lease what `purses` lack. What they have free is set aside meanwhile, so that no other request takes it."""
+        now = self._clock()
+        asides: list[int] = []
+        wants: dict[str, Want] = {}
+        ours: dict[str, int] = {}
+        for purse in purses:
+            aside = min(purse.free, amount)
+            asides.append(aside)
+            ours[purse.id] = purse.free + purse.held
+            purse.free -= aside
+            purse.pins += 1
+            if (need := amount - aside) or not purse.known:
+                want = need + purse.wish(amount, now)
+                wants[purse.id] = Want(purse.id, purse.ref.limit, need, want, purse.ref.hard)
+        answer = None
+        try:
+            answer = await self._teller.acquire(list(wants.values()), ours)
+        finally:
+            for purse, aside in zip(purses, asides, strict=True):
+                purse.pins -= 1
+                if not isinstance(answer, dict):
+                    purse.free += aside
+        if isinstance(answer, Turned):
+            purse = next(purse for purse in purses if purse.id == answer.short.purse)
+            purse.note_short(answer.short, answer.returned, self._clock(), PATIENCE_S)
+            return purse
+        if answer is None:
+            return None
+        for purse in purses:
+            if purse.id in wants:
+                self._credit(purse, wants[purse.id], answer[purse.id])
+        return self._held(purses, amount)
+
+    def _credit(self, purse: Purse, want: Want, granted: Granted) -> None:
+        purse.free += granted.amount - want.need
+        purse.known = True
+        purse.short = None
+        purse.fetched_at = self._clock()
+        purse.bank_free = granted.state.free(want.limit)
+        if not want.hard and not purse.alerted and granted.state.spent >= want.limit:
+            purse.alerted = True
+            self.counters["alerts"] += 1
+            if self._on_alert is not None:
+                self._on_alert(purse.ref, granted.state.spent)
+
+    # --- the background -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to return idle leases and to heed the calls of others, on the running event loop."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="farthing-purses")
+
+    async def _run(self) -> None:
+        while not self._closing:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self.tick()
+            except Exception as error:  # one bad tick must not end the returning of leases
+                self.counters["faults"] += 1
+                asyncio.get_running_loop().call_exception_handler({"message": "a tick failed", "exception": error})
+
+    async def tick(self) -> None:
+        """What is done every `TICK_S`: heed recalls, return what is idle, tell the bank."""
+        self._tick += 1
+        if (word := self._changes.wanted) != self._seen_wanted and not self._teller.down:
+            self._seen_wanted = word
+            await self._recall()
+        now = self._clock()
+        for purse in list(self._tight):
+            self._put_back(purse)
+            if now >= purse.tight_until:
+                self._tight.discard(purse)
+        gone = self._sweep() if self._tick % _SWEEP_TICKS == 0 else []
+        if not self._teller.down:
+            await self._teller.deliver(gone)
+
+    async def _recall(self) -> None:
+        """Others are short: return what is free of those purses now, and for a while whatever is settled."""
+        wanted = await self._teller.wanted()
+        until = self._clock() + TIGHT_S
+        for name in wanted & self._purses.keys():
+            self.counters["recalls"] += 1
+            self._purses[name].tight_until = until
+            self._tight.add(self._purses[name])
+
+    def _sweep(self) -> list[str]:
+        """Leave idle leases for the bank, drop purses that are long unused; the names of those."""
+        gone: list[str] = []
+        for purse in list(self._purses.values()):
+            idle = self._tick - purse.used
+            if idle < _IDLE_TICKS or purse.pins:
+                continue
+            if idle >= _SMALL_IDLE_TICKS or purse.free * _SMALL_SHARE > purse.bank_free:
+                self._put_back(purse)
+            if idle >= _FORGET_TICKS and not purse.held and purse.id not in self._teller.outbox:
+                self._drop(purse)
+                gone.append(purse.id)
+        return gone
+
+    async def close(self) -> None:
+        """Return every lease and end. What requests in flight hold stays leased; the ledger's recovery frees it."""
+        self._closing = True
+        if self._task is not None:
+            await self._task
+        async with self._turn:
+            for purse in self._purses.values():
+                self._put_back(purse)
+            await self._teller.deliver()
+        self._teller.close()

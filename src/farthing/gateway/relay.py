@@ -1,0 +1,175 @@
+"""A streamed answer on its way to the client: passed on as it comes, metered, translated, drained when nobody reads."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from farthing.gateway.call import Call
+from farthing.gateway.http import client_left
+from farthing.gateway.metering import Served, StreamMeter, Surface
+from farthing.gateway.outgoing import Outgoing
+from farthing.gateway.problem import Header, Problem, error_body
+from farthing.gateway.translation import AnthropicStream, OpenAIStream
+from farthing.gateway.translation.stream_base import StreamTranslator
+from farthing.gateway.upstream import Upstream
+
+_HELD = 64 << 10
+"""What is held back of an unfinished event; beyond it is passed on as it comes."""
+_BROKE = "the upstream broke off its answer"
+
+
+class Relay:
+    """One stream. `broke`: why it ended before its end ("" if it did not); `left`: the client did not wait for it;
+    `retry`: set where it broke before a byte was passed on."""
+
+    def __init__(self, call: Call, upstream: Upstream, out: Outgoing, headers: dict[str, str], drain_s: float) -> None:
+        self._call = call
+        self._idle_s = upstream.settings.timeouts.idle_s
+        self._drain_s = drain_s
+        self._meter = StreamMeter(
+            out.surface, upstream.provider, hide_usage=out.hide_usage, asked=call.asked, headers=headers
+        )
+        self._translator: StreamTranslator | None = None
+        if out.reply is not None:
+            created_s = call.started_us // 1_000_000
+            self._translator = (
+                OpenAIStream(out.reply, created_s) if call.protocol == "openai" else AnthropicStream(out.reply)
+            )
+        self._hide = out.hide_usage
+        self._held = b""
+        self._served: Served | None = None
+        self._tail = b""
+        self.broke = ""
+        self.left = False
+        self.retry: str | None = None
+        self.first_us: int | None = None
+
+    def served(self) -> Served:
+        """What was served, as far as it came."""
+        if self._served is None:
+            self._served = self._meter.finish()
+        return self._served
+
+    async def run(
+        self, reader: Any, status: int, headers: list[Header], unpack: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        """Pass the stream on, up to what comes last. Does not raise for what upstream or client do."""
+        call, meter, watch = self._call, self._meter, self._call.watch
+        watch.expect("the next piece of the answer", self._idle_s)
+        started = False
+        try:
+            while (piece := await reader.read_chunk()) is not None:
+                watch.alive()
+                chunk = bytes(piece)
+                if unpack is not None:
+                    chunk = unpack(chunk)
+                if self.first_us is None:
+                    self.first_us = call.now_us()
+                out = self._through(chunk)
+                if self.left:
+                    if meter.settled:
+                        break
+                    continue
+                if out:
+                    watch.paused = True  # a slow client is waited for: back-pressure, up to the request's deadline
+                    if not started:
+                        started = call.answered = True
+                        await call.send({"type": "http.response.start", "status": status, "headers": headers})
+                    await call.send({"type": "http.response.body", "body": out, "more_body": True})
+                    watch.paused = False
+                    watch.alive()
+                    if client_left(call.receive):
+                        self._leave()
+        except asyncio.CancelledError:
+            late = watch.late
+            if not late:
+                self.broke = "stopped"
+                raise
+            if watch.paused:
+                self.left = True  # it has not read for as long as a request may take
+            elif not self.left:
+                self.broke = "timeout"
+        except Exception as error:
+            from pyreqwest.exceptions import PyreqwestError
+
+            if not isinstance(error, (PyreqwestError, ValueError)):
+                raise
+            if not self.left:
+                self.broke = "broken"
+        finally:
+            watch.paused = False
+            watch.rest()
+        if self.left:
+            return
+        self._tail = self._last()
+        if not started and self.broke and not meter.began:
+            self.retry = self.broke
+            return
+        if not started:
+            call.answered = True
+            await call.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def finish(self) -> None:
+        """End the client's stream; by then the row is written."""
+        if not self.left and self.retry is None:
+            watch = self._call.watch
+            watch.extend(self._idle_s)
+            watch.expect("the client", self._idle_s)
+            try:
+                await self._call.send({"type": "http.response.body", "body": self._tail})
+            except asyncio.CancelledError:
+                if not watch.late:
+                    raise
+            finally:
+                watch.rest()
+
+    def _through(self, chunk: bytes) -> bytes:
+        """What the client gets for `chunk`: whole events only, so that an error event can follow at any time."""
+        passed = self._meter.feed(chunk)
+        if self._translator is not None:
+            return self._translator.feed(chunk)
+        if self._hide:
+            return passed
+        pending = self._meter.pending
+        if not pending and not self._held:
+            return passed
+        whole = self._held + passed
+        if pending > _HELD or pending > len(whole):
+            self._held = b""
+            return whole
+        cut = len(whole) - pending
+        self._held = whole[cut:]
+        return whole[:cut]
+
+    def _leave(self) -> None:
+        """The client has gone: read on for the usage that is paid for anyway, for a while."""
+        self.left = True
+        self._call.watch.extend(self._drain_s)
+        self._call.watch.expect("the rest of the answer", min(self._idle_s, self._drain_s))
+
+    def _last(self) -> bytes:
+        """What comes after the last chunk: what was held back, or an error event where the stream broke."""
+        rest = self._meter.close()
+        if self._translator is not None:
+            if self.broke:
+                return self._translator.fail("timeout_error" if self.broke == "timeout" else "api_error", _BROKE)
+            return self._translator.finish()
+        held = (self._held + rest) if not self.broke else b""
+        served = self.served()
+        if not self.broke and not served.complete and not served.error:
+            self.broke, held = "broken", b""
+        return held + error_event(self._call.surface, self.broke) if self.broke else held
+
+
+def error_event(surface: Surface, kind: str) -> bytes:
+    """The event that ends a stream that broke, in the protocol of `surface`."""
+    problem = Problem(504 if kind == "timeout" else 502, _BROKE, code="upstream_failed")
+    body = error_body(surface.protocol, problem)
+    if surface.protocol == "anthropic":
+        return b"event: error\ndata: " + body + b"\n\n"
+    if surface is Surface.RESPONSES:
+        told = {"type": "error", "code": "upstream_failed", "message": _BROKE, "param": None, "sequence_number": 0}
+        return b"event: error\ndata: " + msgspec.json.encode(told) + b"\n\n"
+    return b"data: " + body + b"\n\n"

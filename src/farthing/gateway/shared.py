@@ -1,0 +1,101 @@
+"""What a worker shares with others through the data folder, and keeps over reloads: ledger, keys, purses, limits."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farthing.gateway.config.values import Config
+from farthing.gateway.limits import Limits
+from farthing.gateway.metrics import Metrics
+from farthing.gateway.problem import Problem
+from farthing.gateway.purses import Purses
+from farthing.ledger.bank import SqliteBank
+from farthing.ledger.changes import Changes
+from farthing.ledger.keys import KeyRing
+from farthing.ledger.ledger import Ledger
+from farthing.ledger.row import Attempt
+from farthing.ledger.writer import LedgerFull
+from farthing.rates.book import Book
+from farthing.rates.toml import Card
+
+if TYPE_CHECKING:
+    from farthing.gateway.state import State
+
+
+class Shared:
+    """One worker's hold on the data folder."""
+
+    def __init__(self, folder: Path, ledger: Ledger, keys: KeyRing, purses: Purses, limits: Limits, metrics: Metrics):
+        self.folder = folder
+        self.ledger = ledger
+        self.keys = keys
+        self.purses = purses
+        self.limits = limits
+        self.metrics = metrics
+        self._cards: tuple[Card, ...] = ()
+        self._book: Book | None = None
+
+    @classmethod
+    def open(cls, config: Config, folder: Path) -> "Shared":
+        """Open all of it. Raises `FarthingError` where the folder cannot be used."""
+        ledger = Ledger.open(folder)
+        changes = Changes(folder)
+        purses = Purses(SqliteBank(folder), ledger.worker, changes, on_failure=config.rules.on_bank_failure)
+        purses.start()
+        return cls(
+            folder, ledger, KeyRing(folder), purses, Limits.open(folder, ledger.worker), Metrics(folder, ledger.worker)
+        )
+
+    def book(self, config: Config) -> Book:
+        """The price book of a configuration; the one at hand where its cards are the same."""
+        if self._book is None or self._cards != config.cards:
+            self._cards, self._book = config.cards, Book(config.cards)
+        return self._book
+
+    def metrics_refused(self, problem: Problem) -> None:
+        """Count a request that was answered without an attempt."""
+        self.metrics.count("refusals", problem.code or str(problem.status))
+
+    def recording(self) -> bool:
+        """Whether a row that is accepted now becomes durable soon."""
+        return self.ledger.healthy
+
+    def write(self, row: Attempt) -> None:
+        """Write an open row. Raises `Problem` (503) where the ledger takes none: then nothing may be sent."""
+        try:
+            self.ledger.write([row])
+        except LedgerFull as full:
+            raise Problem(503, f"the ledger takes no rows: {full}", code="ledger_full", retry_after_s=5) from None
+
+    def end(self, row: Attempt) -> None:
+        """Write a final row."""
+        try:
+            self.ledger.write([row])
+        except LedgerFull as full:  # its open row is safe; the attempt will be found as lost
+            print(f"farthing: a row could not be kept: {full}", file=sys.stderr, flush=True)
+        self.metrics.observe(row)
+
+    async def tick(self, state: "State", in_flight: int) -> None:
+        """Once a second: what is counted elsewhere goes to the metrics, and these are written down."""
+        metrics = self.metrics
+        for what, number in self.limits.refusals.items():
+            metrics.total("limit_refusals", what, number)
+        for event, number in self.purses.counters.items():
+            metrics.total("bank", event, number)
+        health = self.ledger.health()
+        metrics.gauge("ledger_waiting_rows", health.waiting)
+        metrics.gauge("ledger_failing_seconds", health.failing_s)
+        metrics.gauge("ledger_ok", float(health.ok))
+        metrics.gauge("in_flight", in_flight)
+        for name, upstream in state.upstreams.items():
+            metrics.gauge("upstream_in_flight", upstream.in_flight, name)
+            metrics.gauge("breaker_open", float(upstream.breaker.tripped), name)
+        metrics.tick()
+
+    async def close(self) -> None:
+        """Give back and write down everything."""
+        await self.purses.close()
+        self.metrics.close()
+        self.limits.close()
+        await asyncio.to_thread(self.ledger.close)

@@ -1,0 +1,410 @@
+"""What a worker serves requests with: what lives as long as the worker (`Shared`), and what a configuration says
+(`State`, made anew at each reload while requests in flight keep theirs)."""
+
+import time
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from fractions import Fraction
+
+import msgspec
+
+from farthing.gateway.breaker import Breaker
+from farthing.gateway.call import Call
+from farthing.gateway.caller import Attribution
+from farthing.gateway.config.values import Config
+from farthing.gateway.costs import Costs, Priced
+from farthing.gateway.limits import Admission, Limit, Limited
+from farthing.gateway.metering import Asked, Served
+from farthing.gateway.problem import Header, Problem
+from farthing.gateway.purses import Hold, Refused
+from farthing.gateway.routes import Routes
+from farthing.gateway.shared import Shared
+from farthing.gateway.upstream import Upstream
+from farthing.gateway.worst import Worst
+from farthing.ledger.budgets import NANO, BudgetRef, nano_up
+from farthing.ledger.keys import Key
+from farthing.ledger.row import Attempt
+from farthing.money import decimal_text
+from farthing.policies.routing import Chain
+from farthing.rates.card import Offer
+from farthing.rates.select import Unknown
+from farthing.units import METERS
+
+_PLACES = 10**15  # nearly every charge ends within so many decimals
+_MOST_PLACES = 2048  # clients name models, so what is remembered of them is bounded
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A model at an upstream: the name it is sent under, and where its price is found.
+
+    `offer`: the one that the configuration names, or None: what was served decides.
+    """
+
+    sent: str
+    provider: str
+    offer: Offer | Unknown | None
+    region: str
+    expected: Offer | Unknown
+    """The offer of the name that is sent, for what has to be known before it is served."""
+
+
+class State:
+    """One configuration at work. `old`: the one before, whose circuit breakers go on where the upstream is the same."""
+
+    token_meters = frozenset(name for name, meter in METERS.items() if meter.unit == "token" and name != "reasoning")
+
+    def __init__(self, config: Config, shared: Shared, old: "State | None" = None) -> None:
+        self.config = config
+        self.shared = shared
+        self.ledger = shared.ledger
+        self.purses = shared.purses
+        self.chain = config.chain or Chain()
+        before: Mapping[str, Upstream] = old.upstreams if old else {}
+        self.upstreams: dict[str, Upstream] = {
+            one.name: Upstream(one, _breaker(before.get(one.name), config)) for one in config.upstreams
+        }
+        self.costs = Costs(shared.book(config))
+        self.routes = Routes(self.upstreams, config.models, self._has_price)
+        shared.metrics.knows(self.is_priced)
+        self.in_flight = 0
+        self._open_to_all = config.keys == "off"
+        self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
+        self._places: dict[tuple[str, str], Place] = {}
+        self._budget_rules = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
+        self._left_out = frozenset(config.left_out)
+        self._defaults = (_fallback(config),)
+        self._listed: dict[str, list[str]] = {}
+
+    def preload(self) -> None:
+        """Read the prices and make the clients now, so that no request waits for them."""
+        self.costs.preload((one.provider, "*") for one in self.upstreams.values())
+        for upstream in self.upstreams.values():
+            upstream.open()
+
+    async def close(self) -> None:
+        """Let go of the upstreams' connections."""
+        for upstream in self.upstreams.values():
+            await upstream.close()
+
+    # --- who ------------------------------------------------------------------------------------
+
+    def key_of(self, token: str) -> Key | None:
+        """The virtual key that `token` is; None where none is needed. Raises `Problem` (401)."""
+        if self._open_to_all:
+            return None
+        ring = self.shared.keys
+        if token:
+            key = ring.find(token)
+            if key is not None:
+                return key
+        if not self._keys_needed and not ring.any():
+            return None
+        what = "this is none of the gateway's keys, or it was revoked or has expired" if token else "a key is needed"
+        raise Problem(401, f"{what}: `farthing keys create --name NAME` makes one", code="invalid_api_key")
+
+    def defaults(self, key: Key | None) -> tuple[Attribution, ...]:
+        """What a request is attributed to where it does not say."""
+        if key is None:
+            return self._defaults
+        return (_defaults_of(key), *self._defaults)
+
+    def in_scope(self, key: Key | None, model: str) -> bool:
+        """Whether `key` may use `model` (named alone or as UPSTREAM/model)."""
+        if key is None or not key.models:
+            return True
+        head, _, rest = model.partition("/")
+        names = (model, rest) if rest and head in self.upstreams else (model,)
+        return any(fnmatchcase(name, pattern) for name in names for pattern in key.models)
+
+    def check_scope(self, key: Key | None, model: str, feature: str) -> None:
+        """Raise `Problem` (403) where the key may not use the model, or not for this feature."""
+        if key is None:
+            return
+        if not self.in_scope(key, model):
+            raise Problem(
+                403, f"this key may not use {model!r}; it may use {', '.join(key.models)}", code="model_denied"
+            )
+        if key.features and not any(fnmatchcase(feature, pattern) for pattern in key.features):
+            named = repr(feature) if feature else "a request that names none (x-farthing-feature)"
+            raise Problem(
+                403, f"this key may not be used for feature {named}; it may for {', '.join(key.features)}",
+                code="feature_denied",
+            )  # fmt: skip
+
+    def check_unbounded(self, key: Key | None, surface: str) -> None:
+        """Raise `Problem` (403) where work whose cost comes later would escape a key's scope or a hard budget."""
+        nobody = Attribution()
+        if (key is not None and key.models) or any(budget.hard for budget in self.budgets(key, nobody)):
+            raise Problem(
+                403, f"/v1/{surface} is closed to keys with a list of models or a hard budget: what a batch costs is "
+                "known only when it is done", code="unbounded",
+            )  # fmt: skip
+
+    # --- budgets and limits ---------------------------------------------------------------------
+
+    def budgets(self, key: Key | None, by: Attribution) -> list[BudgetRef]:
+        """All budgets that a request must stay within."""
+        found = [
+            BudgetRef(scope, limit, rule.period, rule.hard)
+            for rule, limit in self._budget_rules
+            if (scope := _scope(rule.per, rule.who, key, by)) is not None
+        ]
+        if key is not None and key.budgets:
+            found += [
+                BudgetRef(f"key:{key.id}", nano_up(Fraction(own.usd)), own.period, own.hard) for own in key.budgets
+            ]
+        return found
+
+    def admit(self, call: Call) -> Admission | None:
+        """Count the request under its limits. Raises `Problem` (429)."""
+        limits = [
+            Limit(id=scope + suffix, requests_per_minute=rule.requests_per_minute,
+                  tokens_per_minute=rule.tokens_per_minute, concurrent=rule.concurrent)
+            for number, rule in enumerate(self.config.limits)
+            if (scope := _scope(rule.per, rule.who, call.key, call.by)) is not None
+            for suffix in (f"#{number}",)
+        ]  # fmt: skip
+        if call.key is not None:
+            limits += self._limits_of(call.key)
+        if not limits:
+            return None
+        asked = call.asked
+        output = asked.max_output_tokens if asked.max_output_tokens is not None else 0
+        tokens = asked.prompt_tokens_estimate + output * asked.choices
+        found = self.shared.limits.admit(limits, tokens, asked.prompt_tokens_estimate)
+        if isinstance(found, Limited):
+            raise _limited(found)
+        return found
+
+    def _limits_of(self, key: Key) -> tuple[Limit, ...]:
+        own = key.limits
+        if own is None or (
+            own.requests_per_minute is None and own.tokens_per_minute is None and own.concurrent is None
+        ):
+            return ()
+        return (Limit(id=f"key:{key.id}", requests_per_minute=own.requests_per_minute,
+                      tokens_per_minute=own.tokens_per_minute, concurrent=own.concurrent),)  # fmt: skip
+
+    async def reserve(self, call: Call, place: Place) -> tuple[Hold | None, int | None]:
+        """Reserve the worst case of the request in all its budgets: the hold, and the cap that its output needs.
+
+        Raises `Problem`: 429 where a budget is short, 403 where the cost has no bound under a hard budget.
+        """
+        worst = self._worst(call, place)
+        if worst.nano is None and self.config.rules.on_unknown_price == "refuse":
+            raise Problem(
+                403, f"what {call.asked.model!r} would cost cannot be bounded, and a hard budget applies: {worst.why}",
+                code="unknown_price",
+            )  # fmt: skip
+        amount = worst.nano or 0
+        now_s = call.started_us / 1e6
+        hold = self.purses.try_reserve(call.budgets, amount, now_s)
+        if hold is None:
+            found = await self.purses.reserve(call.budgets, amount, now_s)
+            if isinstance(found, Refused):
+                self.shared.metrics.count("budget_refusals", found.why)
+                raise _refused(found, amount)
+            hold = found
+        return hold, worst.cap_output
+
+    def _worst(self, call: Call, place: Place) -> Worst:
+        hard = any(budget.hard for budget in call.budgets)
+        if isinstance(place.expected, Unknown):
+            return Worst(None if hard else 0, None, place.expected.reason)
+        remaining = self.purses.remaining(call.budgets) if hard else None
+        worst = self.costs.worst(
+            call.asked, place.expected, self.config.rules, started_us=call.started_us,
+            remaining=remaining if hard else None, region=place.region,
+        )  # fmt: skip
+        return worst if hard or worst.nano is not None else Worst(0, None, worst.why)
+
+    # --- prices ---------------------------------------------------------------------------------
+
+    def _has_price(self, upstream: Upstream, model: str) -> bool:
+        return isinstance(self.costs.offer(upstream.provider, model, upstream.settings.region), Offer)
+
+    def is_priced(self, model: str) -> bool:
+        """Whether any upstream's provider has a price for `model`: such names may be labels of metrics."""
+        return any(self._has_price(upstream, model) for upstream in self.upstreams.values())
+
+    def place(self, upstream: Upstream, model: str) -> Place:
+        """Where `model` of `upstream` is, and what prices it."""
+        found = self._places.get((upstream.name, model))
+        if found is None:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            found = self._places[upstream.name, model] = self._find_place(upstream, model)
+        return found
+
+    def _find_place(self, upstream: Upstream, model: str) -> Place:
+        settings = upstream.settings
+        own = settings.model(model)
+        sent = own.sent if own is not None and own.sent is not None else model
+        stated = (own.offer if own else None) or settings.offer
+        if stated is not None:
+            named = self.costs.named(stated)
+            return Place(sent, upstream.provider, named, settings.region, named)
+        expected = self.costs.offer(upstream.provider, sent, settings.region)
+        return Place(sent, upstream.provider, None, settings.region, expected)
+
+    def price(self, served: Served, place: Place, asked: Asked, started_us: int, ended_us: int) -> Priced:
+        """What was served costs this."""
+        return self.costs.price(
+            served, provider=place.provider, model_asked=place.sent, tier_asked=asked.tier, region=place.region,
+            started_us=started_us, ended_us=ended_us, offer=place.offer,
+        )  # fmt: skip
+
+    def least(self, call: Call, place: Place) -> Fraction | None:
+        """What a request costs whose answer never came, as far as can be guessed: its prompt was read."""
+        guess = Served(quantities={"input": max(call.asked.prompt_tokens_estimate, 1)}, estimated=True)
+        return self.price(guess, place, call.asked, call.started_us, call.now_us()).usd
+
+    def price_name(self, priced: Priced) -> str:
+        """The name of the price record that a charge rests on."""
+        if priced.offer is None or priced.price is None:
+            return ""
+        return self.ledger.price_name(priced.offer, priced.price)
+
+    # --- upstreams ------------------------------------------------------------------------------
+
+    def unavailable(self) -> frozenset[str]:
+        """The upstreams that are not to be asked now: their circuit is open, or they are busy."""
+        now_s = time.monotonic()
+        found = [
+            name for name, one in self.upstreams.items()
+            if one.breaker.blocked(now_s)
+            or (one.settings.most_in_flight is not None and one.in_flight >= one.settings.most_in_flight)
+        ]  # fmt: skip
+        return self._left_out.union(found) if found else self._left_out
+
+    def retry_after_s(self) -> int:
+        """When an upstream that is left alone will be tried again, at the latest."""
+        return max(1, round(self.config.breaker.open_s))
+
+    def model_names(self) -> list[str]:
+        """The names that clients may ask for, as far as they can be listed."""
+        names = [alias.name for alias in self.config.models if not _is_pattern(alias.name)]
+        for upstream in self.upstreams.values():
+            listed = [name for name in upstream.settings.models if not _is_pattern(name)]
+            listed += [one.name for one in upstream.settings.served if not _is_pattern(one.name)]
+            names += listed or self._priced_models(upstream.provider)
+        return list(dict.fromkeys(names))
+
+    def _priced_models(self, provider: str) -> list[str]:
+        """The models of a provider that takes any name: those that have a price."""
+        if provider not in self._listed:
+            known = self.costs.book.provider(provider)
+            self._listed[provider] = [offer.model for offer in self.costs.book.offers(known)] if known else []
+        return self._listed[provider]
+
+    # --- rows and headers -----------------------------------------------------------------------
+
+    def write(self, row: Attempt) -> None:
+        """Write an open row. Raises `Problem` (503) where the ledger takes none."""
+        self.shared.write(row)
+
+    def end(self, row: Attempt) -> None:
+        """Write a final row, and tell metrics and traces of it."""
+        self.shared.end(row)
+
+    def cost_headers(self, call: Call, row: Attempt) -> list[Header]:
+        """The cost of a whole answer, and what is left of the budgets."""
+        if row.usd is not None:
+            made = [(b"x-farthing-cost-usd", usd_text(row.usd))]
+        else:
+            made = [(b"x-farthing-cost-unknown", row.unknown[:200].encode("ascii", "replace") or b"unknown")]
+        return made + self.budget_headers(call)
+
+    def stream_headers(self, call: Call, place: Place) -> list[Header]:
+        """What can be told before a stream has ended: what is left of the budgets, and that there is no price."""
+        made: list[Header] = []
+        if isinstance(place.expected, Unknown):
+            made.append((b"x-farthing-cost-unknown", place.expected.reason[:200].encode("ascii", "replace")))
+        return made + self.budget_headers(call)
+
+    def budget_headers(self, call: Call) -> list[Header]:
+        """What is left of the smallest of the budgets that apply."""
+        if not call.budgets:
+            return []
+        left = self.purses.remaining(call.budgets)
+        if left is None:
+            return []
+        return [(b"x-farthing-budget-remaining-usd", decimal_text(Fraction(max(left, 0), NANO)).encode())]
+
+
+def usd_text(amount: str) -> bytes:
+    """An exact amount ("3/500000") in decimals ("0.000006"); what decimals cannot hold, rounded to 28 digits."""
+    top, bar, bottom = amount.partition("/")
+    if bar:
+        number, rest = divmod(int(top) * _PLACES, int(bottom))
+        if rest == 0:
+            return (b"%d.%015d" % divmod(number, _PLACES)).rstrip(b"0").rstrip(b".")
+    return decimal_text(Fraction(amount)).encode()
+
+
+def _breaker(before: Upstream | None, config: Config) -> Breaker:
+    return before.breaker if before is not None else Breaker(config.breaker)
+
+
+def _fallback(config: Config) -> Attribution:
+    one = config.attribution
+    return Attribution(
+        feature=one.feature, request_type=one.request_type, user=one.user, segment=one.segment, tags=one.tags
+    )
+
+
+def _defaults_of(key: Key) -> Attribution:
+    one = key.defaults
+    return Attribution(
+        feature=one.feature, request_type=one.request_type, user=one.user, segment=one.segment, tags=one.tags
+    )
+
+
+_NAMES: Mapping[str, Callable[[Key | None, Attribution], str]] = {
+    "key": lambda key, by: key.id if key else "",
+    "team": lambda key, by: key.team if key else "",
+    "user": lambda key, by: by.user,
+    "feature": lambda key, by: by.feature,
+}
+
+
+def _scope(per: str, who: str, key: Key | None, by: Attribution) -> str | None:
+    """The scope of a rule for this request ("user:alice"); None where the rule is about somebody else.
+
+    Requests that name nobody share one scope, so that leaving a name out is no way past a budget.
+    """
+    if per == "all":
+        return "all"
+    name = _NAMES[per](key, by)
+    if who and who != name and not (per == "key" and key is not None and who == key.name):
+        return None
+    return f"{per}:{name}"
+
+
+def _limited(found: Limited) -> Problem:
+    words = {
+        "requests": "too many requests a minute", "tokens": "too many tokens a minute",
+        "concurrent": "too many requests at once", "size": "the request is larger than the limit of tokens a minute",
+    }  # fmt: skip
+    scope = found.limit.partition("#")[0]
+    return Problem(
+        429, f"{words.get(found.what, 'the limits are busy')} ({scope})", code="rate_limit_exceeded",
+        retry_after_s=found.retry_after_s,
+        headers=[(name.encode(), value.encode()) for name, value in found.headers.items() if name != "retry-after"],
+    )  # fmt: skip
+
+
+def _refused(found: Refused, amount: int) -> Problem:
+    if found.budget is None:
+        return Problem(503, "the budgets cannot be reached now", code="budgets_unavailable", retry_after_s=1)
+    scope = f"{found.budget.id} ({found.budget.period})"
+    needs, left = (decimal_text(Fraction(part, NANO)) for part in (amount, max(found.remaining, 0)))
+    return Problem(
+        429, f"the budget of {scope} has ${left} left, and this request may cost up to ${needs}; a smaller max_tokens "
+        "needs less", code="budget_exceeded", retry_after_s=found.retry_after_s, again=found.why == "held",
+        headers=[(b"x-farthing-budget-remaining-usd", left.encode())],
+    )  # fmt: skip
+
+
+def _is_pattern(name: str) -> bool:
+    return any(mark in name for mark in "*?[")

@@ -1,0 +1,162 @@
+"""Budgets in the ledger's own transaction: what ended attempts were charged, what open ones hold, what the dead left.
+
+A purse is one budget in one period; all amounts are whole nanodollars. An attempt is settled when its end first comes
+into the database, and never again: rows that come twice (a batch tried again, a journal read after a crash) change
+nothing. The lease that a worker has of a purse falls by what is charged through it.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from farthing.ledger.amounts import LARGEST
+from farthing.ledger.pack import Row
+from farthing.ledger.row import Attempt
+from farthing.ledger.schema import COLUMNS, DONE, OPEN
+
+HOLD_S = 900
+"""How long after its start an attempt that was lost keeps its hold: upstream may yet charge for it."""
+TOGETHER = 256  # rows in one statement at most
+_STATE = COLUMNS.index("state")
+_ID = COLUMNS.index("attempt")
+_encode = msgspec.json.Encoder().encode
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch does to purses. spent: charges by purse; leased: by purse and worker; held: attempt, purse, amount;
+    ended: attempts that hold nothing any more."""
+
+    spent: Mapping[str, int]
+    leased: Mapping[tuple[str, str], int]
+    held: Sequence[tuple[str, str, int]]
+    ended: Sequence[str]
+
+
+def settlement(
+    connection: sqlite3.Connection, attempts: Sequence[Attempt], made: Sequence[Row], worker: str
+) -> Settlement:
+    """What writing `attempts`, whose rows are `made`, will do to purses: to be asked before they are written.
+
+    `worker`: whose leases are meant where an attempt names none. Call it inside the write transaction.
+    """
+    names = _names(made)
+    ended = [name for name, row in zip(names, made, strict=True) if row[_STATE] >= DONE]
+    spent: dict[str, int] = {}
+    leased: dict[tuple[str, str], int] = {}
+    held: list[tuple[str, str, int]] = []
+    if any(attempt.holds for attempt in attempts):
+        settled = _ended_before(connection, ended)
+        for name, attempt, row in zip(names, attempts, made, strict=True):
+            if row[_STATE] == OPEN:
+                held += [(name, purse, amount) for purse, amount in _amounts(attempt)]
+            elif row[_STATE] >= DONE and name not in settled:
+                settled.add(name)  # of several ends in one batch the first counts, as it does for the row
+                of = attempt.worker or worker
+                for purse, amount in _amounts(attempt):
+                    spent[purse] = min(LARGEST, spent.get(purse, 0) + amount)
+                    leased[purse, of] = min(LARGEST, leased.get((purse, of), 0) + amount)
+    return Settlement(spent=spent, leased=leased, held=held, ended=ended)
+
+
+def _names(made: Sequence[Row]) -> list[str]:
+    """The ids of the rows, as they are stored."""
+    names = [row[_ID] for row in made]
+    try:
+        "".join(names).encode()
+    except (UnicodeEncodeError, TypeError):
+        return [str(name).encode("utf-8", "replace").decode() for name in names]
+    return names
+
+
+def _ended_before(connection: sqlite3.Connection, ended: Sequence[str]) -> set[str]:
+    """Those of the attempts `ended` whose end is in the database already."""
+    [(found,)] = connection.execute(
+        "SELECT json_group_array(value) FROM json_each(?) "
+        f"WHERE (SELECT state FROM attempt WHERE attempt = value) >= {DONE}",
+        (_encode(ended).decode(),),
+    ).fetchall()
+    return set(msgspec.json.decode(found))
+
+
+def _amounts(attempt: Attempt) -> list[tuple[str, int]]:
+    """The holds of `attempt` that can be counted; a fault of the caller's must not stop the ledger."""
+    if not attempt.holds:
+        return []
+    try:
+        found = [(purse, n) for purse, n in attempt.holds.items() if type(n) is int and 0 <= n <= LARGEST]
+        "".join(purse for purse, _ in found).encode()
+    except UnicodeEncodeError:
+        return [(purse.encode("utf-8", "replace").decode(), n) for purse, n in found]
+    except (AttributeError, TypeError):
+        return []
+    return found
+
+
+def settle(connection: sqlite3.Connection, found: Settlement) -> None:
+    """Carry out `found`, after its rows were written, in the same transaction."""
+    now_us = time.time_ns() // 1000
+    for marks, values in _pieces([(purse, amount, now_us) for purse, amount in found.spent.items()]):
+        connection.execute(
+            f"INSERT INTO purse (id, spent, changed_us) VALUES {marks} ON CONFLICT (id) DO UPDATE SET "
+            # A sum beyond 64 bits would be a float, which the column refuses, and with it the whole batch.
+            f"spent = iif(excluded.spent > {LARGEST} - spent, {LARGEST}, spent + excluded.spent), "
+            "changed_us = excluded.changed_us",
+            values,
+        )
+    for marks, values in _pieces([(purse, worker, amount) for (purse, worker), amount in found.leased.items()]):
+        connection.execute(
+            f"UPDATE lease SET amount = iif(amount < j.column3 - {LARGEST}, -{LARGEST}, amount - j.column3) "
+            f"FROM (VALUES {marks}) j WHERE purse = j.column1 AND worker = j.column2",
+            values,
+        )
+    for marks, values in _pieces(found.held):
+        connection.execute(
+            "INSERT OR IGNORE INTO hold (attempt, purse, amount) SELECT column1, column2, column3 "
+            f"FROM (VALUES {marks}) WHERE (SELECT state FROM attempt WHERE attempt = column1) = {OPEN}",
+            values,
+        )
+    if found.ended and connection.execute("SELECT EXISTS (SELECT 1 FROM hold)").fetchall() == [(1,)]:
+        connection.execute(
+            "DELETE FROM hold WHERE attempt IN (SELECT value FROM json_each(?))", (_encode(found.ended).decode(),)
+        )
+
+
+def _pieces(listed: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
+    """`listed` in pieces of 256, 128, … 1: marks for VALUES, and the values. Few lengths, each compiled once.
+
+    (Not by way of JSON: a purse may be named after a user, and JSON functions cut a text at its first zero character.)
+    """
+    start, size = 0, TOGETHER
+    while start < len(listed):
+        if len(listed) - start < size:
+            size //= 2
+            continue
+        part = listed[start : start + size]
+        one = "(" + ", ".join("?" * len(part[0])) + ")"
+        yield ", ".join([one] * size), list(chain.from_iterable(part))
+        start += size
+
+
+def leave_holds(connection: sqlite3.Connection, worker_number: int | None, hold_s: float) -> None:
+    """Let the holds of a dead worker's open attempts expire, `hold_s` after each began; call it before those rows are
+    marked. Until then they count by themselves, since the worker's leases go."""
+    connection.execute(
+        "UPDATE hold SET expires_us = a.started_us + ? FROM attempt a "
+        f"WHERE a.attempt = hold.attempt AND a.state = {OPEN} AND a.worker IS ?",
+        (int(hold_s * 1_000_000), worker_number),
+    )
+
+
+def leasing_workers(connection: sqlite3.Connection) -> list[str]:
+    """The workers that have leases."""
+    return [worker for (worker,) in connection.execute("SELECT DISTINCT worker FROM lease").fetchall()]
+
+
+def end_leases(connection: sqlite3.Connection, workers: Sequence[str]) -> None:
+    """Delete the leases of dead `workers`, and holds that have expired."""
+    connection.executemany("DELETE FROM lease WHERE worker = ?", [(worker,) for worker in workers])
+    connection.execute("DELETE FROM hold WHERE expires_us <= ?", (time.time_ns() // 1000,))

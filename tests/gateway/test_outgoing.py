@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from farthing.gateway.breaker import Breaker
+from farthing.gateway.config.secret import Secret
+from farthing.gateway.config.values import Breaker as Rule
+from farthing.gateway.config.values import Upstream as Settings
+from farthing.gateway.metering import Surface, read_request
+from farthing.gateway.outgoing import outgoing, with_model
+from farthing.gateway.translation import AnthropicTarget
+from farthing.gateway.upstream import Upstream
+
+BODY = b'{ "messages": [{"role":"user","content":"hi \\"model\\": 1"}],\n "model" : "gpt-4o" , "temperature":0.50 }'
+
+
+def upstream(**more) -> Upstream:
+    fields = {"name": "up", "provider": "openai", "protocol": "openai", "url": "http://127.0.0.1:1/v1"} | more
+    return Upstream(Settings(**fields), Breaker(Rule()))
+
+
+def send(body: bytes, model: str, cap: int | None = None, up: Upstream | None = None, to: Surface = Surface.CHAT):
+    return outgoing(up or upstream(), Surface.CHAT, to, body, read_request(Surface.CHAT, body), model, cap, "id")
+
+
+def test_a_request_goes_as_it_came_to_the_byte():
+    assert send(BODY, "gpt-4o").body is BODY
+
+
+def test_another_model_changes_that_value_and_nothing_else():
+    assert with_model(BODY, 'a"b') == BODY.replace(b'"gpt-4o"', b'"a\\"b"')
+    assert send(BODY, "gpt-5").body == BODY.replace(b'"gpt-4o"', b'"gpt-5"')
+
+
+def test_usage_is_asked_for_in_streams_where_the_client_did_not():
+    body = b'{"model":"m","stream":true,"messages":[]}'
+    sent = send(body, "m")
+    assert sent.hide_usage and json.loads(sent.body)["stream_options"] == {"include_usage": True}
+    asked = b'{"model":"m","stream":true,"messages":[],"stream_options":{"include_usage":true}}'
+    assert not send(asked, "m").hide_usage and send(asked, "m").body is asked
+    unasked = send(body, "m", up=upstream(stream_usage="unasked"))
+    assert not unasked.hide_usage and unasked.body is body
+
+
+def test_a_cap_is_written_in_where_none_is_stated():
+    assert json.loads(send(BODY, "gpt-4o", cap=777).body)["max_completion_tokens"] == 777
+
+
+def test_a_translated_request_has_the_model_and_the_cap_of_its_target():
+    up = upstream(protocol="anthropic", target=AnthropicTarget(), surfaces=frozenset({"messages"}))
+    sent = send(BODY, "claude-x", cap=555, up=up, to=Surface.MESSAGES)
+    body = json.loads(sent.body)
+    assert (body["model"], body["max_tokens"]) == ("claude-x", 555)
+    assert sent.reply is not None
+
+
+SECRET = Secret("sk-very-secret-key", "$KEY")
+
+
+@pytest.mark.parametrize(
+    ("auth", "name", "value"),
+    [("bearer", "authorization", "Bearer sk-very-secret-key"), ("x-api-key", "x-api-key", "sk-very-secret-key"),
+     ("api-key", "api-key", "sk-very-secret-key"), ("none", "authorization", None)],
+)  # fmt: skip
+def test_the_upstreams_key_is_sent_and_the_clients_is_not(auth, name, value):
+    client = {
+        b"authorization": b"Bearer fk-client", b"x-api-key": b"fk-client", b"cookie": b"a=b", b"host": b"gateway",
+        b"openai-organization": b"org", b"openai-project": b"p", b"x-forwarded-for": b"1.2.3.4", b"user-agent": b"me",
+        b"content-length": b"3", b"connection": b"keep-alive", b"x-farthing-user": b"u",
+    }  # fmt: skip
+    made = upstream(auth=auth, key=SECRET).headers(client, "a1", False)
+    named = dict(made)
+    assert named.get(name) == value
+    assert len(named) == len(made)
+    allowed = {"accept-encoding", "user-agent", "x-farthing-attempt-id"} | ({name} if value else set())
+    assert set(named) == allowed
+    assert "fk-client" not in repr(made)
+
+
+def test_configured_headers_go_before_the_clients():
+    up = upstream(headers=(("user-agent", "ours"), ("x-more", "1")))
+    made = up.headers({b"user-agent": b"theirs"}, "a1", False)
+    assert [value for name, value in made if name == "user-agent"] == ["ours"]
+
+
+def test_anthropic_upstreams_get_a_version_and_translated_requests_none_of_the_other_protocols_headers():
+    up = upstream(protocol="anthropic")
+    stated = {b"anthropic-version": b"2023-01-01", b"openai-beta": b"x", b"anthropic-beta": b"y"}
+    assert dict(up.headers(stated, "a", False))["anthropic-version"] == "2023-01-01"
+    assert dict(up.headers({}, "a", False))["anthropic-version"] == "2023-06-01"
+    translated = dict(up.headers(stated, "a", True))
+    assert translated["anthropic-version"] == "2023-06-01" and not {"openai-beta", "anthropic-beta"} & set(translated)
+
+
+def test_an_error_that_quotes_the_key_does_not_show_it():
+    body = upstream(key=SECRET).without_secret(b'{"error":"bad key sk-very-secret-key"}')
+    assert b"secret" not in body
+
+
+def test_the_address_is_the_configurations():
+    assert upstream(query=(("api-version", "v1"),)).url("chat/completions") == (
+        "http://127.0.0.1:1/v1/chat/completions?api-version=v1"
+    )
