@@ -103,7 +103,9 @@ class Running:
     def __enter__(self) -> "Running":
         command = [
             sys.executable,
-            *(os.environ.get("FTUP", "-m farthing up").split()),
+            "-m",
+            "farthing",
+            "up",
             "--config",
             str(self.config),
             "--data",

@@ -284,6 +284,9 @@ def test_an_unstated_answer_is_capped_at_an_eighth_of_what_is_left() -> None:
     assert cap(10**9, None, offer(rate("input", "2"), rate("output", "0"))) is None  # an answer costs nothing
     assert worst(PLAIN, ask(output=None), remaining=10**9) == Worst(1000 * 2000 + 12_500 * 10_000, 12_500)
     assert worst(PLAIN, ask(output=None)) == Worst(1000 * 2000 + 16_384 * 10_000)
+    # A hard budget of which nobody has asked yet what is left of it: the bound must hold all the same.
+    assert worst(PLAIN, ask(output=None), hard=True) == Worst(1000 * 2000 + 16_384 * 10_000, 16_384)
+    assert worst(PLAIN, ask(), hard=True) == Worst(7_000_000)
     assert worst(PLAIN, ask(output=None), Rules(unstated_max_output_tokens=2000), remaining=10**12).cap_output == 2000
 
 

@@ -242,6 +242,11 @@ def test_absurd_counts_do_no_harm(tmp_path: Path) -> None:
     two = Limit(id="y", tokens_per_minute=MOST_TOKENS * 8)
     for _ in range(4):
         admitted(limits.admit([two], 0)).settle(10**15)
+    free = [Limit(id="free", requests_per_minute=100), Limit(id="z", tokens_per_minute=10)]
+    for number in range(10):  # a limit without tokens counts them, too, but not beyond what a word holds
+        found = limits.admit([*free[:1], Limit(id=f"z{number}", tokens_per_minute=10)], 10**12)
+        admitted(found).settle(10**13 * (number % 2))
+    assert admitted(limits.admit(free, 4)).headers["x-ratelimit-remaining-tokens"] == "6"
     one.settle(-5)
     assert admitted(limits.admit(limit, 7)).headers["x-ratelimit-remaining-requests"] == "8"
     assert admitted(limits.admit([two], -3)).headers["x-ratelimit-limit-tokens"] == str(MOST_TOKENS * 8)

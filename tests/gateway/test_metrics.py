@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -131,6 +132,19 @@ def test_events_and_states(tmp_path: Path) -> None:
         metrics.count("refusal")
     with pytest.raises(KeyError):
         metrics.gauge("inflight", 1)
+    metrics.close()
+
+
+def test_the_document_names_them_all(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path)
+    metrics.observe(attempt(usd=None, unknown="x", error="e", quantities={"input": 1, "reasoning": 1, "image": 1}))
+    for name in COUNTERS:
+        metrics.count(name)
+    for name in GAUGES:
+        metrics.gauge(name, 1)
+    given = set(re.findall(r"^# TYPE (\w+)", metrics.text(), re.MULTILINE))
+    document = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    assert set(re.findall(r"farthing_\w+", document)) == given
     metrics.close()
 
 

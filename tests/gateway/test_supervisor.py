@@ -232,7 +232,7 @@ def test_a_reload_changes_the_configuration_and_drops_nothing(start: Callable[..
     assert running.end() == 0
 
 
-def test_a_reload_with_a_mistake_changes_nothing(start: Callable[..., Running]) -> None:
+def test_a_reload_with_a_mistake_changes_nothing(start: Callable[..., Running], tmp_path: Path) -> None:
     running = start(word="old").serving()
     running.file.write_text("{")
     running.send(signal.SIGHUP)
@@ -242,10 +242,15 @@ def test_a_reload_with_a_mistake_changes_nothing(start: Callable[..., Running]) 
     running.send(signal.SIGHUP)
     until(lambda: "stays with the configuration it has: the worker does not like it" in running.said())
     assert running.get().split()[1] == "old"
-    running.write(word="new", port=1)
+    running.write(word="new", port=1, data=str(tmp_path / "elsewhere"))
     running.send(signal.SIGHUP)
     until(lambda: "in force" in running.said().splitlines()[-1] and running.get().split()[1] == "new")
-    assert "port: changed, but only a restart puts that in force" in running.said()
+    assert "port, data: changed, but only a restart puts that in force" in running.said()
+    (first,) = running.pids()
+    os.kill(first, signal.SIGTERM)
+    until(lambda: running.pids() != {first})
+    until(lambda: running.stops() == 1)
+    assert not (tmp_path / "elsewhere").exists()  # a worker started later is where the others are
     assert running.end() == 0
 
 
@@ -278,6 +283,20 @@ def test_where_no_worker_starts_it_says_why_and_ends(
     assert running.process.wait(20) == status
     assert running.said().endswith(said)
     assert running.process.stdout is not None and running.process.stdout.read() == b""
+
+
+def test_a_signal_while_it_starts_ends_it_without_a_word(start: Callable[..., Running]) -> None:
+    for tenths in range(1, 7):
+        running = start(workers=2)
+        time.sleep(tenths / 10)
+        assert running.end() in (0, -signal.SIGTERM)  # the latter before there is anything to put in order
+        assert running.said() == ""
+
+
+def test_the_hourly_chore_is_done_again_and_again(start: Callable[..., Running]) -> None:
+    running = start(chore_s=0.3).serving()
+    until(lambda: len(list(running.folder.glob("chore-*"))) >= 3)
+    assert running.end() == 0 and running.said() == ""
 
 
 def test_a_port_in_use_is_one_line_and_nothing_starts(start: Callable[..., Running], tmp_path: Path) -> None:

@@ -150,9 +150,9 @@ def test_replay_leads_every_request_where_it_went(folder: Path, closed: bool) ->
 def test_another_chain_is_told_apart(folder: Path) -> None:
     attempts = filled(folder)
     checked = check_decisions(folder, chain(TEXT.replace("asked = 2", "asked = 1")))
-    assert checked.agree == 0
-    assert checked.differ == checked.other == attempts
-    assert len(checked.first) == 20
+    assert checked.agree + checked.differ == checked.other == attempts
+    assert checked.agree > 50  # requests that the changed policy is not about
+    assert checked.differ > 20 == len(checked.first)
     answer = replayed(folder, chain('[[policy]]\nkind = "route"\ntarget = "one/plain"'))
     assert answer.differ > 100
     assert answer.saved_usd is not None

@@ -1,6 +1,7 @@
 """The journal: what was handed over survives, torn ends are found, nothing is brought in twice, files go again."""
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -22,7 +23,7 @@ from farthing.ledger.journal import FOLDER, Frame, Journal, frames, missing, pac
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import FILE, connect
-from farthing.ledger.store import Mark, SqliteStore
+from farthing.ledger.store import Mark, SqliteStore, StoreUnavailable
 from farthing.ledger.verify import verify
 from farthing.ledger.writer import LedgerFull
 from tests.ledger.made import DAY_US, NOON_US, done
@@ -47,13 +48,20 @@ def in_database(folder: Path) -> dict[str, int]:
 
 
 def killed(ledger: Ledger) -> None:
-    """What is left of a worker after `kill -9`: its files, but neither its lock nor its thread."""
-    with ledger._writer._lock:
-        ledger._writer._closing = True
-        ledger._writer._pending, ledger._writer._batch, ledger._writer._opens = [], [], {}
-        ledger._writer._work.notify()
-    ledger._writer._thread.join(10)
-    assert ledger._writer._ended
+    """What is left of a worker after `kill -9`: its files as they are now, but neither its lock nor its thread."""
+
+    def gone(*_: Any) -> None:
+        raise StoreUnavailable("this process is dead")
+
+    writer: Any = ledger._writer
+    with writer._lock:
+        writer._journal.append = writer._journal.empty = writer._journal.unsynced = writer._store.write = gone
+        writer._journal.release = lambda through: []
+        writer._closing = True
+        writer._deadline = 0.0
+        writer._work.notify()
+    writer._thread.join(10)
+    assert writer._ended
     ledger._worker.close()
     ledger._store.close()
     ledger._closed = True
@@ -67,7 +75,7 @@ def test_frames_come_back_whole_up_to_a_torn_one(tmp_path: Path) -> None:
         journal.append(packed(part), number * 10 + 10)
         ends.append(journal.bytes)
     [path] = journal.paths()
-    assert list(frames(path)) == [Frame(10, rows[0]), Frame(20, rows[1]), Frame(30, rows[2])]
+    assert list(frames(path)) == [Frame(10, rows[0], {}), Frame(20, rows[1], {}), Frame(30, rows[2], {})]
     assert segments(tmp_path) == {"host:1:1": [path]}
     whole = path.read_bytes()
     for cut in range(0, len(whole), 7):
@@ -448,3 +456,74 @@ def test_a_child_that_is_forked_off_leaves_its_parents_ledger_alone(tmp_path: Pa
     assert len(segments(tmp_path / FOLDER)) == 1
     assert ledger.close() == 0
     assert len(in_database(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_faults_of_database_and_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Several lives of a worker whose database refuses batches (or commits them and says that it did not) and whose
+    journal refuses frames, at random; each life ends by `close` or a kill. A kill may take only what the journal
+    refused; all else is there, once, and charged once."""
+    choose = random.Random(seed)
+    for name, value in {"_RETRY_S": (0.001, 0.004), "_PATIENCE_S": 0.01, "OPEN_AFTER_S": 0.02, "_LOOK_S": 0.005,
+                        "GATHER_S": 0.001, "_EMPTY_BYTES": 2_000}.items():  # fmt: skip
+        monkeypatch.setattr(writers, name, value)
+    trouble = {"store": 0.0, "journal": 0.0}
+
+    class Moody(SqliteStore):
+        def write(self, attempts: Sequence[Attempt], prices: Any, mark: Mark | None = None) -> None:
+            if choose.random() < trouble["store"]:
+                raise StoreUnavailable(choose.choice(["database is locked", "disk I/O error"]))
+            super().write(attempts, prices, mark)
+            if choose.random() < trouble["store"] / 4:
+                raise StoreUnavailable("the answer was lost")
+
+    real: Callable[..., None] = Journal.append
+
+    def append(self: Journal, body: bytes, through: int) -> None:
+        if choose.random() < trouble["journal"]:
+            raise OSError(28, "No space left on device")
+        real(self, body, through)
+
+    monkeypatch.setattr(Journal, "append", append)
+    expected: dict[str, str] = {}  # what must be there
+    unsure: set[str] = set()  # what a kill may have taken
+    charges: dict[str, int] = {}
+    for life in range(4):
+        trouble |= {"store": 0.0, "journal": 0.0}
+        ledger = Ledger.open(tmp_path, store=lambda worker: Moody(tmp_path, worker))
+        ledger._journal._limit = 8_000
+        running: list[Attempt] = []
+        for _ in range(150):
+            if choose.random() < 0.1:
+                trouble["store"] = choose.choice([0, 0, 0.5, 0.95])
+                trouble["journal"] = choose.choice([0, 0, 0, 0.3])
+            batch = [done(choose.randrange(5000), ledger=ledger, started_us=time.time_ns() // 1000) for _ in range(3)]
+            batch = [msgspec.structs.replace(row, holds={PURSE: row.quantities["input"]}) for row in batch]
+            running += batch
+            ledger.write([start(row) for row in batch])
+            choose.shuffle(running)
+            ends = [running.pop() for _ in range(choose.randrange(len(running) + 1))][: choose.randrange(1, 9)]
+            ledger.write(ends)
+            expected |= {row.attempt: "lost" for row in batch}
+            expected |= {row.attempt: "done" for row in ends}
+            charges |= {row.attempt: row.quantities["input"] for row in ends}
+            time.sleep(choose.random() * 0.004)
+        trouble["journal"] = 0.0
+        if life % 2:
+            trouble["store"] = choose.choice([0.0, 1.0])
+            assert ledger.close(timeout_s=10) == 0
+        else:
+            with ledger._writer._lock:
+                if ledger._writer._unjournaled:
+                    unsure |= {row.attempt for row in (*ledger._writer._pending, *ledger._writer._batch)}
+                    unsure |= {row.attempt for row in ledger._writer._opens.rows()}
+                    unsure |= {name for name in expected if name not in in_database(tmp_path)}
+            killed(ledger)
+        trouble["store"] = 0.0
+    Ledger.open(tmp_path).close()
+    found = states(tmp_path)
+    assert {name: state for name, state in expected.items() if name not in unsure} == {
+        name: state for name, state in found.items() if name not in unsure
+    }
+    assert budgets(tmp_path)["spent"] == {PURSE: sum(charges[name] for name, state in found.items() if state == "done")}
+    assert not segments(tmp_path / FOLDER) and verify(tmp_path).ok

@@ -2,7 +2,21 @@
 
 import typer
 
-from farthing.cli import claims, config, host, keys, ledger, plans, plans_margin, price, prices, reconcile, replay, up, usage
+from farthing.cli import (
+    claims,
+    config,
+    host,
+    keys,
+    ledger,
+    plans,
+    plans_margin,
+    price,
+    prices,
+    reconcile,
+    replay,
+    up,
+    usage,
+)
 
 app = typer.Typer(
     name="farthing",

@@ -26,7 +26,13 @@ Records = Callable[[], Iterator["Usage"]]
 
 def policy_file(policies: list[str] | None) -> Path | None:
     """The file that `--policy` names; None where it names policies. Raises `FarthingError` where it names both."""
-    files = [text for text in policies or [] if text.endswith(".toml") or Path(text).is_file()]
+    from farthing.policies.question import POLICIES
+
+    def names_a_file(text: str) -> bool:
+        named = all(part.strip() in POLICIES for part in text.split("+"))
+        return not named and (text.endswith(".toml") or Path(text).is_file())
+
+    files = [text for text in policies or [] if names_a_file(text)]
     if not files:
         return None
     if len(policies or []) > 1:
@@ -40,21 +46,19 @@ def replay_file(
     as_json: bool, ratios: "tuple[tuple[Ratio, ...], tuple[Ratio, ...]]",
 ) -> None:  # fmt: skip
     """Replay the policies of `policy` and print the answer."""
-    from farthing.policies.hosted import with_hosts
+    from farthing.gateway.config.presets import presets
     from farthing.policies.question import Question
+    from farthing.policies.routing.deployments import with_deployments
     from farthing.policies.routing.file import read_policy_file
     from farthing.policies.routing.offline import replay_routing
     from farthing.reports.routing import routed_json, routed_view
 
-    file = read_policy_file(policy, _provider_of_preset)
-    book = book_with(card)
-    offers, book = with_hosts(file.deployments, book, records, None, now.date(), hosts or file.hosts)
+    file = read_policy_file(policy, {name: preset.provider for name, preset in presets().items()})
+    book = book_with([*(card or []), *file.cards])
+    deployments, book = with_deployments(file, book, records, now.date(), hosts)
     question = Question(served=served, at=at, now=now, token_ratios=ratios[0], answer_ratios=ratios[1])
     with _telling(decisions) as told, progress("deciding") as tick:
-        answer = replay_routing(
-            _requests(files, records, book, served), book, file, question,
-            dict(zip(file.deployments, offers, strict=True)), told, tick,
-        )  # fmt: skip
+        answer = replay_routing(_requests(files, records, book, served), book, file, question, deployments, told, tick)
     if as_json:
         print_json(routed_json(answer, source, problems))
     else:
@@ -81,13 +85,6 @@ def _ledger(file: str) -> Path | None:
     if path.name == _LEDGER and path.is_file():
         return path.parent
     return path if (path / _LEDGER).is_file() else None
-
-
-def _provider_of_preset(name: str) -> str | None:
-    from farthing.gateway.config.presets import presets
-
-    preset = presets().get(name)
-    return preset.provider if preset else None
 
 
 @contextmanager

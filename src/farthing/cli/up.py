@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +42,10 @@ def up(
     Example: farthing up --local
     """
     from farthing.gateway.config import load
+    from farthing.problems import FarthingError
+
+    if not hasattr(os, "fork"):
+        raise FarthingError("the gateway runs on Linux and macOS (on Windows in WSL or a container)")
     from farthing.gateway.supervisor import Supervisor
 
     path = config or (None if os.environ.get("FARTHING_CONFIG") or not FILE.is_file() else FILE)
@@ -62,7 +66,7 @@ def up(
 
         status = Supervisor(
             complete, Gateway, started=lambda found, at: _greet(found, at, engine), say=_say, chore=_close_days,
-            recover=_recover, tend=engine.tend if engine is not None else None,
+            recover=_recover, tend=(lambda: engine.tend(_say)) if engine is not None else None,
         ).run()  # fmt: skip
     raise typer.Exit(status)
 
@@ -113,10 +117,24 @@ def _say(line: str) -> None:
 
 
 def _greet(config: "Config", port: int, engine: "Engine | None") -> None:
-    print("\n".join(greeting(config, port, engine is not None)), flush=True)
+    print("\n".join(greeting(config, port, engine is not None, _any_key(config))), flush=True)
 
 
-def greeting(config: "Config", port: int, local: bool = False) -> list[str]:
+def _any_key(config: "Config") -> bool:
+    """Whether a virtual key exists, so that one is asked for (a shared database is not asked, for a greeting)."""
+    from farthing.ledger.key_store import KeysUnavailable
+    from farthing.ledger.keys import KeyRing
+
+    if config.keys != "auto" or config.reachable or config.database is not None:
+        return False
+    try:
+        with closing(KeyRing(config.data)) as ring:
+            return ring.any()
+    except KeysUnavailable:
+        return False
+
+
+def greeting(config: "Config", port: int, local: bool = False, any_key: bool = False) -> list[str]:
     """What a person wants to see first: the address, what is behind it, and how to send the first request."""
     at = base_url(config.host, port)
     lines = [f"Farthing's gateway serves at {at}  (ledger: {config.data})", ""]
@@ -127,8 +145,9 @@ def greeting(config: "Config", port: int, local: bool = False) -> list[str]:
     if len(config.upstreams) > _MOST_SHOWN:
         lines.append(f"  and {len(config.upstreams) - _MOST_SHOWN} more: farthing config check")
     lines += [f"  note      {note}" for note in config.notes]
-    lines.append(f"  keys      {_keys(config)}")
-    key = "$FARTHING_KEY" if config.keys == "required" or (config.keys == "auto" and config.reachable) else ""
+    lines.append(f"  keys      {_keys(config, any_key)}")
+    needed = config.keys == "required" or (config.keys == "auto" and (config.reachable or any_key))
+    key = "$FARTHING_KEY" if needed else ""
     word = key or "unused"
     lines += [
         "", "OpenAI's client:     " f"OPENAI_BASE_URL={at}/v1 OPENAI_API_KEY={word}",
@@ -144,13 +163,15 @@ def base_url(host: str, port: int) -> str:
     return f"http://{shown}:{port}"
 
 
-def _keys(config: "Config") -> str:
+def _keys(config: "Config", any_key: bool) -> str:
     if config.keys == "required":
         return "needed: farthing keys create --name NAME makes one"
     if config.keys == "off":
         return 'not asked for (keys = "off")'
     if config.reachable:
         return f"needed, since {config.host} can be reached from elsewhere: farthing keys create --name NAME"
+    if any_key:
+        return "needed, since some exist: farthing keys list shows them"
     return "not needed while none exists; farthing keys create --name NAME makes the first"
 
 

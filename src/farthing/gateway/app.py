@@ -6,10 +6,10 @@ import time
 import traceback
 from pathlib import Path
 
+from farthing.gateway.attempts import serve
 from farthing.gateway.call import Call
 from farthing.gateway.caller import attribution, token_of
 from farthing.gateway.config.values import Config
-from farthing.gateway.exchange import serve
 from farthing.gateway.http import ClientGone, Receive, Scope, Send, client_left, read_body, send_whole, wanted_headers
 from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
 from farthing.gateway.own import own_answer
@@ -63,6 +63,7 @@ class Gateway:
         """
         assert self._shared is not None
         old, self._config = self._state, config
+        self._shared.metrics.count("reloads", "taken")
         self._state = State(config, self._shared, old)
         if old is not None:
             task = asyncio.create_task(self._retire(old))
@@ -79,7 +80,7 @@ class Gateway:
             await asyncio.sleep(TICK_S)
             if self._shared is not None and self._state is not None:
                 try:
-                    await self._shared.tick(self._state, self.in_flight)
+                    await self._shared.tick(self._state, self.in_flight, self.draining)
                 except Exception:  # housekeeping must not end with its first fault
                     traceback.print_exc()
 
@@ -150,22 +151,32 @@ class Gateway:
         self._admit_work(state)
         headers = wanted_headers(scope)
         watch = Watch(config.timeouts.total_s)
-        key = state.key_of(token_of(headers))
+        key = state.gate.key_of(token_of(headers))
         body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch)
         asked: Asked = read_request(surface, body)
         if asked.problem:
             raise Problem(400, asked.problem, code="bad_request")
-        by = attribution(headers, asked, *state.defaults(key))
-        state.check_scope(key, asked.model, by.feature)
+        by = attribution(headers, asked, *state.gate.defaults(key))
+        state.gate.check_scope(key, asked.model, by.feature)
         call = Call(
             id=request, surface=surface, headers=headers, body=body, asked=asked, key=key, by=by,
-            budgets=state.budgets(key, by), watch=watch, receive=receive, send=send,
+            budgets=state.gate.budgets(key, by), watch=watch, receive=receive, send=send,
         )  # fmt: skip
-        admission = state.admit(call)
+        if state.tracer is not None:
+            call.trace = state.tracer.begin(request, headers)
+        call.admission = admission = state.gate.admit(call)
         try:
             await serve(state, call)
+        except Problem as problem:
+            call.status = call.status or problem.status
+            raise
         finally:
             started[0] = call.answered
+            if call.trace is not None and state.tracer is not None:
+                state.tracer.request(
+                    call.trace, request, method="POST", path=f"/v1/{surface.value}", status=call.status,
+                    started_us=call.started_us, ended_us=call.now_us(),
+                )  # fmt: skip
             if admission is not None:
                 admission.settle(call.tokens)
                 admission.release()

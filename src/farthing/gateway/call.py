@@ -13,16 +13,23 @@ from farthing.gateway.translation import Protocol
 from farthing.gateway.watch import Watch
 
 if TYPE_CHECKING:
+    from farthing.gateway.limits import Admission
     from farthing.gateway.purses import BudgetRef
+    from farthing.gateway.spans import Trace
     from farthing.ledger.keys import Key
 
 
 class Call:
-    """A request: what was asked, by whom, and how to answer. `answered`: bytes of an answer have gone out."""
+    """A request: what was asked, by whom, and how to answer.
+
+    `answered`: an answer with `status` has begun to go out. `trace`: where it stands in a trace, if that is recorded.
+    `admission`: under which limits it counts, if any.
+    """
 
     __slots__ = (
+        "admission",
         "answered", "asked", "at", "blamed", "body", "budgets", "by", "headers", "id", "key", "receive", "send",
-        "started_ns", "started_us", "surface", "tokens", "watch",
+        "started_ns", "started_us", "status", "surface", "tokens", "trace", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +63,9 @@ class Call:
         self.at = datetime.fromtimestamp(self.started_us / 1e6, UTC)
         self.tokens = 0  # consumed by all attempts, for the limits
         self.answered = False
+        self.status = 0
+        self.trace: Trace | None = None
+        self.admission: Admission | None = None
         self.blamed: set[str] = set()  # upstreams that failed it: a request counts once in a circuit breaker
 
     @property
@@ -69,4 +79,7 @@ class Call:
 
     def own_headers(self) -> list[Header]:
         """What every answer carries."""
-        return [(b"x-farthing-request-id", self.id.encode())]
+        made = [(b"x-farthing-request-id", self.id.encode())]
+        if self.admission is not None:
+            made += [(name.encode(), value.encode()) for name, value in self.admission.headers.items()]
+        return made

@@ -12,6 +12,7 @@ import resource
 from collections.abc import Iterable
 from typing import Any
 
+import httptools
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -28,6 +29,7 @@ MOST_HEADERS = 200
 MOST_PIPELINED = 16
 
 
+_OFFERS = (b"upgrade", b"http2-settings")
 _FILES = 65536
 _OWN_FILES = 200
 
@@ -80,6 +82,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._reading_head = False
         self._left_bytes = 0
+        self._offered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -90,7 +93,15 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        super().data_received(data)
+        while data:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as offer:
+                data = self._declined(data[offer.args[0] :])
+            except httptools.HttpParserError:
+                self._refuse(400, "this is no valid HTTP/1.1 request")
+                return
         if self._reading_head:
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
@@ -104,22 +115,42 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self.due = math.inf
-        if self.transport.is_closing():
-            return
         if len(self.headers) > MOST_HEADERS or len(self.url) > MOST_HEAD_BYTES:
             self._refuse(431, f"a request may have {MOST_HEADERS} headers")
-        elif len(self.pipeline) >= MOST_PIPELINED:
+            raise httptools.HttpParserError  # ends the parsing of what else there is
+        if len(self.pipeline) >= MOST_PIPELINED:
             self.transport.abort()  # no client of ours sends so many without waiting
+            raise httptools.HttpParserError
+        if self.parser.should_upgrade():
+            self._offered = True
         else:
             super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
-        if self.cycle is not None and not self.transport.is_closing():
-            super().on_body(body)
-
     def on_message_complete(self) -> None:
-        if self.cycle is not None and not self.transport.is_closing():
-            super().on_message_complete()
+        if not self._offered and not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def _declined(self, rest: bytes) -> bytes:
+        """The request again, without its offer to change to a protocol that we do not speak, and `rest` behind it.
+
+        A server may pass such an offer over, and must read the body all the same: Java's HttpClient offers h2c with
+        every first request. The parser takes what follows such a head for the other protocol, so it begins anew.
+        """
+        method = self.parser.get_method()
+        head = [b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word for word in value.split(b",") if word.strip().lower() not in _OFFERS]
+                value = b",".join(words)
+            if name not in _OFFERS:
+                head.append(b"%s: %s\r\n" % (name, value))
+        self._offered = False
+        if method == b"CONNECT":
+            self._refuse(405, "this is no proxy")
+            return b""
+        self.parser = httptools.HttpRequestParser(self)
+        return b"".join(head) + b"\r\n" + rest
 
     def on_response_complete(self) -> None:
         # uvicorn's own would make and cancel a timer for each request; here one sweep a second looks at `due`.
@@ -151,9 +182,6 @@ class Connection(HttpToolsProtocol):
         """Close when what is left to send is sent, or the client takes none of it."""
         self.transport.close()
         self._linger(self.loop.time())
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "this is no valid HTTP/1.1 request")
 
     def _linger(self, now: float) -> None:
         self._left_bytes = self.transport.get_write_buffer_size()

@@ -176,6 +176,7 @@ class Costs:
         rules: "Rules",
         *,
         started_us: int,
+        hard: bool = False,
         remaining: int | None = None,
         region: str = "",
     ) -> Worst:
@@ -187,7 +188,7 @@ class Costs:
             if len(self._ceilings) >= _MOST:
                 self._ceilings.clear()
             found = self._ceilings[id(offer)] = Ceilings(offer)
-        return found.worst(asked, rules, started_us=started_us, remaining=remaining, region=region or None)
+        return found.worst(asked, rules, started_us=started_us, hard=hard, remaining=remaining, region=region or None)
 
 
 def is_version_of(served: str, asked: str) -> bool:

@@ -1,7 +1,6 @@
-"""Serving one call: attempts, one after another, until one has answered; each with its own hold, row and charge."""
+"""One attempt at a call: reserve, write the open row, send, answer, settle, write the final row."""
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from farthing.gateway.call import Call
 from farthing.gateway.encoding import unpacker
+from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
 from farthing.gateway.http import client_left, passed_headers, send_whole
 from farthing.gateway.metering import Served, Surface, is_event_stream, read_response
 from farthing.gateway.metering.response import NO_OBJECT
@@ -23,98 +23,18 @@ from farthing.gateway.translation import (
     refused_error,
     translated_error,
 )
-from farthing.gateway.upstream import SendFailed, Upstream
+from farthing.gateway.upstream import Upstream
 from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
-from farthing.policies.routing import Ask, Context, Decision, Failure
+from farthing.policies.routing import Decision, Failure
 
 if TYPE_CHECKING:
     from farthing.gateway.purses import Hold
     from farthing.gateway.state import Place, State
 
-RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
-"""Statuses that say nothing was produced and that another try may do."""
-_BROKEN = frozenset({500, 502, 503, 504, 529})  # what counts against an upstream in its circuit breaker
-
-
-class Failed:
-    """An attempt that did not answer: what policies are told, and the answer that the client gets if none follows."""
-
-    __slots__ = ("again_s", "body", "failure", "headers", "status")
-
-    def __init__(
-        self, failure: Failure, status: int, headers: list[Header], body: bytes, again_s: float | None = None
-    ) -> None:
-        self.failure = failure
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.again_s = again_s
-
-
-async def serve(state: "State", call: Call) -> None:
-    """Answer `call`. Raises `Problem` where no attempt could be made, or none answered."""
-    targets = state.routes.targets(call.asked.model, call.surface)
-    asked, by = call.asked, call.by
-    ask = Ask(
-        request_id=call.id, model=asked.model, at=call.at, surface=call.surface.value, protocol=call.protocol,
-        key=call.key.id if call.key else "", feature=by.feature, request_type=by.request_type, user=by.user,
-        segment=by.segment, session=by.session, tags=by.tags, stream=asked.stream,
-        prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens, images=asked.images,
-        tools=asked.tools,
-    )  # fmt: skip
-    failures: tuple[Failure, ...] = ()
-    last: Failed | None = None
-    retries = state.config.retries
-    while True:
-        number = len(failures) + 1
-        context = Context(
-            attempt=number, failed=failures, unavailable=state.unavailable(), targets=targets, retries=retries.count
-        )
-        decision = state.chain.decide(ask, context)
-        if decision.target is None or call.watch.left_s <= 0:
-            break
-        if last is not None:
-            if not await _back_off(state, call, decision, last, failures):
-                break
-            again = decision.target == last.failure.target
-            state.shared.metrics.count("retries" if again else "fallbacks", split_target(decision.target)[0])
-        last = await Exchange(state, call, decision, number).run()
-        if last is None:
-            return
-        failures = (*failures, last.failure)
-        if last.failure.began:
-            return
-    if last is None:
-        raise Problem(
-            503, f"no upstream can take this now: {decision.reason or 'all are out of reach'}", code="no_upstream",
-            retry_after_s=state.retry_after_s(),
-        )  # fmt: skip
-    call.answered = True
-    await send_whole(call.send, last.status, [*last.headers, *call.own_headers()], last.body)
-
-
-async def _back_off(
-    state: "State", call: Call, decision: Decision, last: Failed, failures: tuple[Failure, ...]
-) -> bool:
-    """Wait before the next attempt, where it goes to the same target; whether there is time for it."""
-    if decision.target != last.failure.target:
-        return True
-    retries = state.config.retries
-    tries = sum(failure.target == decision.target for failure in failures)
-    wait = random.uniform(0, min(retries.most_s, retries.first_s * 2.0 ** (tries - 1)))
-    if last.again_s is not None:
-        if last.again_s > retries.most_s:
-            return False  # the upstream wants to be left alone for longer than we wait: the client is told
-        wait = max(wait, last.again_s)
-    if wait >= call.watch.left_s:
-        return False
-    await asyncio.sleep(wait)
-    return not client_left(call.receive)
-
 
 class Exchange:
-    """One attempt: reserve, write the open row, send, answer, settle, write the final row."""
+    """One attempt. Whatever happens in it, its hold is settled and its row ends."""
 
     __slots__ = (
         "_call", "_decision", "_done", "_first_us", "_hold", "_out", "_place", "_row", "_state", "_target", "_upstream",
@@ -201,7 +121,7 @@ class Exchange:
     async def _send(self) -> Failed | None:
         call, upstream, out = self._call, self._upstream, self._out
         timeouts, watch, breaker = upstream.settings.timeouts, call.watch, upstream.breaker
-        headers = upstream.headers(call.headers, self._row.attempt, out.reply is not None)
+        headers = upstream.headers(call.headers, self._row.attempt, out.reply is not None, call.trace)
         request = upstream.request("POST", upstream.url(out.surface.value), headers, out.body, "application/json")
         breaker.sent(time.monotonic())
         upstream.in_flight += 1
@@ -212,7 +132,7 @@ class Exchange:
                 status = int(response.status)
                 pairs = [(name, value) for name, value in response.headers.items()]
                 named = {name.lower(): value for name, value in pairs}
-                self._blame() if status in _BROKEN else breaker.succeeded()
+                self._blame() if status in BROKEN else breaker.succeeded()
                 unpack = unpacker(named, self._state.config.bounds.answer_bytes)
                 if unpack is not None:
                     pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
@@ -234,11 +154,8 @@ class Exchange:
                 raise
             self._blame()
             return self._silent(SendFailed("timeout", f"{late} did not come in time", sent=True))
-        except SendFailed as failed:
-            self._blame()
-            return self._silent(failed)
         except Exception as error:
-            fault = self._translated_fault(error)
+            fault = fault_of(error)
             if fault is None:
                 raise
             self._blame()
@@ -254,23 +171,6 @@ class Exchange:
             self._upstream.breaker.failed(time.monotonic())
         else:
             self._upstream.breaker.forget_probe()
-
-    @staticmethod
-    def _translated_fault(error: Exception) -> SendFailed | None:
-        """What a fault of the client library means; None where it is a fault of ours."""
-        from pyreqwest import exceptions
-
-        if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.PoolTimeoutError)) or _never_sent(error):
-            return SendFailed("connect", "it cannot be reached", sent=False)
-        if isinstance(error, exceptions.RequestTimeoutError):
-            return SendFailed("timeout", "its answer did not come in time", sent=True)
-        if isinstance(error, ValueError) and not isinstance(error, exceptions.PyreqwestError):
-            return SendFailed("broken", f"its answer is {error}", sent=True)  # what `unpacker` says
-        if isinstance(error, exceptions.BuilderError):
-            return None
-        if isinstance(error, exceptions.RequestError):
-            return SendFailed("broken", "it broke off the answer, or sent none that can be read", sent=True)
-        return None
 
     async def _read(self, response: Any, headers: dict[str, str]) -> bytes:
         """The whole body, within the bound."""
@@ -312,14 +212,14 @@ class Exchange:
             body, notes = answer.body, (*notes, *map(str, answer.notes))
             headers: list[Header] = [(b"content-type", b"application/json")]
         else:
-            headers = passed_headers(pairs)
+            headers = passed_headers(pairs, call.admission is not None)
         left = client_left(call.receive)
         row = self._end("cancelled" if left else "done", served=served, status=status, error=served.error)
         headers += call.own_headers()
         headers += self._state.cost_headers(call, row)
         if notes:
             headers.append((b"x-farthing-notes", "; ".join(notes)[:1000].encode("ascii", "replace")))
-        call.answered = True
+        call.answered, call.status = True, status
         if not left:
             await send_whole(call.send, status, headers, body)
         return None
@@ -346,8 +246,8 @@ class Exchange:
             told = translated_error(call.protocol, status, body, pairs)
             headers = [(b"content-type", b"application/json")]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.headers]
-            return Failed(failure, told.status, headers, told.body, _again_s(named))
-        return Failed(failure, status, passed_headers(pairs), body, _again_s(named))
+            return Failed(failure, told.status, headers, told.body, again_s(named))
+        return Failed(failure, status, passed_headers(pairs, call.admission is not None), body, again_s(named))
 
     def _silent(self, failed: SendFailed) -> Failed | None:
         """No answer, or half of one."""
@@ -378,7 +278,11 @@ class Exchange:
         """A streamed answer, passed on as it comes."""
         call, state = self._call, self._state
         relay = Relay(call, self._upstream, self._out, named, state.config.timeouts.drain_s)
-        headers = passed_headers(pairs) if self._out.reply is None else [(b"content-type", b"text/event-stream")]
+        headers = (
+            passed_headers(pairs, call.admission is not None)
+            if self._out.reply is None
+            else [(b"content-type", b"text/event-stream")]
+        )
         headers += call.own_headers()
         headers += state.stream_headers(call, self._place)
         try:
@@ -437,25 +341,9 @@ class Exchange:
             tags=opened.tags, decision=opened.decision, answer=served.id, holds=holds,
         )  # fmt: skip
         self._row = row
-        state.end(row)
+        state.end(row, call.trace)
         return row
-
-
-def _never_sent(error: Exception) -> bool:
-    """Whether no connection was made. (A `ConnectError` can also be one that was closed with the request in it.)"""
-    details = getattr(error, "details", None) or {}
-    return any("(Connect)" in str(cause.get("message")) for cause in details.get("causes") or ())
 
 
 def _is_json(headers: dict[str, str]) -> bool:
     return "json" in headers.get("content-type", "").lower()
-
-
-def _again_s(headers: dict[str, str]) -> float | None:
-    """The seconds that `retry-after-ms` or `retry-after` state; a date counts as absent."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(float(headers[name]) / unit, 0.0)
-        except (KeyError, ValueError):
-            continue
-    return None

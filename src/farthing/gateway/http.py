@@ -110,12 +110,15 @@ def client_left(receive: Receive) -> bool:
     return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
 
 
-def passed_headers(upstream: Sequence[tuple[str, str]]) -> list[Header]:
-    """The upstream's answer headers that the client gets: without those of the connection, and none in our name."""
+def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -> list[Header]:
+    """The upstream's answer headers that the client gets: without those of the connection, and none in our name.
+
+    `limited`: the gateway has limits of its own, so those of its account at the upstream are not the client's.
+    """
     made: list[Header] = []
     for name, value in upstream:
         lower = name.lower()
-        if lower in _HELD_BACK or lower.startswith(_OURS):
+        if lower in _HELD_BACK or lower.startswith(_OURS) or (limited and "ratelimit-" in lower):
             continue
         if len(value) <= _LONGEST and _FIT(value):
             made.append((lower.encode("ascii", "ignore"), value.encode("latin-1")))

@@ -21,6 +21,7 @@ _REQUESTS = (1 << _SHIFT) - 1
 MOST_REQUESTS = _REQUESTS
 MOST_TOKENS = 1 << 33
 """The largest limits and counts that the table holds (in one minute); larger ones are cut to them."""
+_CROWDED = MOST_TOKENS << _SHIFT  # from here on tokens are not added up any more, so that a word never overflows
 _REMEMBERED = 65_536  # names whose entry is known without a search
 
 Places = list[tuple[int, int]]
@@ -176,9 +177,10 @@ class Limits:
             totals.append(total)
         use = tokens << _SHIFT | 1
         ring, cell = SECONDS + second % RING, CELLS + table.slot
-        for _, base in places:
-            words[base + TOTAL] += use
-            words[base + ring] += use
+        for (_, base), total in zip(places, totals, strict=True):
+            here = use if total < _CROWDED else 1
+            words[base + TOTAL] = total + here
+            words[base + ring] += here
             words[base + cell] += 1
         return Admission(self, limits, places, totals, now_s, tokens)
 
@@ -205,11 +207,13 @@ class Limits:
             total = words[base + TOTAL]
             totals.append(total)
             used, taken = total & _REQUESTS, total >> _SHIFT
-            ring = [words[base + SECONDS + at % RING] for at in range(second - RING + 1, second + 1)]
-            newest = max([newest, *(second - RING + 1 + at for at, use in enumerate(ring) if use)])
+            first, middle, end = base + SECONDS, base + SECONDS + (second + 1) % RING, base + SECONDS + RING
+            ring = [*words[middle:end], *words[first:middle]]  # the oldest second first, the last being now
+            newest = max(newest, next((second - at for at in range(RING) if ring[-1 - at]), newest))
             waits: list[tuple[str, float]] = []
             most = limit.requests_per_minute
-            if most is not None and used >= min(most, MOST_REQUESTS):
+            most = MOST_REQUESTS if most is None else min(most, MOST_REQUESTS)
+            if used >= most:
                 uses = [use & _REQUESTS for use in ring]
                 waits.append(("requests", _wait_s(uses, used - most + 1, now_s)))
             most = limit.tokens_per_minute

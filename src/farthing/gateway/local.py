@@ -13,12 +13,14 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from farthing.gateway.config.values import Config, Served, Upstream
+from farthing.gateway.processes import ended_how
 from farthing.problems import FarthingError
 
 NAME = "local"
@@ -107,9 +109,11 @@ class Engine:
             notes=tuple(note for note in config.notes if not note.startswith("no upstream")),
         )  # fmt: skip
 
-    def tend(self) -> None:
+    def tend(self, say: Callable[[str], None]) -> None:
         """Start it again where it died, at the same port and unmeasured; to be called now and then."""
-        if self._process.poll() is not None and time.monotonic() - self._started > _AGAIN_S:
+        status = self._process.poll()
+        if status is not None and time.monotonic() - self._started > _AGAIN_S:
+            say(f"the local model {ended_how(status)}; started again")
             self._started = time.monotonic()
             self._process = _spawn(self._command, False)
 

@@ -114,14 +114,14 @@ def _models(out: list[str], series: dict[Labels, Series]) -> None:
             "what was consumed is not known", unknown)  # fmt: skip
     tokens, reasoning, units = [], [], []
     for at, one in by:
-        for meter, count in sorted(one.quantities.items()):
+        for meter, used in sorted(one.quantities.items()):
             known = METERS.get(meter)
             if known is not None and known.unit == "token" and not known.part_of:
-                tokens.append((f'{{{at},kind="{meter}"}}', str(count)))
+                tokens.append((f'{{{at},kind="{meter}"}}', str(used)))
             elif meter == "reasoning":
-                reasoning.append((f"{{{at}}}", str(count)))
+                reasoning.append((f"{{{at}}}", str(used)))
             else:
-                amount = str(count) if known is None or known.scale == 1 else _decimal(count, 6)
+                amount = str(used) if known is None or known.scale == 1 else _decimal(used, 6)
                 units.append((f'{{{at},meter="{_escaped(meter)}"}}', amount))
     _family(out, "farthing_tokens_total", "counter", "Tokens by kind; each is counted under one", tokens)
     _family(out, "farthing_reasoning_tokens_total", "counter", "Output tokens that were reasoning", reasoning)

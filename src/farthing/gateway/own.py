@@ -1,5 +1,6 @@
 """What the gateway answers itself: health, readiness, metrics, the list of models."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,11 +28,14 @@ async def own_answer(gateway: "Gateway", state: "State", request: str, scope: Sc
         told = readiness(gateway, state)
         await send_whole(send, 200 if told["ready"] else 503, _JSON, msgspec.json.encode(told))
     elif path == "/metrics":
-        await send_whole(send, 200, _TEXT, _metrics(state, scope))
+        _check_metrics(state, scope)
+        state.shared.metrics.tick()
+        text = await asyncio.to_thread(state.shared.metrics.merged)
+        await send_whole(send, 200, _TEXT, text.encode())
     elif path == "/v1/models" or path.startswith("/v1/models/"):
         headers = wanted_headers(scope)
-        key = state.key_of(token_of(headers))
-        names = [name for name in state.model_names() if state.in_scope(key, name)]
+        key = state.gate.key_of(token_of(headers))
+        names = [name for name in state.model_names() if state.gate.in_scope(key, name)]
         anthropic = b"anthropic-version" in headers
         told = _models(names, anthropic) if path == "/v1/models" else _model(path[11:], names, anthropic)
         await send_whole(send, 200, [*_JSON, (b"x-farthing-request-id", request.encode())], msgspec.json.encode(told))
@@ -56,7 +60,8 @@ def readiness(gateway: "Gateway", state: "State") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _metrics(state: "State", scope: Scope) -> bytes:
+def _check_metrics(state: "State", scope: Scope) -> None:
+    """Raise `Problem` where the metrics are not for this request."""
     telemetry = state.config.telemetry
     if not telemetry.metrics:
         raise Problem(404, "metrics are off (telemetry.metrics)", code="not_found")
@@ -66,7 +71,6 @@ def _metrics(state: "State", scope: Scope) -> bytes:
         shown = token_of(wanted_headers(scope))
         if not compare_digest(shown.encode(), telemetry.metrics_key.reveal().encode()):
             raise Problem(401, "metrics need the key of telemetry.metrics_key as a bearer token")
-    return state.shared.metrics.text().encode()
 
 
 def _models(names: list[str], anthropic: bool) -> dict[str, Any]:

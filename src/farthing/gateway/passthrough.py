@@ -5,9 +5,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from farthing.gateway.caller import token_of
+from farthing.gateway.deferred import BatchOutput, Deferred, StoredResponse
 from farthing.gateway.http import Receive, Scope, Send, client_left, passed_headers, too_large, wanted_headers
+from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.gateway.watch import Watch
 from farthing.ledger.ledger import attempt_id
@@ -22,6 +25,7 @@ _PASSED = {
     "/v1/messages/batches": "messages/batches",
 }  # fmt: skip
 MOST_UPLOAD = 1 << 30
+_SAFE = "/:-_.~@!$&'()*+,;="
 
 
 def is_passed(path: str) -> bool:
@@ -44,33 +48,141 @@ async def pass_through(
     headers = wanted_headers(scope)
     path: str = scope["path"]
     surface = surface_of(path)
-    key = state.key_of(token_of(headers))
-    state.check_unbounded(key, surface)
+    key = state.gate.key_of(token_of(headers))
+    state.gate.check_unbounded(key, surface)
     upstream = _upstream(state, surface, headers)
     if ".." in path or "//" in path:
         raise Problem(400, "the path holds '..' or '//': name the object itself", code="bad_request")
-    attempt = Attempt(
-        attempt=attempt_id(), request=request, started_us=time.time_ns() // 1000, worker=state.ledger.worker,
-        key=key.id if key else "", protocol=upstream.protocol, surface=surface, provider=upstream.provider,
-        upstream=upstream.name,
-    )  # fmt: skip
-    state.write(attempt)
-    status, error = None, "internal"
-    try:
-        status, error = await _exchange(state, upstream, attempt, headers, scope, receive, send, started)
-    except asyncio.CancelledError:
-        error = "stopped"
-        raise
-    except Problem as problem:
-        error = problem.code or str(problem.status)
-        raise
-    finally:
-        fields = {name: getattr(attempt, name) for name in attempt.__struct_fields__}
-        fields |= {
-            "state": "done" if not error else "failed", "ended_us": time.time_ns() // 1000, "status": status,
-            "error": error, "usd": "0",
+    passage = Passage(state, upstream, request, surface, key.id if key else "")
+    await passage.run(headers, scope, receive, send, started)
+
+
+class Passage:
+    """One request that is passed through: its row, and the rows of the work that its answer tells of."""
+
+    def __init__(self, state: "State", upstream: "Upstream", request: str, surface: str, key: str) -> None:
+        self._state = state
+        self._upstream = upstream
+        self._fields: dict[str, Any] = {
+            "request": request, "worker": state.ledger.worker, "key": key, "protocol": upstream.protocol,
+            "provider": upstream.provider, "upstream": upstream.name,
         }  # fmt: skip
-        state.end(Attempt(**fields))
+        self._row: dict[str, Any] = self._fields | {
+            "attempt": attempt_id(), "surface": surface, "started_us": time.time_ns() // 1000,
+        }  # fmt: skip
+
+    async def run(
+        self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send, started: list[bool]
+    ) -> None:
+        """Pass it, and record it. The passing itself costs nothing, which is known."""
+        self._state.write(Attempt(**self._row))
+        status, error = None, "internal"
+        try:
+            status, error = await self._exchange(headers, scope, receive, send, started)
+        except asyncio.CancelledError:
+            error = "stopped"
+            raise
+        except Problem as problem:
+            error = problem.code or str(problem.status)
+            raise
+        finally:
+            ended_us = time.time_ns() // 1000
+            name = "cancelled" if error == "client_left" else "failed" if error else "done"
+            self._state.end(Attempt(**self._row, state=name, ended_us=ended_us, status=status, error=error, usd="0"))
+
+    async def _exchange(
+        self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send, started: list[bool]
+    ) -> tuple[int, str]:
+        """The status of the answer, and what went wrong with it."""
+        from pyreqwest.exceptions import RequestError
+
+        upstream = self._upstream
+        watch = Watch(upstream.settings.timeouts.total_s)
+        request = self._request(headers, scope, receive)
+        watch.expect("the answer", upstream.settings.timeouts.total_s)
+        try:
+            async with request as response:
+                pairs = [(name, value) for name, value in response.headers.items()]
+                status = int(response.status)
+                if status == 401:
+                    told = f"upstream {upstream.name!r} refused the gateway's credentials"
+                    raise Problem(502, told, code="upstream_credentials")
+                made = [*passed_headers(pairs), (b"x-farthing-request-id", self._row["request"].encode())]
+                started[0] = True
+                await send({"type": "http.response.start", "status": status, "headers": made})
+                reader = self._reader(scope, status)
+                while (piece := await response.body_reader.read_chunk()) is not None:
+                    watch.alive()
+                    chunk = bytes(piece)
+                    if reader is not None:
+                        self._record(reader.feed(chunk))
+                    if not client_left(receive):
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    elif reader is None:
+                        return status, "client_left"  # what is metered is read to its end all the same
+                if reader is not None:
+                    self._record(reader.finish())
+                await send({"type": "http.response.body", "body": b""})
+                return status, "" if status < 400 else str(status)
+        except asyncio.CancelledError:
+            if not watch.late:
+                raise
+            if started[0]:
+                return 504, "timeout"
+            raise Problem(504, f"upstream {upstream.name!r} did not answer in time", code="upstream_failed") from None
+        except RequestError:
+            if started[0]:
+                raise  # the client must see that the answer is not whole: its connection is closed
+            told = f"upstream {upstream.name!r} cannot be reached, or broke off"
+            raise Problem(502, told, code="upstream_failed", again=True) from None
+        finally:
+            watch.rest()
+
+    def _request(self, headers: dict[bytes, bytes], scope: Scope, receive: Receive) -> Any:
+        url = self._upstream.url(quote(scope["path"].removeprefix("/v1/"), safe=_SAFE))
+        query = scope["query_string"].decode("latin-1")
+        url += (("&" if "?" in url else "?") + query) if query else ""
+        builder = self._upstream.open().request(scope["method"], url).streamed_read_buffer_limit(0)
+        builder = builder.headers(self._upstream.headers(headers, self._row["attempt"], False))
+        if scope["method"] in ("POST", "PUT", "PATCH"):
+            kind = headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
+            builder = builder.header("content-type", kind)
+            if (length := headers.get(b"content-length", b"")).isdigit():
+                if int(length) > MOST_UPLOAD:
+                    raise too_large(MOST_UPLOAD)
+                builder = builder.header("content-length", length.decode())
+            builder = builder.body_stream(_body(receive))
+        return builder.build_streamed()
+
+    def _reader(self, scope: Scope, status: int) -> BatchOutput | StoredResponse | None:
+        """What reads the answer for work that is paid for; None where it tells of none."""
+        path = scope["path"]
+        if scope["method"] != "GET" or status != 200:
+            return None
+        if path.startswith("/v1/responses/") and path.count("/") == 3:
+            return StoredResponse(self._upstream.provider)
+        if (path.startswith("/v1/files/") and path.endswith("/content")) or path.endswith("/results"):
+            return BatchOutput(self._upstream.provider)
+        return None
+
+    def _record(self, work: list[Deferred]) -> None:
+        """Write the rows of `work`. One that was recorded before stays as it is: its attempt has the same id."""
+        for one in work:
+            now_us = time.time_ns() // 1000
+            at_us = min(one.at_s * 1_000_000, now_us) if one.at_s is not None else now_us
+            place = self._state.place(self._upstream, one.served.model)
+            priced = self._state.price(one.served, place, Asked(model=one.served.model, tier=one.tier), at_us, at_us)
+            reported = one.served.reported_usd
+            self._state.end(
+                Attempt(
+                    **self._fields, attempt=one.attempt(self._upstream.name), state="done", surface=one.surface.value,
+                    started_us=at_us, ended_us=at_us, status=200, model_asked=one.served.model,
+                    model_served=one.served.model, tier_asked=one.tier, tier_served=one.served.tier or one.tier,
+                    quantities=one.served.quantities, usd=str(priced.usd) if priced.usd is not None else None,
+                    unknown=priced.unknown, price=self._state.price_name(priced), estimated=one.served.estimated,
+                    reported_usd=str(reported) if reported is not None else None, answer=one.served.id,
+                )
+            )  # fmt: skip
 
 
 def _upstream(state: "State", surface: str, headers: dict[bytes, bytes]) -> "Upstream":
@@ -85,63 +197,6 @@ def _upstream(state: "State", surface: str, headers: dict[bytes, bytes]) -> "Ups
         raise Problem(404, f"no upstream{f' {wanted!r}' if wanted else ''} has /v1/{surface}", code="surface_not_found")
     names = ", ".join(one.name for one in able)
     raise Problem(400, f"several upstreams have /v1/{surface}: name one in x-farthing-upstream ({names})")
-
-
-async def _exchange(
-    state: "State", upstream: "Upstream", attempt: Attempt, headers: dict[bytes, bytes], scope: Scope,
-    receive: Receive, send: Send, started: list[bool],
-) -> tuple[int, str]:  # fmt: skip
-    """The status of the answer, and what went wrong with it."""
-    from pyreqwest.exceptions import RequestError
-
-    timeouts = upstream.settings.timeouts
-    watch = Watch(timeouts.total_s)
-    query = scope["query_string"].decode("latin-1")
-    url = upstream.url(scope["path"].removeprefix("/v1/"))
-    url += (("&" if "?" in url else "?") + query) if query else ""
-    builder = upstream.open().request(scope["method"], url).streamed_read_buffer_limit(0)
-    builder = builder.headers(upstream.headers(headers, attempt.attempt, False))
-    if scope["method"] in ("POST", "PUT", "PATCH"):
-        kind = headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
-        builder = builder.header("content-type", kind)
-        if (length := headers.get(b"content-length", b"")).isdigit():
-            if int(length) > MOST_UPLOAD:
-                raise too_large(MOST_UPLOAD)
-            builder = builder.header("content-length", length.decode())
-        builder = builder.body_stream(_body(receive))
-    watch.expect("the answer", timeouts.total_s)
-    try:
-        async with builder.build_streamed() as response:
-            pairs = [(name, value) for name, value in response.headers.items()]
-            status = int(response.status)
-            made = [*passed_headers(pairs), (b"x-farthing-request-id", attempt.request.encode())]
-            if status == 401:
-                raise Problem(
-                    502, f"upstream {upstream.name!r} refused the gateway's credentials", code="upstream_credentials"
-                )
-            started[0] = True
-            await send({"type": "http.response.start", "status": status, "headers": made})
-            while (chunk := await response.body_reader.read_chunk()) is not None:
-                watch.alive()
-                await send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
-                if client_left(receive):
-                    return status, "client_left"
-            await send({"type": "http.response.body", "body": b""})
-            return status, "" if status < 400 else str(status)
-    except asyncio.CancelledError:
-        if not watch.late:
-            raise
-        if started[0]:
-            return 504, "timeout"
-        raise Problem(504, f"upstream {upstream.name!r} did not answer in time", code="upstream_failed") from None
-    except RequestError:
-        if started[0]:
-            raise  # the client must see that the answer is not whole: its connection is closed
-        raise Problem(
-            502, f"upstream {upstream.name!r} cannot be reached, or broke off", code="upstream_failed", again=True
-        ) from None
-    finally:
-        watch.rest()
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:

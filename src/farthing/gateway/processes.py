@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
+_MOST_SAID = 4096
+
 
 class Child:
     """A forked process. `heard`: when it last said something (a monotonic clock), `failure`: why it could not
@@ -23,22 +25,26 @@ class Child:
         self.failure = ""
         self.open = True
         self._status: int | None = None
+        self._said = b""
 
     def send(self, word: str) -> None:
         """Say a word to it; one that is gone does not hear it."""
         with contextlib.suppress(OSError):
-            self.channel.send(word.encode())
+            self.channel.send(framed(word))
 
-    def receive(self) -> str:
-        """The next thing it said; "" where there is nothing, or its end is closed (then not `open`)."""
-        try:
-            said = self.channel.recv(8192)
-        except BlockingIOError:
-            return ""
-        except OSError:
-            said = b""
-        self.open = bool(said)
-        return said.decode("utf-8", "replace")
+    def receive(self) -> list[str]:
+        """What it said since the last time; `open` is False once its end is closed."""
+        while self.open:
+            try:
+                said = self.channel.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError:
+                said = b""
+            self.open = bool(said)
+            self._said += said
+        *lines, self._said = self._said.split(b"\n")
+        return [line.decode("utf-8", "replace") for line in lines]
 
     def signal(self, number: int) -> None:
         """Send a signal, unless it has ended: its number may be another process's by then."""
@@ -58,6 +64,11 @@ class Child:
         return self._status
 
 
+def framed(said: str) -> bytes:
+    """One line for a channel."""
+    return said.replace("\n", " ").encode("utf-8", "replace")[:_MOST_SAID] + b"\n"
+
+
 def ended_how(status: int) -> str:
     """In words: "was killed by SIGKILL", "ended with status 1"."""
     if status >= 0:
@@ -73,7 +84,7 @@ def fork(work: Callable[[socket.socket], int], now: float) -> Child:
 
     It ignores SIGINT and SIGHUP, which a terminal sends to all its processes: the one above decides.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # what waits in a buffer would be written twice
@@ -105,7 +116,7 @@ def _child(work: Callable[[socket.socket], int], ours: socket.socket, theirs: so
     except BaseException as error:
         traceback.print_exc()
         with contextlib.suppress(OSError):
-            theirs.send(f"failed {type(error).__name__}: {error}".encode("utf-8", "replace")[:4096])
+            theirs.send(framed(f"failed {type(error).__name__}: {error}"))
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()

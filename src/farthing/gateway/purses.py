@@ -121,9 +121,7 @@ class Purses:
             raise ValueError(f"a reservation of {amount} nanodollars")
         if (hold := self.try_reserve(budgets, amount, now)) is not None:
             return hold
-        purses = self._purses_of(budgets, now)
-        for purse in purses:
-            purse.pins += 1
+        purses = self._pinned(budgets, now)
         try:
             return await self._reserve(purses, amount, now)
         finally:
@@ -237,8 +235,8 @@ class Purses:
 
     # --- purses in memory ---------------------------------------------------------------------
 
-    def _purses_of(self, budgets: Sequence[BudgetRef], now: float) -> list[Purse]:
-        """The purse of each budget in the period that holds `now`, each once."""
+    def _pinned(self, budgets: Sequence[BudgetRef], now: float) -> list[Purse]:
+        """The purse of each budget in the period that holds `now`, each once, and pinned."""
         merged: dict[tuple[str, str], BudgetRef] = {}
         for ref in budgets:
             key = (ref.id, ref.period)
@@ -246,7 +244,11 @@ class Purses:
             # Of two budgets on one purse only the tighter hard one can refuse.
             if other is None or (not ref.hard, ref.limit) < (not other.hard, other.limit):
                 merged[key] = ref
-        return [self._purse(key, ref, now) for key, ref in merged.items()]
+        purses: list[Purse] = []
+        for key, ref in merged.items():
+            purses.append(self._purse(key, ref, now))
+            purses[-1].pins += 1  # at once: the next one may make room for itself
+        return purses
 
     def _purse(self, key: tuple[str, str], ref: BudgetRef, now: float) -> Purse:
         span = self._spans.get(ref.period)

@@ -76,6 +76,7 @@ class Relay:
                     watch.paused = True  # a slow client is waited for: back-pressure, up to the request's deadline
                     if not started:
                         started = call.answered = True
+                        call.status = status
                         await call.send({"type": "http.response.start", "status": status, "headers": headers})
                     await call.send({"type": "http.response.body", "body": out, "more_body": True})
                     watch.paused = False
@@ -108,7 +109,7 @@ class Relay:
             self.retry = self.broke
             return
         if not started:
-            call.answered = True
+            call.answered, call.status = True, status
             await call.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def finish(self) -> None:

@@ -1,7 +1,7 @@
 """One worker: the gateway's application behind uvicorn's HTTP protocol on uvloop, until it is told to stop.
 
 A worker is forked by the supervisor with its sockets bound and its modules imported, and talks to it by a channel
-(a socket pair that keeps messages apart), in words:
+(a pair of sockets), in lines:
 
     to the supervisor   ready | failed REASON | alive | draining | reloaded | kept REASON
     from it             reload          its end of the channel closed: the supervisor is gone
@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 from farthing.gateway.config.values import Config
 from farthing.gateway.connection import Connection, most_connections, settings_for, sweep
 from farthing.gateway.listen import BACKLOG, Sockets
+from farthing.gateway.processes import framed
 from farthing.problems import FarthingError
 
 SWEEP_S = 1.0
@@ -172,7 +173,7 @@ class _Worker:
         if not said:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._stopping.set()
-        elif said == b"reload" and not self._stopping.is_set():
+        elif b"reload\n" in said and not self._stopping.is_set():
             self._reloading = asyncio.ensure_future(self._reload(self._reloading))
 
     async def _reload(self, before: "asyncio.Task[None] | None") -> None:
@@ -191,4 +192,4 @@ class _Worker:
 
     def _tell(self, said: str) -> None:
         with contextlib.suppress(OSError):  # the supervisor is gone, or does not listen
-            self._channel.send(said.encode("utf-8", "replace")[:4096])
+            self._channel.send(framed(said))

@@ -76,7 +76,7 @@ class Shared:
             print(f"farthing: a row could not be kept: {full}", file=sys.stderr, flush=True)
         self.metrics.observe(row)
 
-    async def tick(self, state: "State", in_flight: int) -> None:
+    async def tick(self, state: "State", in_flight: int, draining: bool) -> None:
         """Once a second: what is counted elsewhere goes to the metrics, and these are written down."""
         metrics = self.metrics
         for what, number in self.limits.refusals.items():
@@ -88,6 +88,9 @@ class Shared:
         metrics.gauge("ledger_failing_seconds", health.failing_s)
         metrics.gauge("ledger_ok", float(health.ok))
         metrics.gauge("in_flight", in_flight)
+        metrics.gauge("draining", float(draining))
+        for outcome, number in (state.tracer.counters if state.tracer is not None else {}).items():
+            metrics.total("spans", outcome, number)
         for name, upstream in state.upstreams.items():
             metrics.gauge("upstream_in_flight", upstream.in_flight, name)
             metrics.gauge("breaker_open", float(upstream.breaker.tripped), name)

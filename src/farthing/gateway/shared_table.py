@@ -32,6 +32,7 @@ _WAYS = 16  # entries that a name may stand in: so many are looked at where a ne
 _MAGIC = 0x6661_7274_6861_0001  # "fartha" and the version of this layout
 _HEADER = {"magic": 0, "entries": 1, "boot": 2}
 USED_SLOTS = 3  # in the header, too: slots that were ever taken are below it
+_OWNED = 64  # in the header, from here on: whether a slot was taken and not given back
 _NO_WAIT = fcntl.LOCK_EX | fcntl.LOCK_NB
 _PATIENCE_S = 0.25
 _PROBE_S = 0.25
@@ -52,7 +53,8 @@ class SharedTable:
             self._next_probe_s = 0.0
             self._slot_file = -1
             self.slot = self._take_slot()
-            self._drop(self.slot)  # what an earlier owner left
+            self._drop(self.slot)  # what an owner left who was killed
+            self.words[_OWNED + self.slot] = 1
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
@@ -182,11 +184,20 @@ class SharedTable:
         return self._folder / f"worker-{slot:02}.lock"
 
     def _drop(self, slot: int) -> bool:
-        words, found = self.words, False
-        for at in range(ENTRY + CELLS + slot, len(words), ENTRY):
-            if words[at]:
-                words[at] = 0
-                found = True
+        """Set the slot's cells to 0, if it was taken and not given back; whether it was."""
+        words, found = self.words, bool(self.words[_OWNED + slot])
+        if found:
+            for base in self._bases_with(slot):
+                words[base + CELLS + slot] = 0
+            words[_OWNED + slot] = 0
+        return found
+
+    def _bases_with(self, slot: int) -> list[int]:
+        # Read from the file: going through the map would make all of it resident.
+        found, chunk = [], 8 * ENTRY * 128
+        for start in range(8 * ENTRY, 8 * len(self.words), chunk):
+            cells = memoryview(os.pread(self._file, chunk, start)).cast("q")[CELLS + slot :: ENTRY]
+            found += [start // 8 + at * ENTRY for at, cell in enumerate(cells) if cell]
         return found
 
 

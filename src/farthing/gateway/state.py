@@ -1,19 +1,20 @@
 """What a worker serves requests with: what lives as long as the worker (`Shared`), and what a configuration says
 (`State`, made anew at each reload while requests in flight keep theirs)."""
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
 from farthing.gateway.breaker import Breaker
 from farthing.gateway.call import Call
-from farthing.gateway.caller import Attribution
 from farthing.gateway.config.values import Config
 from farthing.gateway.costs import Costs, Priced
-from farthing.gateway.limits import Admission, Limit, Limited
+from farthing.gateway.gate import Gate, refused
 from farthing.gateway.metering import Asked, Served
 from farthing.gateway.problem import Header, Problem
 from farthing.gateway.purses import Hold, Refused
@@ -21,14 +22,17 @@ from farthing.gateway.routes import Routes
 from farthing.gateway.shared import Shared
 from farthing.gateway.upstream import Upstream
 from farthing.gateway.worst import Worst
-from farthing.ledger.budgets import NANO, BudgetRef, nano_up
-from farthing.ledger.keys import Key
+from farthing.ledger.budgets import NANO
 from farthing.ledger.row import Attempt
 from farthing.money import decimal_text
 from farthing.policies.routing import Chain
 from farthing.rates.card import Offer
 from farthing.rates.select import Unknown
 from farthing.units import METERS
+
+if TYPE_CHECKING:
+    from farthing.gateway.spans import Trace
+    from farthing.gateway.tracing import Tracer
 
 _PLACES = 10**15  # nearly every charge ends within so many decimals
 _MOST_PLACES = 2048  # clients name models, so what is remembered of them is bounded
@@ -63,16 +67,16 @@ class State:
         self.upstreams: dict[str, Upstream] = {
             one.name: Upstream(one, _breaker(before.get(one.name), config)) for one in config.upstreams
         }
+        self.tracer = _tracer(config, shared, old)
+        self.gate = Gate(config, shared, self.upstreams)
         self.costs = Costs(shared.book(config))
         self.routes = Routes(self.upstreams, config.models, self._has_price)
         shared.metrics.knows(self.is_priced)
         self.in_flight = 0
-        self._open_to_all = config.keys == "off"
-        self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
+        self.keeps_tracer = False
+        """The next configuration goes on with this one's tracer."""
         self._places: dict[tuple[str, str], Place] = {}
-        self._budget_rules = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
         self._left_out = frozenset(config.left_out)
-        self._defaults = (_fallback(config),)
         self._listed: dict[str, list[str]] = {}
 
     def preload(self) -> None:
@@ -85,105 +89,10 @@ class State:
         """Let go of the upstreams' connections."""
         for upstream in self.upstreams.values():
             await upstream.close()
+        if self.tracer is not None and not self.keeps_tracer:
+            await asyncio.to_thread(self.tracer.close)
 
-    # --- who ------------------------------------------------------------------------------------
-
-    def key_of(self, token: str) -> Key | None:
-        """The virtual key that `token` is; None where none is needed. Raises `Problem` (401)."""
-        if self._open_to_all:
-            return None
-        ring = self.shared.keys
-        if token:
-            key = ring.find(token)
-            if key is not None:
-                return key
-        if not self._keys_needed and not ring.any():
-            return None
-        what = "this is none of the gateway's keys, or it was revoked or has expired" if token else "a key is needed"
-        raise Problem(401, f"{what}: `farthing keys create --name NAME` makes one", code="invalid_api_key")
-
-    def defaults(self, key: Key | None) -> tuple[Attribution, ...]:
-        """What a request is attributed to where it does not say."""
-        if key is None:
-            return self._defaults
-        return (_defaults_of(key), *self._defaults)
-
-    def in_scope(self, key: Key | None, model: str) -> bool:
-        """Whether `key` may use `model` (named alone or as UPSTREAM/model)."""
-        if key is None or not key.models:
-            return True
-        head, _, rest = model.partition("/")
-        names = (model, rest) if rest and head in self.upstreams else (model,)
-        return any(fnmatchcase(name, pattern) for name in names for pattern in key.models)
-
-    def check_scope(self, key: Key | None, model: str, feature: str) -> None:
-        """Raise `Problem` (403) where the key may not use the model, or not for this feature."""
-        if key is None:
-            return
-        if not self.in_scope(key, model):
-            raise Problem(
-                403, f"this key may not use {model!r}; it may use {', '.join(key.models)}", code="model_denied"
-            )
-        if key.features and not any(fnmatchcase(feature, pattern) for pattern in key.features):
-            named = repr(feature) if feature else "a request that names none (x-farthing-feature)"
-            raise Problem(
-                403, f"this key may not be used for feature {named}; it may for {', '.join(key.features)}",
-                code="feature_denied",
-            )  # fmt: skip
-
-    def check_unbounded(self, key: Key | None, surface: str) -> None:
-        """Raise `Problem` (403) where work whose cost comes later would escape a key's scope or a hard budget."""
-        nobody = Attribution()
-        if (key is not None and key.models) or any(budget.hard for budget in self.budgets(key, nobody)):
-            raise Problem(
-                403, f"/v1/{surface} is closed to keys with a list of models or a hard budget: what a batch costs is "
-                "known only when it is done", code="unbounded",
-            )  # fmt: skip
-
-    # --- budgets and limits ---------------------------------------------------------------------
-
-    def budgets(self, key: Key | None, by: Attribution) -> list[BudgetRef]:
-        """All budgets that a request must stay within."""
-        found = [
-            BudgetRef(scope, limit, rule.period, rule.hard)
-            for rule, limit in self._budget_rules
-            if (scope := _scope(rule.per, rule.who, key, by)) is not None
-        ]
-        if key is not None and key.budgets:
-            found += [
-                BudgetRef(f"key:{key.id}", nano_up(Fraction(own.usd)), own.period, own.hard) for own in key.budgets
-            ]
-        return found
-
-    def admit(self, call: Call) -> Admission | None:
-        """Count the request under its limits. Raises `Problem` (429)."""
-        limits = [
-            Limit(id=scope + suffix, requests_per_minute=rule.requests_per_minute,
-                  tokens_per_minute=rule.tokens_per_minute, concurrent=rule.concurrent)
-            for number, rule in enumerate(self.config.limits)
-            if (scope := _scope(rule.per, rule.who, call.key, call.by)) is not None
-            for suffix in (f"#{number}",)
-        ]  # fmt: skip
-        if call.key is not None:
-            limits += self._limits_of(call.key)
-        if not limits:
-            return None
-        asked = call.asked
-        output = asked.max_output_tokens if asked.max_output_tokens is not None else 0
-        tokens = asked.prompt_tokens_estimate + output * asked.choices
-        found = self.shared.limits.admit(limits, tokens, asked.prompt_tokens_estimate)
-        if isinstance(found, Limited):
-            raise _limited(found)
-        return found
-
-    def _limits_of(self, key: Key) -> tuple[Limit, ...]:
-        own = key.limits
-        if own is None or (
-            own.requests_per_minute is None and own.tokens_per_minute is None and own.concurrent is None
-        ):
-            return ()
-        return (Limit(id=f"key:{key.id}", requests_per_minute=own.requests_per_minute,
-                      tokens_per_minute=own.tokens_per_minute, concurrent=own.concurrent),)  # fmt: skip
+    # --- budgets ---------------------------------------------------------------------------------
 
     async def reserve(self, call: Call, place: Place) -> tuple[Hold | None, int | None]:
         """Reserve the worst case of the request in all its budgets: the hold, and the cap that its output needs.
@@ -203,7 +112,7 @@ class State:
             found = await self.purses.reserve(call.budgets, amount, now_s)
             if isinstance(found, Refused):
                 self.shared.metrics.count("budget_refusals", found.why)
-                raise _refused(found, amount)
+                raise refused(found, amount)
             hold = found
         return hold, worst.cap_output
 
@@ -303,9 +212,11 @@ class State:
         """Write an open row. Raises `Problem` (503) where the ledger takes none."""
         self.shared.write(row)
 
-    def end(self, row: Attempt) -> None:
+    def end(self, row: Attempt, trace: "Trace | None" = None) -> None:
         """Write a final row, and tell metrics and traces of it."""
         self.shared.end(row)
+        if trace is not None and self.tracer is not None:
+            self.tracer.attempt(trace, row)
 
     def cost_headers(self, call: Call, row: Attempt) -> list[Header]:
         """The cost of a whole answer, and what is left of the budgets."""
@@ -342,68 +253,25 @@ def usd_text(amount: str) -> bytes:
     return decimal_text(Fraction(amount)).encode()
 
 
+def _tracer(config: Config, shared: Shared, old: "State | None") -> "Tracer | None":
+    """Where spans go; the one before where it is the same."""
+    told = config.telemetry
+    if told.otlp is None:
+        return None
+    if old is not None and old.tracer is not None and old.config.telemetry == told:
+        old.keeps_tracer = True
+        return old.tracer
+    from farthing.gateway.tracing import Tracer
+
+    parts = {one.name: urlsplit(one.url) for one in config.upstreams}
+    return Tracer(
+        told.otlp, service=told.service, worker=shared.ledger.worker,
+        upstreams={name: (part.hostname or "", part.port) for name, part in parts.items()},
+    )  # fmt: skip
+
+
 def _breaker(before: Upstream | None, config: Config) -> Breaker:
     return before.breaker if before is not None else Breaker(config.breaker)
-
-
-def _fallback(config: Config) -> Attribution:
-    one = config.attribution
-    return Attribution(
-        feature=one.feature, request_type=one.request_type, user=one.user, segment=one.segment, tags=one.tags
-    )
-
-
-def _defaults_of(key: Key) -> Attribution:
-    one = key.defaults
-    return Attribution(
-        feature=one.feature, request_type=one.request_type, user=one.user, segment=one.segment, tags=one.tags
-    )
-
-
-_NAMES: Mapping[str, Callable[[Key | None, Attribution], str]] = {
-    "key": lambda key, by: key.id if key else "",
-    "team": lambda key, by: key.team if key else "",
-    "user": lambda key, by: by.user,
-    "feature": lambda key, by: by.feature,
-}
-
-
-def _scope(per: str, who: str, key: Key | None, by: Attribution) -> str | None:
-    """The scope of a rule for this request ("user:alice"); None where the rule is about somebody else.
-
-    Requests that name nobody share one scope, so that leaving a name out is no way past a budget.
-    """
-    if per == "all":
-        return "all"
-    name = _NAMES[per](key, by)
-    if who and who != name and not (per == "key" and key is not None and who == key.name):
-        return None
-    return f"{per}:{name}"
-
-
-def _limited(found: Limited) -> Problem:
-    words = {
-        "requests": "too many requests a minute", "tokens": "too many tokens a minute",
-        "concurrent": "too many requests at once", "size": "the request is larger than the limit of tokens a minute",
-    }  # fmt: skip
-    scope = found.limit.partition("#")[0]
-    return Problem(
-        429, f"{words.get(found.what, 'the limits are busy')} ({scope})", code="rate_limit_exceeded",
-        retry_after_s=found.retry_after_s,
-        headers=[(name.encode(), value.encode()) for name, value in found.headers.items() if name != "retry-after"],
-    )  # fmt: skip
-
-
-def _refused(found: Refused, amount: int) -> Problem:
-    if found.budget is None:
-        return Problem(503, "the budgets cannot be reached now", code="budgets_unavailable", retry_after_s=1)
-    scope = f"{found.budget.id} ({found.budget.period})"
-    needs, left = (decimal_text(Fraction(part, NANO)) for part in (amount, max(found.remaining, 0)))
-    return Problem(
-        429, f"the budget of {scope} has ${left} left, and this request may cost up to ${needs}; a smaller max_tokens "
-        "needs less", code="budget_exceeded", retry_after_s=found.retry_after_s, again=found.why == "held",
-        headers=[(b"x-farthing-budget-remaining-usd", left.encode())],
-    )  # fmt: skip
 
 
 def _is_pattern(name: str) -> bool:

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from farthing.gateway.config.values import Config
 from farthing.gateway.listen import Sockets, close, listen, port_of
 from farthing.gateway.processes import Child, ended_how, fork
@@ -72,7 +74,7 @@ class Supervisor:
         self._slots: list[Slot] = []
         self._leaving: list[Child] = []
         self._selector = selectors.DefaultSelector()
-        self._stops = 0
+        self._stops = self._asked = self._port = 0
         self._reload = self._serving = False
         self._kill_at = _FOREVER
         self._failure = ""
@@ -90,6 +92,7 @@ class Supervisor:
         usable(config.data)
         groups = listen(config.host, config.port, config.workers)
         try:
+            self._port = port_of(groups)
             wake, woken = socket.socketpair()
             for end in (wake, woken):
                 end.setblocking(False)
@@ -128,15 +131,14 @@ class Supervisor:
         return not self._stops or bool(self._children())
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
+        # Only noted: a signal comes between any two steps of what is being done.
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._stop()
+            self._asked += 1
         elif number == signal.SIGHUP:
             self._reload = True
 
     def _stop(self) -> None:
         self._stops += 1
-        if self._stops > 2:
-            return
         graceful = self._stops == 1
         self._kill_at = time.monotonic() + LEDGER_S + (self._config.timeouts.shutdown_s if graceful else 0.0)
         for slot in self._slots:
@@ -165,17 +167,19 @@ class Supervisor:
         self._selector.register(slot.child.channel, selectors.EVENT_READ, slot.child)
 
     def _hear(self, child: Child) -> None:
-        said = child.receive()
         child.heard = time.monotonic()
-        word, _, rest = said.partition(" ")
-        if not said:
-            if not child.open:
-                self._selector.unregister(child.channel)
-        elif word == "ready":
+        for line in child.receive():
+            self._told(child, *line.partition(" ")[::2])
+        if not child.open:
+            self._selector.unregister(child.channel)
+
+    def _told(self, child: Child, word: str, rest: str) -> None:
+        """A worker said something: see `serve`."""
+        if word == "ready":
             child.ready = True
-            if not self._serving:
-                self._serving = True
-                self._started(self._config, port_of([slot.sockets for slot in self._slots]))
+            if not self._serving and not self._stops:
+                self._started(self._config, self._port)
+            self._serving = True
         elif word == "failed":
             child.failure = rest
         elif word == "draining" and not self._stops:
@@ -194,9 +198,8 @@ class Supervisor:
             status = child.ended()
             if status is None:
                 continue
-            while child.open and (said := child.receive()):  # its last words
-                word, _, rest = said.partition(" ")
-                child.failure = rest if word == "failed" else child.failure
+            if child.channel in self._selector.get_map():
+                self._hear(child)  # its last words
             if child.channel in self._selector.get_map():
                 self._selector.unregister(child.channel)
             child.channel.close()
@@ -218,7 +221,7 @@ class Supervisor:
         if not self._serving and (mistake or slot.quick >= _TRIES):
             self._failure = how if mistake else f"no worker starts: {how}"
             self._status = REFUSED if mistake else 1
-            self._stop()
+            self._asked = max(self._asked, 1)
             return
         delay = 0.0 if slot.quick <= 1 else min(0.25 * 2.0 ** (slot.quick - 2), MOST_DELAY_S)
         slot.due = now + delay
@@ -228,10 +231,13 @@ class Supervisor:
     # What is due
 
     def _next_due(self) -> float:
-        waits = [slot.due for slot in self._slots if slot.child is None] if not self._stops else [self._kill_at]
-        return min([*waits, self._chore_at], default=_FOREVER)
+        if self._stops:
+            return self._kill_at
+        return min([slot.due for slot in self._slots if slot.child is None] + [self._chore_at])
 
     def _do_due(self, now: float) -> None:
+        while self._stops < min(self._asked, 2):
+            self._stop()
         if self._stops:
             if now > self._kill_at:
                 self._kill_stuck()
@@ -259,11 +265,11 @@ class Supervisor:
         except FarthingError as error:
             self._say(f"the configuration was read again and is refused; the old one stays in force: {error}")
             return
-        fixed = ("host", "port", "workers", "data", "database")
-        changed = [name for name in fixed if getattr(config, name) != getattr(self._config, name)]
+        fixed = {name: getattr(self._config, name) for name in ("host", "port", "workers", "data", "database")}
+        changed = [name for name, value in fixed.items() if getattr(config, name) != value]
         if changed:
             self._say(f"{', '.join(changed)}: changed, but only a restart puts that in force; the rest is taken over")
-        self._config = config
+        self._config = msgspec.structs.replace(config, **fixed)
         for child in self._children():
             child.send("reload")
 

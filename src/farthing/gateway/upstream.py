@@ -12,17 +12,10 @@ from farthing.gateway.metering import Surface
 if TYPE_CHECKING:
     from pyreqwest.client import Client
 
+    from farthing.gateway.spans import Trace
+
 _IDLE_S = 20
 _VERSION = "2023-06-01"  # of Anthropic's API, which refuses a request that names none
-
-
-class SendFailed(Exception):
-    """No answer came. `kind`: connect, timeout or reset. `sent`: whether the upstream may have worked on it."""
-
-    def __init__(self, kind: str, what: str, sent: bool) -> None:
-        super().__init__(what)
-        self.kind = kind
-        self.sent = sent
 
 
 class Upstream:
@@ -68,10 +61,12 @@ class Upstream:
         """The address of `path` ("chat/completions")."""
         return f"{self.settings.url}/{path}{self._query}"
 
-    def headers(self, client: Mapping[bytes, bytes], attempt: str, translated: bool) -> list[tuple[str, str]]:
+    def headers(
+        self, client: Mapping[bytes, bytes], attempt: str, translated: bool, trace: "Trace | None" = None
+    ) -> list[tuple[str, str]]:
         """The headers of a request: the configured ones, and of the client's those that may pass.
 
-        A translated request carries nothing of the other protocol's.
+        A translated request carries nothing of the other protocol's. `trace`: the attempt is a span of it.
         """
         made = [*self._always, ("x-farthing-attempt-id", attempt)]
         named = self._named
@@ -80,6 +75,9 @@ class Upstream:
                 text = name.decode("ascii")
                 if text not in named and not (translated and text.startswith(("anthropic-", "openai-"))):
                     made.append((text, value.decode("latin-1")))
+        if trace is not None:
+            made = [(name, value) for name, value in made if name != "traceparent"]
+            made.append(("traceparent", trace.header(attempt)))
         versioned = "anthropic-version" in named or (not translated and b"anthropic-version" in client)
         if self.protocol == "anthropic" and not versioned:
             made.append(("anthropic-version", _VERSION))

@@ -107,13 +107,15 @@ class Ceilings:
         rules: Rules,
         *,
         started_us: int,
+        hard: bool = False,
         remaining: int | None = None,
         region: str | None = None,
         attrs: Mapping[str, str] | None = None,
     ) -> Worst:
         """The most that `asked` can cost if it starts at `started_us` (microseconds since 1970).
 
-        `remaining`: nanodollars left in the smallest hard budget that it is reserved in, None: there is none.
+        `hard`: a hard budget applies, so the bound must hold even where the request states no limit on its answer.
+        `remaining`: nanodollars left in the smallest of those, None: not known yet.
         """
         prompt, why = self._prompt(asked, rules)
         if prompt is None:
@@ -135,9 +137,9 @@ class Ceilings:
         rates = self._rates(case)
         if rates.why:
             return Worst(None, None, rates.why)
-        if stated or remaining is None or (rates.linear and not rates.output):
+        if stated or not (hard or remaining is not None) or (rates.linear and not rates.output):
             return Worst(self._total(case, rates))
-        if rates.output:
+        if remaining is not None and rates.output:
             affordable = remaining * rates.bottom // (8 * NANO * rates.output * asked.choices)
             output = min(output, max(affordable, LEAST_CAP))
             case = msgspec.structs.replace(case, output=output * asked.choices)

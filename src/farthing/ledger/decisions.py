@@ -56,8 +56,8 @@ class Different(msgspec.Struct, frozen=True, kw_only=True):
 class Checked(msgspec.Struct, kw_only=True):
     """Decisions of a ledger made again by one chain.
 
-    `agree`: the same in everything (target, probability, alternatives, draws, reason). `differ`: not; the first are
-    in `first`. `other`: of these, how many were made by another chain than this one. `unlogged`: attempts whose row
+    `agree`: the same in everything; of one that another chain made, in target, probability and alternatives.
+    `differ`: not so; the first are in `first`. `other`: how many another chain made. `unlogged`: attempts whose row
     has no decision; `unreadable`: one that is no log.
     """
 
@@ -89,14 +89,19 @@ def check_decisions(
             checked.unreadable += 1
             continue
         now = recompute(chain, ask_of(row), logged)
-        if now == logged:
+        other = logged.chain != chain.id
+        checked.other += other
+        if now == logged or (other and _same_choice(now, logged)):
             checked.agree += 1
             continue
         checked.differ += 1
-        checked.other += logged.chain != chain.id
         if len(checked.first) < _KEPT:
             checked.first.append(_different(row, logged, now))
     return checked
+
+
+def _same_choice(one: Decision, other: Decision) -> bool:
+    return one.target == other.target and one.alternatives == other.alternatives
 
 
 def _different(row: Mapping[str, Any], logged: Decision, now: Decision) -> Different:

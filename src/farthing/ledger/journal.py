@@ -42,7 +42,7 @@ class Frame(NamedTuple):
 
     through: int
     rows: list[Attempt]
-    prices: Prices = {}
+    prices: Prices
 
 
 class _Segment(msgspec.Struct):
@@ -188,7 +188,7 @@ def frames(path: Path) -> Iterator[Frame]:
             if body[0] >> 4 == 8 or body[0] >= 0xDE:  # msgpack's maps; rows are an array
                 yield Frame(through, [], _decode_prices(body))
             else:
-                yield Frame(through, _rows(body))
+                yield Frame(through, _rows(body), {})
 
 
 def _rows(body: bytes) -> list[Attempt]:

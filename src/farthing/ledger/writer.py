@@ -20,16 +20,19 @@ import msgspec
 from farthing.ledger.journal import TOGETHER, Journal, frames, missing, packed, packed_prices
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Mark, Store
+from farthing.ledger.waiting import OpenRows
 
-GATHER_S = 0.01
-"""How long a batch gathers: the most that an ended attempt waits beside the commit itself."""
+GATHER_S = 0.025
+"""How long a batch gathers: the most that an ended attempt waits beside the commit itself. (A commit costs as much as
+thirty rows; until then the journal has them.)"""
 OPEN_AFTER_S = 1.0
 """How long an open row waits for its end before the store gets it."""
 BATCH_ROWS = 4_096
 MOST_ROWS = 100_000
 """Rows kept in memory while neither store nor journal takes them; beyond, `write` refuses."""
 _LOOK_S = 0.25  # how often open rows are looked at
-_EMPTY_S = 10.0  # after so long without a row the journal is emptied: names in it should not outlive the ledger's
+_EMPTY_S = 10.0  # after so long without a row, or with so many bytes in it at a moment's rest, the journal is
+_EMPTY_BYTES = 65_536  # emptied: names in it should not outlive the ledger's
 _PATIENCE_S = 1.0  # a lock is usually gone by then
 _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
 _AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
@@ -52,14 +55,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     spilled: int
     unjournaled: bool
     failing_s: float
-
-
-class _Open(msgspec.Struct, frozen=True, gc=False):
-    """An open row that waits for its end: `before`, the ticket that was durable but for rows that came with it."""
-
-    row: Attempt
-    before: int
-    due: float
 
 
 class Writer:
@@ -92,7 +87,7 @@ class Writer:
         self._failing_since: float | None = None
         # The thread's own.
         self._batch: list[Attempt] = []  # ended attempts on their way to the store
-        self._opens: dict[str, _Open] = {}  # in the order of their coming
+        self._opens = OpenRows()
         self._sorted = 0  # rows up to this ticket are in `_batch` or `_opens`, or safe
         self._spilled = 0  # rows that only the journal has
         self._spilled_to = 0  # up to this ticket
@@ -214,7 +209,7 @@ class Writer:
                 through, prices = self._take()
                 if self._closing and not (self._batch or self._opens or prices or self._spilled):
                     return
-            due = self._due()
+            due = self._opens.due(float("inf") if self._closing else time.monotonic(), self._wanted)
             try:
                 self._bring_back()
                 if self._batch or due or prices:
@@ -230,8 +225,7 @@ class Writer:
                 for name in prices:
                     self._prices.pop(name, None)
                 self._batch = []
-                for row in due:
-                    self._opens.pop(row.attempt, None)
+                self._opens.stored(due)
             self._stored()
 
     def _await_work(self, delay: float) -> None:
@@ -244,13 +238,19 @@ class Writer:
             if self._opens or self._pending:
                 self._asleep, longest = _LIGHT, _LOOK_S
             else:
+                self._empty_journal(_EMPTY_BYTES)
                 self._asleep, longest = _DEEP, _EMPTY_S if self._journal.bytes else None
             told = self._work.wait(longest)
             self._asleep = _AWAKE
-            if not (told or self._pending or self._opens or self._prices or self._spilled):
-                self._journal.empty(self._durable)
+            if not told:
+                self._empty_journal(1)
         if self._urgent and not self._closing and self._wanted <= self._durable and len(self._pending) < BATCH_ROWS:
             self._work.wait(GATHER_S)  # woken only by a flush
+
+    def _empty_journal(self, least: int) -> None:
+        """Empty the journal, if it has `least` bytes and the store has every row."""
+        if self._journal.bytes >= least and not (self._pending or self._opens or self._prices or self._spilled):
+            self._journal.empty(self._durable)
 
     def _hurried(self) -> bool:
         return self._urgent or bool(self._prices) or self._closing or self._wanted > self._durable
@@ -262,28 +262,17 @@ class Writer:
         opens, batch = self._opens, self._batch
         for row in self._pending:
             if row.state == "open":
-                opens.setdefault(row.attempt, _Open(row, before, due))
+                opens.add(row, before, due)
             else:
-                opens.pop(row.attempt, None)
+                opens.ended(row.attempt)
                 batch.append(row)
         self._pending = []
         self._urgent = False
         return self._sorted, dict(self._prices)
 
-    def _due(self) -> list[Attempt]:
-        """The open rows that have waited long enough, or for which somebody waits."""
-        now = float("inf") if self._closing else time.monotonic()
-        found = []
-        for waiting in self._opens.values():
-            if waiting.due > now and waiting.before >= self._wanted:
-                break
-            found.append(waiting.row)
-        return found
-
     def _stored(self) -> None:
         """The store has what was sorted, but for open rows that wait: say so to who waits, let go of the journal."""
-        first = next(iter(self._opens.values()), None)
-        through = self._sorted if first is None else first.before
+        through = self._opens.reached(self._sorted)
         with self._lock:
             gone = [] if self._prices else self._journal.release(through)
             ready = self._reached(through)
@@ -326,7 +315,7 @@ class Writer:
             if not (self._batch or self._opens):
                 return
             if self._unjournaled:
-                waiting = [*self._batch, *(each.row for each in self._opens.values())]
+                waiting = [*self._batch, *self._opens.rows()]
                 for start in range(0, len(waiting), TOGETHER):
                     self._journal.append(packed(waiting[start : start + TOGETHER]), through)
                 self._unjournaled = 0
@@ -339,7 +328,7 @@ class Writer:
             self._spilled += len(self._batch) + len(self._opens)
             self._spilled_to = through
             self._batch = []
-            self._opens = {}
+            self._opens.clear()
             ready = self._reached(through)
         _call(ready)
 

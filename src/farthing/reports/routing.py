@@ -122,7 +122,7 @@ def _targets(routed: Routed) -> Any:
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("target", overflow="ellipsis", no_wrap=True, max_width=40)
-    for name in ("requests", "cost", "under policy", "cost", "share"):
+    for name in ("as served", "cost", "under policy", "cost", "share"):
         table.add_column(name, justify="right", no_wrap=True)
     unpriced = any(row.unpriced for row in routed.targets)
     if unpriced:

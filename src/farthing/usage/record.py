@@ -123,7 +123,10 @@ def quantities(stated: Mapping[str, object]) -> dict[str, int]:
     for name, value in stated.items():
         if value is None:
             continue
-        if number := count(METERS[name], value):
+        meter = METERS[name]
+        if value == 0 and type(value) is int:  # nearly always
+            continue
+        if number := count(meter, value):
             found[name] = number
     if found.get("reasoning", 0) > found.get("output", 0):
         raise ValueError(

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.postgres import schema
 from farthing.ledger.postgres.bank import PostgresBank
 from farthing.ledger.postgres.connection import connect
-from farthing.ledger.postgres.store import PostgresStore
+from farthing.ledger.postgres.store import PostgresStore, shared_store
 from farthing.ledger.postgres.workers import DEAD_AFTER_S, folder_identity
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Mark, StoreUnavailable
@@ -133,6 +134,16 @@ def test_rows_that_no_database_takes_as_they_are_are_kept(url: str, tmp_path: Pa
     assert spent(url) == {"p\ufffdq": 5}
 
 
+def test_a_row_comes_back_as_it_was_written(url: str, tmp_path: Path) -> None:
+    odd = 'a "quoted" \\ word, {braces}, NULL, \n\t\u2028 and \U0001f600'
+    row = ended(1, user=odd, tags={odd: odd}, decision='{"a":"\\"\\\\"}', error="", usd="1/3", quantities={"output": 7})
+    with store_of(url, tmp_path) as store:
+        store.write([row, ended(2, worker=odd)], {})
+    [(record,)] = rows(url, "SELECT record::text FROM attempt WHERE attempt = 'a1'")
+    assert msgspec.json.decode(record, type=Attempt) == row
+    assert rows(url, "SELECT worker FROM attempt WHERE attempt = 'a2'") == [(odd,)]
+
+
 def test_amounts_beyond_all_money_do_not_stop_the_ledger(url: str, tmp_path: Path) -> None:
     most = (1 << 63) - 1
     with store_of(url, tmp_path) as store:
@@ -171,10 +182,7 @@ def test_a_database_that_is_away_or_no_address(tmp_path: Path, server: Server) -
 
 
 def test_the_ledger_on_it(url: str, tmp_path: Path) -> None:
-    def store(worker: str) -> PostgresStore:
-        return PostgresStore(url, tmp_path, worker)
-
-    with Ledger.open(tmp_path, store=store) as ledger:
+    with Ledger.open(tmp_path, store=shared_store(url, tmp_path)) as ledger:
         ledger.write([opened(1, worker="", holds={"p": 5}), done(2, ledger=ledger, attempt="a2", holds={"p": 3})])
         assert ledger.flush(timeout_s=10)
         ledger.write([done(1, ledger=ledger, attempt="a1", holds={"p": 4})])

@@ -58,7 +58,7 @@ class TestPassthrough:
         assert Chain().decide(ask(), at()).target is None
 
     def test_nothing_follows_once_output_began(self) -> None:
-        failed = (Failure(target="a/m", error="reset", retryable=True, began=True),)
+        failed = (Failure(target="a/m", error="broken", retryable=True, began=True),)
         for policies in (Chain(), chain(FALLBACK + 'on = ["all"]')):
             found = policies.decide(ask(), at("a/m", "b/m", failed=failed, retries=5))
             assert (found.target, found.reason) == (None, "the answer had begun")
@@ -201,7 +201,7 @@ class TestFallback:
         [
             ("429", 429, "", True), ("429", 529, "", False), ("5xx", 529, "", True), ("5xx", 429, "", False),
             ("connect", None, "connect", True), ("connect", None, "timeout_idle", False),
-            ("timeout", None, "timeout_idle", True), ("timeout", 504, "", False), ("reset", 200, "reset", True),
+            ("timeout", None, "timeout_idle", True), ("timeout", 504, "", False), ("broken", 200, "broken", True),
             ("all", 418, "", True), ("all", None, "anything", True), ("400", 400, "", True), ("4xx", 404, "", True),
         ],
     )  # fmt: skip

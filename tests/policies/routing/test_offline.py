@@ -15,13 +15,15 @@ from farthing.charges.reference import price_usage
 from farthing.policies.question import Question, Ratio
 from farthing.policies.rewrite import carry_over
 from farthing.policies.routing import Decision, Failure
-from farthing.policies.routing.file import PolicyFile, read_policy_file
+from farthing.policies.routing.deployments import with_deployments
+from farthing.policies.routing.file import Deployment, PolicyFile, read_policy_file
 from farthing.policies.routing.offline import Routed, TargetRow, decision_line, replay_routing
 from farthing.policies.routing.recorded import Outcome, Recorded, Seen, requests_of
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
 from farthing.rates.card import Price
 from farthing.rates.toml import load_card
+from farthing.serving import hosted
 from farthing.usage.record import Usage
 from tests.policies.routing.cases import ask, at, chain, hit
 from tests.policies.test_replay import CARD
@@ -123,7 +125,7 @@ class TestWhereTargetsArePriced:
     def file(self, tmp_path: Path, text: str) -> PolicyFile:
         path = tmp_path / "farthing.toml"
         path.write_text(text)
-        return read_policy_file(path, {"acme-preset": "acme"}.get)
+        return read_policy_file(path, {"acme-preset": "acme"})
 
     def price(self, file: PolicyFile) -> Routed:
         return replay_routing(requests_of(ROWS, BOOK, None), BOOK, file, QUESTION)
@@ -197,7 +199,35 @@ count = 0
     def test_deployments_are_named_once(self, tmp_path: Path) -> None:
         text = PLAIN + '[[upstream]]\nname = "own"\nprice = "host:llama@h100-sxm*4"\n'
         text += '[[upstream]]\nname = "own2"\nprice = "host:llama@h100-sxm*4"\n'
-        assert self.file(tmp_path, text).deployments == ("host:llama@h100-sxm*4",)
+        assert self.file(tmp_path, text).deployments == (Deployment(price="host:llama@h100-sxm*4"),)
+
+    def test_a_deployment_costs_what_the_gateway_computes(self, tmp_path: Path) -> None:
+        price = "host:llama-3.1-70b@h100-sxm*4,weights=fp8"
+        text = PLAIN.replace("acme/plain", "own/llama") + f'[[upstream]]\nname = "own"\nprice = "{price}"\n'
+        file = self.file(tmp_path, text + "mean_input_tokens = 1200\nmean_output_tokens = 250\n")
+        found, book = with_deployments(file, BOOK, lambda: iter(ROWS), NOW.date())
+        answer = replay_routing(requests_of(ROWS, book, None), book, file, QUESTION, found)
+        one = hosted.parse(price.removeprefix("host:"))
+        offer = hosted.offer("own", hosted.estimated(one, 1200, 250, None, NOW.date()), NOW.date())
+        expected = sum((_carried(usage, offer.prices[0]) for usage in ROWS), Fraction(0))
+        assert answer.under.total_usd == expected > 0
+        # At the mean lengths of the usage itself it is another price.
+        other, _ = with_deployments(self.file(tmp_path, text), BOOK, lambda: iter(ROWS), NOW.date())
+        assert set(other) == set(found) == {price}
+
+    def test_cards_and_deployments_are_beside_the_file(self, tmp_path: Path) -> None:
+        file = self.file(tmp_path, PLAIN + '[gateway]\ncards = ["a.toml"]\nhosts = "b.toml"\n')
+        assert (file.cards, file.hosts) == ((tmp_path / "a.toml",), tmp_path / "b.toml")
+        assert self.file(tmp_path, PLAIN).hosts is None
+        (tmp_path / "farthing-hosts.toml").touch()
+        assert self.file(tmp_path, PLAIN).hosts == tmp_path / "farthing-hosts.toml"
+
+    def test_an_alias_of_an_alias(self, tmp_path: Path) -> None:
+        text = PLAIN + '[[model]]\nname = "fast"\ntargets = ["small", "one/*"]\n'
+        text += '[[model]]\nname = "small"\ntargets = ["two/s", "one/*"]\n'
+        assert self.file(tmp_path, text).targets_of("fast") == ("two/s", "one/fast")
+        with pytest.raises(FarthingError, match="'fast' leads back to itself"):
+            self.file(tmp_path, text.replace('"two/s"', '"fast"'))
 
 
 class TestAttempts:
@@ -320,7 +350,7 @@ counts = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(counts, st.sampled_from(["", "chat"])), min_size=1, max_size=12), st.integers(0, 9))
 def test_the_sum_is_that_of_the_requests_one_by_one(rows: list[tuple[dict[str, int], str]], salt: int) -> None:
     """What the columns give is what the reference gives for each request at the target that `decide` names."""

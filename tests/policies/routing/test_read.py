@@ -1,10 +1,12 @@
 """Reading `[[policy]]`: what is understood, and the one line that says what is not."""
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
-from farthing.policies.routing import Chain, read_chain
+from farthing.policies.routing import Chain, read_chain, read_log
 from farthing.policies.routing.specs import Fallback, Passthrough, Route, Split
 from farthing.policies.routing.when import Size, When
 from farthing.problems import FarthingError
@@ -114,3 +116,17 @@ def test_a_target_that_its_caller_does_not_know() -> None:
     table = Document('[[policy]]\nkind = "fallback"\ntargets = ["a/m", "b/m"]', "f.toml").table()
     with pytest.raises(FarthingError, match=r"f.toml:3: 'b/m': no upstream is called 'b'"):
         read_chain(table, lambda target: "no upstream is called 'b'" if target.startswith("b/") else "")
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_documented_chain_is_read() -> None:
+    [text] = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/policies.md").read_text(), re.DOTALL)
+    assert [type(spec) for spec in chain(text).specs] == [Split, Route, Passthrough, Fallback]
+    assert len(chain((ROOT / "examples/policy.toml").read_text()).specs) == 3
+
+
+def test_the_documented_log_is_read() -> None:
+    [text] = re.findall(r"```json\n(.*?)```", (ROOT / "docs/policies.md").read_text(), re.DOTALL)
+    assert read_log(text).probability == Fraction(1, 10)

@@ -59,7 +59,7 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """An upstream that fails `failures` requests in a row within `window_s` seconds is left alone for `open_s` seconds."""
+    """An upstream that fails `failures` requests in a row within `window_s` seconds is left alone for `open_s`."""
 
     failures: int = 10
     window_s: float = 30.0

@@ -11,11 +11,12 @@ from farthing.gateway.metering.provider_usage import (
     consumed,
     details,
     has_counts,
+    only_tokens,
     reported_usd,
     tier_and_region,
     unexplained,
 )
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.surfaces import MESSAGES, Surface
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.metering.words import word
 from farthing.units import METERS
@@ -24,6 +25,7 @@ from farthing.usage.record import quantities
 
 _OUTPUT = frozenset(name for name, meter in METERS.items() if meter.direction == "output")
 NO_HEADERS: Mapping[str, str] = {}
+_COST_HEADER = "x-litellm-response-cost"
 
 
 class Answer(msgspec.Struct):
@@ -47,8 +49,10 @@ class Answer(msgspec.Struct):
 
     def take_usage(self, usage: Any) -> None:
         """Keep `usage` in place of what was there: counts are cumulative. One that is all zeros replaces nothing."""
-        if isinstance(usage, dict) and usage and (has_counts(usage) or not has_counts(self.usage)):
-            self.usage = usage
+        if isinstance(usage, dict) and usage:
+            before = self.usage
+            if not before or has_counts(usage) or not has_counts(before):
+                self.usage = usage
 
     def note(self, text: str) -> None:
         if text and text not in self.notes:
@@ -90,11 +94,16 @@ def served(
     absent: str = "the provider stated no usage",
 ) -> Served:
     """The `Served` of a gathered answer. `absent`: what to say where there is no usage in it."""
-    usage, unknown, counts = answer.usage, "", dict[str, int]()
+    usage = answer.usage
+    if usage and answer.final and not answer.calls and _COST_HEADER not in headers:
+        tokens = only_tokens(surface, usage)
+        if tokens and (not answer.pieces or "output" in tokens):
+            return _of_tokens(surface, answer, tokens, headers)
+    unknown, counts = "", dict[str, int]()
     stated = usage or usage_from_timings(answer.timings) or usage_from_headers(headers)
     if stated:
         try:
-            counts = consumed(Surface.MESSAGES if "input_tokens" in stated and not usage else surface, provider, stated)
+            counts = consumed(MESSAGES if "input_tokens" in stated and not usage else surface, provider, stated)
             if stated.get("server_side_tool_usage_details") is None:
                 for meter, calls in answer.calls.items():
                     counts[meter] = counts.get(meter, 0) + calls
@@ -130,6 +139,24 @@ def served(
         error=answer.error,
         details=details(usage),
         notes=tuple(answer.notes) + ((note,) if not unknown and (note := _note(provider, usage)) else ()),
+    )
+
+
+def _of_tokens(surface: Surface, answer: Answer, tokens: dict[str, int], headers: Mapping[str, str]) -> Served:
+    """The `Served` of a final answer whose usage holds these tokens and nothing else, as nearly all of them do."""
+    tier, region = tier_and_region(surface, answer.usage)
+    return Served(
+        quantities=tokens,
+        complete=answer.complete,
+        id=word(answer.id),
+        model=word(answer.model),
+        tier=tier or word(answer.tier) or word(headers.get("x-amzn-bedrock-service-tier", "")),
+        region=region or word(headers.get("x-ms-region", "")),
+        upstream=word(answer.upstream),
+        finish=word(answer.finish),
+        tool_calls=answer.tool_calls,
+        error=answer.error,
+        notes=tuple(answer.notes),
     )
 
 

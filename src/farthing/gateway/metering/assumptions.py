@@ -6,7 +6,7 @@ from importlib.resources import files
 import msgspec
 
 from farthing.evidence import Source
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, Surface
 from farthing.rates.toml_sources import read_source, read_sources
 from farthing.rates.toml_table import Document
 from farthing.usage.readers.values import provider_name
@@ -67,6 +67,6 @@ def assumptions() -> Assumptions:
 
 def must_ask(surface: Surface, provider: str) -> bool:
     """Whether a stream of `provider` on `surface` states its usage only where `stream_options` asks for it."""
-    if surface not in (Surface.CHAT, Surface.COMPLETIONS):
+    if surface is not CHAT and surface is not COMPLETIONS:
         return False
     return assumptions().stream_usage.get(provider_name(provider) or "", "asked") == "asked"

@@ -58,6 +58,7 @@ class _Alone(msgspec.Struct):
 
 
 _decode = Decoder(_Chunk)
+_strict = _decode.strict
 _alone = msgspec.json.Decoder(_Alone).decode
 
 
@@ -76,17 +77,25 @@ class ChatGatherer:
             answer.complete = True
             answer.final = answer.final or bool(answer.usage or answer.timings)
             return False
-        chunk = _decode(data)
-        if chunk is None:
-            answer.note("an event of the stream could not be read")
-            return False
+        strict = True
+        try:
+            chunk = _strict(data)
+        except FAULTS:
+            strict = False
+            forgiven = _decode(data)
+            if forgiven is None:
+                answer.note("an event of the stream could not be read")
+                return False
+            chunk = forgiven
         if not self._begun:
             self._begin(chunk)
         if chunk.choices:
             for choice in chunk.choices:
                 self._choice(choice)
         if chunk.usage or chunk.x_groq or chunk.timings or chunk.error:
-            return self._rare(chunk, data)
+            self._rare(chunk)
+            if chunk.usage and not chunk.choices and not chunk.error:
+                return strict or _without_choices(data)
         return False
 
     def _begin(self, chunk: _Chunk) -> None:
@@ -128,7 +137,7 @@ class ChatGatherer:
         function = call.function
         return _size(function.arguments) + _size(function.name) if function else 0
 
-    def _rare(self, chunk: _Chunk, data: bytes) -> bool:
+    def _rare(self, chunk: _Chunk) -> None:
         """The few chunks of a stream that hold more than a delta."""
         answer = self.answer
         answer.model = chunk.model or answer.model
@@ -145,11 +154,10 @@ class ChatGatherer:
         if isinstance(usage, dict) and usage:
             answer.take_usage(usage)
         answer.final = answer.final or bool(answer.finish and (answer.usage or answer.timings))
-        return bool(chunk.usage) and not chunk.choices and not chunk.error and _without_choices(data)
 
 
 def _without_choices(data: bytes) -> bool:
-    """Whether a chunk surely has nothing for the client: where that cannot be told, it is passed on."""
+    """Whether a chunk that is not quite JSON surely has nothing for the client: where in doubt, it is passed on."""
     try:
         return not _alone(data).choices
     except FAULTS:

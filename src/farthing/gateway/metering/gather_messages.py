@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.metering.answer import Answer
-from farthing.gateway.metering.decoding import Decoder
+from farthing.gateway.metering.decoding import FAULTS, Decoder
 from farthing.gateway.metering.gather_chat import text_size
 from farthing.gateway.metering.words import code
 from farthing.usage.readers.values import Row
@@ -45,6 +45,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _decode = Decoder(_Event)
+_strict = _decode.strict
 
 
 class MessagesGatherer:
@@ -55,7 +56,10 @@ class MessagesGatherer:
 
     def read(self, data: bytes) -> bool:
         """Take one event's data. Anthropic's streams have no event of usage alone: always False."""
-        event = _decode(data)
+        try:
+            event = _strict(data)
+        except FAULTS:
+            event = _decode(data)
         if event is None:
             if data != b"[DONE]":
                 self.answer.note("an event of the stream could not be read")

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.metering.answer import Answer
-from farthing.gateway.metering.decoding import Decoder
+from farthing.gateway.metering.decoding import FAULTS, Decoder
 from farthing.gateway.metering.words import code
 from farthing.usage.readers.usage_objects import built_in_calls
 
@@ -42,6 +42,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _decode = Decoder(_Event)
+_strict = _decode.strict
 
 
 class ResponsesGatherer:
@@ -52,7 +53,10 @@ class ResponsesGatherer:
 
     def read(self, data: bytes) -> bool:
         """Take one event's data. There is no event of usage alone: always False."""
-        event = _decode(data)
+        try:
+            event = _strict(data)
+        except FAULTS:
+            event = _decode(data)
         answer = self.answer
         if event is None:
             if data != b"[DONE]":

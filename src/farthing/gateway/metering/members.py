@@ -6,6 +6,7 @@ Only for text that a JSON decoder has accepted: the structure is trusted, not ch
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -13,6 +14,9 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _MEMBER = re.compile(  # its name, and its value where that is no object or list
     rb"[ \t\r\n,]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^][{}\", \t\r\n]++)?", re.DOTALL
 )
+_NAME = re.compile(rb'"([a-z_]+)"[ \t\r\n]*:')
+LONG = 64
+"""A value of more bytes is quicker compared as a whole than searched."""
 _TOKEN = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
 
 
@@ -41,13 +45,44 @@ def members(text: bytes, start: int = 0, known: Iterable[bytes] = ()) -> Iterato
     `known`: the bytes of objects and lists that are already cut out, which are stepped over by comparison.
     """
     at = opening(text, start)
-    long = [value for value in known if len(value) > 64]
+    long = [value for value in known if len(value) > LONG]
     while found := _MEMBER.match(text, at):
         start, at = found.span(2)
         if start < 0:
             start = found.end()
             at = _end(text, start, long)
         yield Member(_text(found[1]), start, at)
+
+
+def may_double(text: bytes, names: frozenset[bytes], known: Iterable[tuple[str, bytes]] = ()) -> bool:
+    """Whether a member of the object `text` with one of these `names` may be stated twice; False is certain.
+
+    One search instead of a walk along the members: it also finds names within inner objects, and takes an escaped
+    letter for any name. `names` consist of lower-case letters and `_`. `known`: long values that are already cut out,
+    by name; they are not searched. (A quoted name directly before a colon is a name wherever it stands: within a text
+    its quotes would be escaped.)
+    """
+    for name, value in known:
+        text = _without(text, name, value)
+    if b"\\u" in text:
+        return True
+    found = _NAME.findall(text)
+    once = set(found)
+    return len(once) != len(found) and any(found.count(name) > 1 for name in once & names)
+
+
+def _without(text: bytes, name: str, value: bytes) -> bytes:
+    """`text` without `value` where that follows the first `name` in it: as it is, where it does not."""
+    found = _before(name).search(text)
+    if found is None or not text.startswith(value, start := found.end()):
+        return text
+    return text[:start] + text[start + len(value) :]
+
+
+@cache
+def _before(name: str) -> "re.Pattern[bytes]":
+    """What stands before the value of the member called `name`."""
+    return re.compile(b'"' + name.encode() + rb'"[ \t\r\n]*:[ \t\r\n]*')
 
 
 def _text(name: bytes) -> str:

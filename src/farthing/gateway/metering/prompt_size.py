@@ -5,13 +5,14 @@ what a chat template adds: so a request has no more text tokens than bytes. Imag
 text: see `data/gateway/metering.toml`.
 """
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import msgspec
 
 from farthing.gateway.metering.assumptions import assumptions
 from farthing.gateway.metering.decoding import FAULTS, without_surrogates
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.surfaces import MESSAGES, Surface
 
 _IMAGES = frozenset({"image", "image_url", "input_image", "computer_screenshot"})
 _AUDIO = frozenset({"input_audio", "audio", "audio_url"})
@@ -44,6 +45,30 @@ class Size(msgspec.Struct, frozen=True):
     how: str
 
 
+class _Assumed(NamedTuple):
+    """The sizes that hold on one surface."""
+
+    bytes_per_token: int
+    bytes_per_token_least: int
+    image: int
+    image_most: int
+    audio_base64_bytes_per_token: int
+    tool_prompt: int
+
+
+@cache
+def _assumed(surface: Surface) -> _Assumed:
+    size = assumptions().size
+    return _Assumed(
+        bytes_per_token=size("bytes_per_token"),
+        bytes_per_token_least=size("bytes_per_token_least"),
+        image=size("image_tokens"),
+        image_most=size("image_tokens_most_anthropic" if surface is MESSAGES else "image_tokens_most"),
+        audio_base64_bytes_per_token=size("audio_base64_bytes_per_token"),
+        tool_prompt=size("tool_prompt_tokens"),
+    )
+
+
 class _Part(msgspec.Struct, gc=False):
     """A message, an item or a part of one: what kind it is, and where more of them, or base64, can stand."""
 
@@ -55,8 +80,21 @@ class _Part(msgspec.Struct, gc=False):
     input_audio: msgspec.Raw = msgspec.Raw()
 
 
-_parts = msgspec.json.Decoder(list[_Part]).decode
+class _Message(msgspec.Struct, gc=False):
+    """A `_Part` of the outermost list, whose content is left as it stands: mostly a long text, which holds no media."""
+
+    type: Any = None
+    content: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = msgspec.Raw()
+    image_url: msgspec.Raw = msgspec.Raw()
+    input_audio: msgspec.Raw = msgspec.Raw()
+
+
+_messages = msgspec.json.Decoder(list[_Message]).decode
+_content = msgspec.json.Decoder(str | list[_Part] | _Part | None).decode
 _kind = msgspec.json.Decoder(_Part).decode
+_TEXT = ord('"')
 
 
 def find_media(prompt: bytes) -> Media:
@@ -65,32 +103,52 @@ def find_media(prompt: bytes) -> Media:
     A prompt of another form (one text) holds none.
     """
     media = Media()
-    if prompt.startswith(b"["):
-        try:
-            left = _read(prompt)
-        except FAULTS:
-            media.unread = 1
-            return media
-        while left:
-            part = left.pop()
-            if isinstance(part.type, str):
-                _add(part, media)
-            for inner in (part.content, part.output):
-                if isinstance(inner, list):
-                    left.extend(inner)
-                elif isinstance(inner, _Part):
-                    left.append(inner)
+    if not prompt.startswith(b"["):
+        return media
+    try:
+        left = _parts(prompt, media)
+    except FAULTS:
+        return Media(unread=1)
+    while left:
+        part = left.pop()
+        if isinstance(part.type, str):
+            _add(part, media)
+        for inner in (part.content, part.output):
+            if isinstance(inner, list):
+                left.extend(inner)
+            elif isinstance(inner, _Part):
+                left.append(inner)
     return media
 
 
-def _read(prompt: bytes) -> list[_Part]:
+def _parts(prompt: bytes, media: Media) -> list[_Part]:
+    """The parts that stand in the messages of `prompt`; the messages themselves are added to `media`."""
     try:
-        return _parts(prompt)
+        found = _messages(prompt)
     except FAULTS:
-        return _parts(without_surrogates(prompt))
+        found = _messages(without_surrogates(prompt))
+    parts: list[_Part] = []
+    for message in found:
+        if isinstance(message.type, str):
+            _add(message, media)
+        for raw in (message.content, message.output):
+            if raw and memoryview(raw)[0] != _TEXT:
+                inner = _read(bytes(raw))
+                if isinstance(inner, list):
+                    parts += inner
+                elif isinstance(inner, _Part):
+                    parts.append(inner)
+    return parts
 
 
-def _add(part: _Part, media: Media) -> None:
+def _read(content: bytes) -> "str | list[_Part] | _Part | None":
+    try:
+        return _content(content)
+    except FAULTS:
+        return _content(without_surrogates(content))
+
+
+def _add(part: _Part | _Message, media: Media) -> None:
     kind = part.type
     if kind in _IMAGES:
         media.images += 1
@@ -119,6 +177,17 @@ def _base64(value: bytes) -> int:
     return len(value) if b"data:" in value[:64] or b'"base64"' in value else 0
 
 
+def _uncounted(media: Media) -> str:
+    """What a prompt holds whose tokens cannot be counted; "" where it is all text, images and sound."""
+    if media.documents:
+        return "documents"
+    if media.videos:
+        return "video"
+    if media.references:
+        return "a stored conversation"
+    return "content of an unusual form" if media.unread else ""
+
+
 def is_built_in(tool: object) -> bool:
     """Whether a tool is run by the provider, which adds what it reads to the prompt."""
     return isinstance(tool, str) and tool.startswith(_BUILT_IN)
@@ -129,21 +198,16 @@ def prompt_size(surface: Surface, body: int, media: Media, *, tools: int, unboun
 
     `unbounded` names what the body refers to without holding it (a stored conversation, a built-in tool).
     """
-    assumed = assumptions()
+    assumed = _assumed(surface)
     text = max(body - media.image_bytes - media.audio_bytes, 0)
-    sound = -(-media.audio_bytes // assumed.size("audio_base64_bytes_per_token"))
-    extra = assumed.size("tool_prompt_tokens") if tools else 0
-    each = assumed.size("image_tokens_most_anthropic" if surface is Surface.MESSAGES else "image_tokens_most")
-    estimate = -(-text // assumed.size("bytes_per_token")) + media.images * assumed.size("image_tokens") + sound
-    for count, what in (
-        (media.documents, "documents"), (media.videos, "video"), (media.references, "a stored conversation"),
-        (media.unread, "content of an unusual form"),
-    ):  # fmt: skip
-        if count:
-            unbounded = unbounded or what
+    sound = -(-media.audio_bytes // assumed.audio_base64_bytes_per_token)
+    extra = assumed.tool_prompt if tools else 0
+    each = assumed.image_most
+    estimate = -(-text // assumed.bytes_per_token) + media.images * assumed.image + sound
+    unbounded = unbounded or _uncounted(media)
     if unbounded:
         return Size(None, estimate, f"no bound: {unbounded} cannot be counted from the request's bytes")
-    bound = -(-text // assumed.size("bytes_per_token_least")) + media.images * each + sound + extra
+    bound = -(-text // assumed.bytes_per_token_least) + media.images * each + sound + extra
     how = "one token a byte at most"
     if media.images:
         how += f", {each} an image"

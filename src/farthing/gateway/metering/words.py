@@ -12,8 +12,10 @@ _CODE = re.compile(r"[^A-Za-z0-9_.\-]+")
 def word(value: Any) -> str:
     """`value` as one line of at most 256 characters; "" where it is no text or number."""
     if isinstance(value, str):
-        return value if len(value) <= 64 and value.isalnum() else _CONTROL.sub(" ", value[:_LONGEST]).strip()
-    return str(value) if _is_short(value) else ""
+        if len(value) <= _LONGEST and value.isascii() and value.isprintable():  # nearly always
+            return value.strip()
+        return _CONTROL.sub(" ", value[:_LONGEST]).strip()
+    return "" if value is None or not _is_short(value) else str(value)
 
 
 def _is_short(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The hot rows in PostgreSQL: the `Store` of several gateways, on as many machines."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from farthing.ledger.postgres.workers import BEAT_S, bury, dead_workers, folder_
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import DONE, OPEN, STATE_NUMBERS
 from farthing.ledger.settle import HOLD_S
-from farthing.ledger.store import Mark, Prices, StoreUnavailable
+from farthing.ledger.store import Mark, Prices, Store, StoreUnavailable
 
 if TYPE_CHECKING:
     from farthing.ledger.postgres.connection import Connection
@@ -119,7 +119,10 @@ class PostgresStore:
     def _insert(connection: "Connection", made: Mapping[str, _Row]) -> list[str]:
         """Write the rows; those that took effect."""
         rows = made.values()
-        columns = [list(made), *([getattr(row, name) for row in rows] for name in _Row.__struct_fields__[:-1])]
+        columns = [
+            _array(made), [row.state for row in rows], _array(row.worker for row in rows),
+            [row.started_us for row in rows], _array(row.record for row in rows),
+        ]  # fmt: skip
         return [name for (name,) in connection.execute(_INSERT.encode(), columns).fetchall()]
 
     @staticmethod
@@ -202,6 +205,16 @@ class PostgresStore:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def shared_store(url: str, folder: Path) -> Callable[[str], Store]:
+    """What `Ledger.open(folder, store=…)` takes to keep its rows in the database at `url`."""
+    return lambda worker: PostgresStore(url, folder, worker)
+
+
+def _array(texts: Iterable[str]) -> str:
+    """`texts` as PostgreSQL writes an array of them. (The driver escapes each character: six times the work.)"""
+    return "{" + ",".join(['"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' for text in texts]) + "}"
 
 
 def _plain(text: Any) -> str:

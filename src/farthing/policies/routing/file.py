@@ -4,7 +4,7 @@ Read here are `[[policy]]`, `[[model]]`, of `[[upstream]]` what names its prices
 judges the rest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from farthing.rates.toml_table import Document, Table
 
 _RETRIES = 2  # the gateway's own where nothing is stated
 _HOST = "host:"
-ProviderOf = Callable[[str], str | None]
+_HOSTS_FILE = "farthing-hosts.toml"
 
 
 class Priced(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,15 +44,30 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return (found.offer if found else None) or self.offer, sent
 
 
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A price "host:NAME": a deployment of one's own, at stated mean lengths in tokens (None: those of the usage)."""
+
+    price: str
+    input: int | None = None
+    output: int | None = None
+
+
 class PolicyFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What replay takes of the file. `aliases`: names that clients ask for (or patterns) and their targets."""
+    """What replay takes of the file. `aliases`: names that clients ask for (or patterns) and their targets.
+
+    `presets`: the providers of upstreams known by name. `cards`: the price cards that it names; `hosts`: the file of
+    its deployments.
+    """
 
     name: str
     chain: Chain
     aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
     upstreams: Mapping[str, Place] = {}
+    presets: Mapping[str, str] = {}
     retries: int = _RETRIES
+    cards: tuple[Path, ...] = ()
     hosts: Path | None = None
+    deployments: tuple[Deployment, ...] = ()
 
     def targets_of(self, model: str) -> tuple[str, ...]:
         """Where its `[[model]]` tables say that `model` lives; empty where none names it."""
@@ -60,16 +75,9 @@ class PolicyFile(msgspec.Struct, frozen=True, kw_only=True):
         found = exact or next((targets for name, targets in self.aliases if fnmatchcase(model, name)), ())
         return tuple(target[:-1] + model if target.endswith("/*") else target for target in found)
 
-    @property
-    def deployments(self) -> tuple[str, ...]:
-        """The offers "host:NAME" that its upstreams are priced at, each once."""
-        stated = [place.offer for place in self.upstreams.values()]
-        stated += [one.offer for place in self.upstreams.values() for one in place.models]
-        return tuple(dict.fromkeys(offer for offer in stated if offer and offer.startswith(_HOST)))
 
-
-def read_policy_file(path: Path, provider_of_preset: ProviderOf = lambda name: None) -> PolicyFile:
-    """The policies in the file at `path`. `provider_of_preset`: the provider of an upstream that names a preset.
+def read_policy_file(path: Path, presets: Mapping[str, str] | None = None) -> PolicyFile:
+    """The policies in the file at `path`. `presets`: the providers of upstreams known by name.
 
     Raises `FarthingError` with FILE:LINE for what is wrong in what is read, and where there is no policy.
     """
@@ -82,31 +90,68 @@ def read_policy_file(path: Path, provider_of_preset: ProviderOf = lambda name: N
     root = Document(text, str(path)).table()
     if not root.subs("policy"):
         root.fail(None, "no [[policy]]", 'write [[policy]] with kind = "route", "split", "fallback" or "passthrough"')
-    retries = root.sub("retries")
-    hosts = root.text("hosts")
+    reader = _Reader(presets or {})
+    upstreams = dict(reader.upstream(one) for one in root.subs("upstream"))
+    retries, gateway = root.sub("retries"), root.sub("gateway")
     count = retries.whole("count", least=0) if retries is not None else None
+    hosts = gateway.text("hosts") if gateway is not None else None
+    beside = path.parent / (hosts or _HOSTS_FILE)
     return PolicyFile(
         name=path.name,
         chain=read_chain(root),
-        aliases=tuple((one.needed_text("name"), one.texts("targets")) for one in root.subs("model")),
-        upstreams=dict(_upstream(one, provider_of_preset) for one in root.subs("upstream")),
+        aliases=_aliases(root, upstreams),
+        upstreams=upstreams,
+        presets=reader.presets,
         retries=_RETRIES if count is None else count,
-        hosts=path.parent / hosts if hosts else None,
+        cards=tuple(path.parent / name for name in gateway.texts("cards")) if gateway is not None else (),
+        hosts=beside if hosts or beside.is_file() else None,
+        deployments=tuple(reader.deployments.values()),
     )
 
 
-def _upstream(table: Table, provider_of_preset: ProviderOf) -> tuple[str, Place]:
-    preset = table.text("preset")
-    provider = table.text("provider") or (provider_of_preset(preset) if preset else None)
-    models = tuple(
-        Priced(name=one.needed_text("name"), sent=one.text("sent"), offer=_offer(one)) for one in table.subs("model")
-    )
-    name = table.text("name") or preset or table.needed_text("name")
-    return name, Place(provider=provider, offer=_offer(table), models=models)
+class _Reader:
+    """Reads `[[upstream]]` as far as prices go, and remembers the deployments that they name."""
+
+    def __init__(self, presets: Mapping[str, str]) -> None:
+        self.presets = presets
+        self.deployments: dict[str, Deployment] = {}
+
+    def upstream(self, table: Table) -> tuple[str, Place]:
+        preset = table.text("preset")
+        provider = table.text("provider") or (self.presets.get(preset) if preset else None)
+        models = tuple(
+            Priced(name=one.needed_text("name"), sent=one.text("sent"), offer=self._offer(one))
+            for one in table.subs("model")
+        )
+        name = table.text("name") or preset or table.needed_text("name")
+        return name, Place(provider=provider, offer=self._offer(table), models=models)
+
+    def _offer(self, table: Table) -> str | None:
+        price = table.text("price")
+        if price is None:
+            return table.text("offer")
+        if not price.startswith(_HOST):
+            table.fail("price", f"'price' is {price!r}", 'write price = "host:NAME", or offer = "provider/model"')
+        made = Deployment(price=price, input=table.whole("mean_input_tokens"), output=table.whole("mean_output_tokens"))
+        self.deployments.setdefault(price, made)
+        return price
 
 
-def _offer(table: Table) -> str | None:
-    return table.text("offer") or table.text("price")
+def _aliases(root: Table, upstreams: Mapping[str, Place]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The `[[model]]` tables; an alias among the targets of another stands for its own targets."""
+    tables = {one.needed_text("name"): one for one in root.subs("model")}
+
+    def targets(name: str, above: tuple[str, ...]) -> list[str]:
+        table = tables[name]
+        if name in above:
+            table.fail("targets", f"{name!r} leads back to itself", 'end it at "upstream/model"')
+        found: list[str] = []
+        for target in table.texts("targets"):
+            alias = target in tables and target.partition("/")[0] not in upstreams
+            found += targets(target, (*above, name)) if alias else [target]
+        return found
+
+    return tuple((name, tuple(dict.fromkeys(targets(name, ())))) for name in tables)
 
 
 def asked_of(ask: Ask, file: PolicyFile, known: tuple[str, ...]) -> tuple[str, ...]:

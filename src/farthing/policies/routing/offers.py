@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from farthing.policies.routing.file import Place
+from farthing.policies.routing.file import Place, PolicyFile
 from farthing.policies.routing.values import model_of, upstream_of
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
@@ -13,9 +13,10 @@ from farthing.rates.select import Unknown
 class Offers:
     """The offers of targets: by the file's upstreams, by the providers that the ledger saw, by the book."""
 
-    def __init__(self, book: Book, upstreams: Mapping[str, Place], deployments: Mapping[str, str]) -> None:
+    def __init__(self, book: Book, file: PolicyFile, deployments: Mapping[str, str]) -> None:
         self.book = book
-        self.upstreams = dict(upstreams)
+        self.presets = file.presets
+        self.upstreams = dict(file.upstreams)
         self.deployments = deployments
         self._found: dict[str, Offer | Unknown] = {}
 
@@ -39,7 +40,7 @@ class Offers:
         try:
             if stated is not None:
                 return self.book.find(self.deployments.get(stated, stated))
-            provider = place.provider or self.book.provider(upstream)
+            provider = place.provider or self.presets.get(upstream) or self.book.provider(upstream)
             if provider is None:
                 return Unknown(f"no provider is known of upstream {upstream!r}: [[upstream]] with name and provider")
             return self.book.lookup(provider, sent)

@@ -85,7 +85,7 @@ def replay_routing(
     `FarthingError` for an unknown offer, or where there is no request or none that names a model.
     """
     served = book.find(question.served) if question.served else None
-    run = _Run(Staged(question, served, None), Offers(book, file.upstreams, deployments or {}), file)
+    run = _Run(Staged(question, served, None), Offers(book, file, deployments or {}), file)
     for number, recorded in enumerate(requests, 1):
         told(recorded, run.add(recorded))
         if number % _EVERY == 0:

@@ -12,7 +12,7 @@ from farthing.rates.book import Book
 from farthing.rates.card import Offer
 from farthing.usage.record import Usage
 
-_AGAIN = frozenset({408, 429, 500, 502, 503, 504, 529})
+_AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 _ENDED = frozenset({"ok", "done", "cancelled"})
 _UNKNOWN = "unknown"  # in the place of a provider that nobody stated
 
@@ -57,8 +57,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def failure_of(target: str, status: int | None, error: str, began: bool = False) -> Failure:
-    """A recorded failure. Whether it could be tried again is judged by status and error where no log tells it."""
-    again = status in _AGAIN or (status is None and error[:7] in ("connect", "timeout", "reset"))
+    """A recorded failure. Where no log tells whether it could be tried again, it could where nothing was produced."""
+    again = status in _AGAIN or (status is None and error.startswith("connect"))
     return Failure(target=target, status=status, error=error, retryable=again and not began, began=began)
 
 

@@ -9,7 +9,7 @@ from farthing.policies.routing.when import When
 
 ASKED = "asked"  # in the place of a target: what the policies before have decided
 UNITS = ("request", "user", "session", "key")
-ERRORS = ("connect", "timeout", "reset")
+ERRORS = ("connect", "timeout", "broken")
 ON = ("429", "5xx", *ERRORS)
 """What `fallback` goes on from unless it states otherwise: faults of the upstream, none of the request."""
 
@@ -54,7 +54,7 @@ class Fallback(msgspec.Struct, frozen=True, kw_only=True, tag="fallback", tag_fi
     """Where what was decided cannot be tried (any more), the first of `targets` that can be.
 
     `targets` empty: those of the model asked for. `on`: the failures from which it goes on ("429", "5xx", "connect",
-    "timeout", "reset", "all", any status); an upstream that is not available is one always. `retries`: after so
+    "timeout", "broken", "all", any status); an upstream that is not available is one always. `retries`: after so
     many of the same target, where that is less than the gateway's own.
     """
 

@@ -41,7 +41,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fal
     """An attempt of this request that failed at `target` ("upstream/model").
 
     `status`: the upstream's, None where it gave none; `error`: then "connect" (it was not reached), "timeout" or
-    "reset" (it closed early or sent garbage), perhaps with more words behind (`fallback` reads the first).
+    "broken" (it closed early or sent garbage), perhaps with more words behind (`fallback` reads the first).
     `retryable`: the same target may be tried again. `began`: the client already has a part of the answer.
     """
 

@@ -4,6 +4,7 @@
 `gemini_usage`: the prompt includes cached content, thoughts are beside the candidates.
 """
 
+from farthing.usage.readers.common_usage import common_anthropic, common_openai
 from farthing.usage.readers.values import (
     Row,
     items,
@@ -26,6 +27,11 @@ def openai_usage(usage: Row) -> dict[str, int]:
     tokens are not split by modality they are text first. Where `total_tokens` shows that reasoning
     was counted beside the output (xAI), it is added. Raises `BadRow` where parts exceed their total.
     """
+    common = common_openai(usage)
+    return _openai_in_general(usage) if common is None else common
+
+
+def _openai_in_general(usage: Row) -> dict[str, int]:
     total_in = whole(usage, "prompt_tokens", "input_tokens")
     total_out = whole(usage, "completion_tokens", "output_tokens")
     read_in = part(usage, _first(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details"))
@@ -83,7 +89,10 @@ def built_in_calls(output: object) -> dict[str, int]:
 
 
 def _first(row: Row, *names: str) -> str:
-    return next((name for name in names if row.get(name)), names[0])
+    for name in names:
+        if row.get(name):
+            return name
+    return names[0]
 
 
 def cache_writes(usage: Row, details: Row) -> dict[str, int]:
@@ -110,6 +119,11 @@ def anthropic_usage(usage: Row) -> dict[str, int]:
     beyond that split was written for the default five minutes. What summarising the context took
     (`iterations` of type "compaction") is billed and is not in the fields beside it: it is added.
     """
+    common = common_anthropic(usage)
+    return _anthropic_in_general(usage) if common is None else common
+
+
+def _anthropic_in_general(usage: Row) -> dict[str, int]:
     counts = _anthropic_counts(usage)
     for step in items(usage, "iterations") if usage.get("iterations") else ():
         if step.get("type") == "compaction":

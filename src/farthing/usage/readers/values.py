@@ -67,6 +67,8 @@ def pick(row: Row, *names: str) -> Any:
 
 def text(value: object) -> str | None:
     """`value` as text, None when blank or absent."""
+    if type(value) is str:
+        return value.strip() or None
     if value is None or isinstance(value, (dict, list)):
         return None
     return str(value).strip() or None

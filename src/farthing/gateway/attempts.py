@@ -1,0 +1,77 @@
+"""Serving one call: attempts, one after another, as the policies say, until one has answered."""
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from farthing.gateway.call import Call
+from farthing.gateway.exchange import Exchange
+from farthing.gateway.failing import Failed
+from farthing.gateway.http import client_left, send_whole
+from farthing.gateway.problem import Problem
+from farthing.gateway.routes import split_target
+from farthing.policies.routing import Ask, Context, Decision, Failure
+
+if TYPE_CHECKING:
+    from farthing.gateway.state import State
+
+
+async def serve(state: "State", call: Call) -> None:
+    """Answer `call`. Raises `Problem` where no attempt could be made, or none answered."""
+    targets = state.routes.targets(call.asked.model, call.surface)
+    asked, by = call.asked, call.by
+    ask = Ask(
+        request_id=call.id, model=asked.model, at=call.at, surface=call.surface.value, protocol=call.protocol,
+        key=call.key.id if call.key else "", feature=by.feature, request_type=by.request_type, user=by.user,
+        segment=by.segment, session=by.session, tags=by.tags, stream=asked.stream,
+        prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens, images=asked.images,
+        tools=asked.tools,
+    )  # fmt: skip
+    failures: tuple[Failure, ...] = ()
+    last: Failed | None = None
+    retries = state.config.retries
+    while True:
+        number = len(failures) + 1
+        context = Context(
+            attempt=number, failed=failures, unavailable=state.unavailable(), targets=targets, retries=retries.count
+        )
+        decision = state.chain.decide(ask, context)
+        if decision.target is None or call.watch.left_s <= 0:
+            break
+        if last is not None:
+            if not await _back_off(state, call, decision, last, failures):
+                break
+            again = decision.target == last.failure.target
+            state.shared.metrics.count("retries" if again else "fallbacks", split_target(decision.target)[0])
+        last = await Exchange(state, call, decision, number).run()
+        if last is None:
+            return
+        failures = (*failures, last.failure)
+        if last.failure.began:
+            return
+    if last is None:
+        raise Problem(
+            503, f"no upstream can take this now: {decision.reason or 'all are out of reach'}", code="no_upstream",
+            retry_after_s=state.retry_after_s(),
+        )  # fmt: skip
+    call.answered, call.status = True, last.status
+    await send_whole(call.send, last.status, [*last.headers, *call.own_headers()], last.body)
+
+
+async def _back_off(
+    state: "State", call: Call, decision: Decision, last: Failed, failures: tuple[Failure, ...]
+) -> bool:
+    """Wait before the next attempt, where it goes to the same target; whether there is time for it."""
+    if decision.target != last.failure.target:
+        return True
+    retries = state.config.retries
+    tries = sum(failure.target == decision.target for failure in failures)
+    wait = random.uniform(0, min(retries.most_s, retries.first_s * 2.0 ** (tries - 1)))
+    if last.again_s is not None:
+        if last.again_s > retries.most_s:
+            return False  # the upstream wants to be left alone for longer than we wait: the client is told
+        wait = max(wait, last.again_s)
+    if wait >= call.watch.left_s:
+        return False
+    await asyncio.sleep(wait)
+    return not client_left(call.receive)

@@ -1,0 +1,69 @@
+"""How attempts fail: what the client library's faults mean, which answers may be tried again, when."""
+
+from farthing.gateway.problem import Header
+from farthing.policies.routing import Failure
+
+RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+"""Statuses that say nothing was produced and that another try may do."""
+BROKEN = frozenset({500, 502, 503, 504, 529})
+"""Statuses that count against an upstream in its circuit breaker."""
+
+
+class SendFailed(Exception):
+    """No answer came. `kind`: connect, timeout or broken. `sent`: whether the upstream may have worked on it."""
+
+    def __init__(self, kind: str, what: str, sent: bool) -> None:
+        super().__init__(what)
+        self.kind = kind
+        self.sent = sent
+
+
+class Failed:
+    """An attempt that did not answer: what policies are told, and the answer that the client gets if none follows.
+
+    `again_s`: when the upstream wants to be asked again, where it said so.
+    """
+
+    __slots__ = ("again_s", "body", "failure", "headers", "status")
+
+    def __init__(
+        self, failure: Failure, status: int, headers: list[Header], body: bytes, again_s: float | None = None
+    ) -> None:
+        self.failure = failure
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.again_s = again_s
+
+
+def fault_of(error: Exception) -> SendFailed | None:
+    """What a fault of the client library means; None where it is a fault of ours."""
+    from pyreqwest import exceptions
+
+    if isinstance(error, SendFailed):
+        return error
+    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.PoolTimeoutError)) or _never_sent(error):
+        return SendFailed("connect", "it cannot be reached", sent=False)
+    if isinstance(error, exceptions.RequestTimeoutError):
+        return SendFailed("timeout", "its answer did not come in time", sent=True)
+    if isinstance(error, ValueError) and not isinstance(error, exceptions.PyreqwestError):
+        return SendFailed("broken", f"its answer is {error}", sent=True)  # what `encoding.unpacker` says
+    if isinstance(error, exceptions.RequestError) and not isinstance(error, exceptions.BuilderError):
+        return SendFailed("broken", "it broke off the answer, or sent none that can be read", sent=True)
+    return None
+
+
+def _never_sent(error: Exception) -> bool:
+    """Whether no connection was made. (A `ConnectError` can also be one that was closed with the request in it.)"""
+    details = getattr(error, "details", None) or {}
+    return any("(Connect)" in str(cause.get("message")) for cause in details.get("causes") or ())
+
+
+def again_s(headers: dict[str, str]) -> float | None:
+    """The seconds that `retry-after-ms` or `retry-after` state; a date counts as absent."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return max(float(headers[name]) / unit, 0.0)
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -1,0 +1,188 @@
+"""Who may pass: keys and their scopes, limits, and which budgets a request must stay within."""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from fractions import Fraction
+
+from farthing.gateway.call import Call
+from farthing.gateway.caller import Attribution
+from farthing.gateway.config.values import Config
+from farthing.gateway.limits import Admission, Limit, Limited
+from farthing.gateway.problem import Problem
+from farthing.gateway.purses import Refused
+from farthing.gateway.shared import Shared
+from farthing.ledger.budgets import NANO, BudgetRef, nano_up
+from farthing.ledger.keys import Key, KeysUnavailable
+from farthing.money import decimal_text
+
+
+class Gate:
+    """The rules of one configuration. `upstreams`: their names, which a model may be called by (UPSTREAM/model)."""
+
+    def __init__(self, config: Config, shared: Shared, upstreams: Mapping[str, object]) -> None:
+        self._config = config
+        self._shared = shared
+        self._upstreams = upstreams
+        self._open_to_all = config.keys == "off"
+        self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
+        self._budgets = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
+        self._defaults = (_fallback(config),)
+
+    def key_of(self, token: str) -> Key | None:
+        """The virtual key that `token` is; None where none is needed. Raises `Problem` (401)."""
+        if self._open_to_all:
+            return None
+        ring = self._shared.keys
+        try:
+            key = ring.find(token) if token else None
+            if key is not None or (not self._keys_needed and not ring.any()):
+                return key
+        except KeysUnavailable as away:
+            raise Problem(
+                503, f"the keys cannot be read now: {away}", code="keys_unavailable", retry_after_s=1
+            ) from None
+        what = "this is none of the gateway's keys, or it was revoked or has expired" if token else "a key is needed"
+        raise Problem(401, f"{what}: `farthing keys create --name NAME` makes one", code="invalid_api_key")
+
+    def defaults(self, key: Key | None) -> tuple[Attribution, ...]:
+        """What a request is attributed to where it does not say."""
+        if key is None:
+            return self._defaults
+        return (_defaults_of(key), *self._defaults)
+
+    def in_scope(self, key: Key | None, model: str) -> bool:
+        """Whether `key` may use `model` (named alone or as UPSTREAM/model)."""
+        if key is None or not key.models:
+            return True
+        head, _, rest = model.partition("/")
+        names = (model, rest) if rest and head in self._upstreams else (model,)
+        return any(fnmatchcase(name, pattern) for name in names for pattern in key.models)
+
+    def check_scope(self, key: Key | None, model: str, feature: str) -> None:
+        """Raise `Problem` (403) where the key may not use the model, or not for this feature."""
+        if key is None:
+            return
+        if not self.in_scope(key, model):
+            raise Problem(
+                403, f"this key may not use {model!r}; it may use {', '.join(key.models)}", code="model_denied"
+            )
+        if key.features and not any(fnmatchcase(feature, pattern) for pattern in key.features):
+            named = repr(feature) if feature else "a request that names none (x-farthing-feature)"
+            raise Problem(
+                403, f"this key may not be used for feature {named}; it may for {', '.join(key.features)}",
+                code="feature_denied",
+            )  # fmt: skip
+
+    def check_unbounded(self, key: Key | None, surface: str) -> None:
+        """Raise `Problem` (403) where work whose cost comes later would escape a key's scope or a hard budget."""
+        nobody = Attribution()
+        if (key is not None and key.models) or any(budget.hard for budget in self.budgets(key, nobody)):
+            raise Problem(
+                403, f"/v1/{surface} is closed to keys with a list of models or a hard budget: what a batch costs is "
+                "known only when it is done", code="unbounded",
+            )  # fmt: skip
+
+    # --- budgets and limits ---------------------------------------------------------------------
+
+    def budgets(self, key: Key | None, by: Attribution) -> list[BudgetRef]:
+        """All budgets that a request must stay within."""
+        found = [
+            BudgetRef(scope, limit, rule.period, rule.hard)
+            for rule, limit in self._budgets
+            if (scope := _scope(rule.per, rule.who, key, by)) is not None
+        ]
+        if key is not None and key.budgets:
+            found += [
+                BudgetRef(f"key:{key.id}", nano_up(Fraction(own.usd)), own.period, own.hard) for own in key.budgets
+            ]
+        return found
+
+    def admit(self, call: Call) -> Admission | None:
+        """Count the request under its limits. Raises `Problem` (429)."""
+        limits = [
+            Limit(id=scope + suffix, requests_per_minute=rule.requests_per_minute,
+                  tokens_per_minute=rule.tokens_per_minute, concurrent=rule.concurrent)
+            for number, rule in enumerate(self._config.limits)
+            if (scope := _scope(rule.per, rule.who, call.key, call.by)) is not None
+            for suffix in (f"#{number}",)
+        ]  # fmt: skip
+        if call.key is not None:
+            limits += self._limits_of(call.key)
+        if not limits:
+            return None
+        asked = call.asked
+        output = asked.max_output_tokens if asked.max_output_tokens is not None else 0
+        tokens = asked.prompt_tokens_estimate + output * asked.choices
+        found = self._shared.limits.admit(limits, tokens)
+        if isinstance(found, Limited):
+            raise _limited(found)
+        return found
+
+    def _limits_of(self, key: Key) -> tuple[Limit, ...]:
+        own = key.limits
+        if own is None or (
+            own.requests_per_minute is None and own.tokens_per_minute is None and own.concurrent is None
+        ):
+            return ()
+        return (Limit(id=f"key:{key.id}", requests_per_minute=own.requests_per_minute,
+                      tokens_per_minute=own.tokens_per_minute, concurrent=own.concurrent),)  # fmt: skip
+
+
+def _fallback(config: Config) -> Attribution:
+    one = config.attribution
+    return Attribution(
+        feature=one.feature, request_type=one.request_type, user=one.user, segment=one.segment, tags=one.tags
+    )
+
+
+def _defaults_of(key: Key) -> Attribution:
+    one = key.defaults
+    return Attribution(
+        feature=one.feature, request_type=one.request_type, user=one.user, segment=one.segment, tags=one.tags
+    )
+
+
+_NAMES: Mapping[str, Callable[[Key | None, Attribution], str]] = {
+    "key": lambda key, by: key.id if key else "",
+    "team": lambda key, by: key.team if key else "",
+    "user": lambda key, by: by.user,
+    "feature": lambda key, by: by.feature,
+}
+
+
+def _scope(per: str, who: str, key: Key | None, by: Attribution) -> str | None:
+    """The scope of a rule for this request ("user:alice"); None where the rule is about somebody else.
+
+    Requests that name nobody share one scope, so that leaving a name out is no way past a budget.
+    """
+    if per == "all":
+        return "all"
+    name = _NAMES[per](key, by)
+    if who and who != name and not (per == "key" and key is not None and who == key.name):
+        return None
+    return f"{per}:{name}"
+
+
+def _limited(found: Limited) -> Problem:
+    words = {
+        "requests": "too many requests a minute", "tokens": "too many tokens a minute",
+        "concurrent": "too many requests at once", "size": "the request is larger than the limit of tokens a minute",
+    }  # fmt: skip
+    scope = found.limit.partition("#")[0]
+    return Problem(
+        429, f"{words.get(found.what, 'the limits are busy')} ({scope})", code="rate_limit_exceeded",
+        retry_after_s=found.retry_after_s,
+        headers=[(name.encode(), value.encode()) for name, value in found.headers.items() if name != "retry-after"],
+    )  # fmt: skip
+
+
+def refused(found: Refused, amount: int) -> Problem:
+    if found.budget is None:
+        return Problem(503, "the budgets cannot be reached now", code="budgets_unavailable", retry_after_s=1)
+    scope = f"{found.budget.id} ({found.budget.period})"
+    needs, left = (decimal_text(Fraction(part, NANO)) for part in (amount, max(found.remaining, 0)))
+    return Problem(
+        429, f"the budget of {scope} has ${left} left, and this request may cost up to ${needs}; a smaller max_tokens "
+        "needs less", code="budget_exceeded", retry_after_s=found.retry_after_s, again=found.why == "held",
+        headers=[(b"x-farthing-budget-remaining-usd", left.encode())],
+    )  # fmt: skip
