@@ -147,7 +147,7 @@ def test_a_revoked_key_is_refused_at_once_and_a_rotated_one_changes_hands(gatewa
 def test_requests_at_once_never_pass_a_budget_and_it_is_not_starved(gateway: Running, upstream: Upstream):
     from farthing.ledger.keys import KeyBudget
 
-    limit = Fraction(1, 100)  # one answer costs about $0.0005, and may cost $0.0006
+    limit = Fraction(1, 100)  # one answer costs about $0.0005, and may cost $0.001
     key, token = gateway.key("small", budgets=[KeyBudget(usd=Decimal("0.01"))])
     body = chat("[[words=800]]", max_tokens=1000)
 
@@ -162,7 +162,7 @@ def test_requests_at_once_never_pass_a_budget_and_it_is_not_starved(gateway: Run
     spent = sum(Fraction(cost) for status, cost, _ in told if status == 200)
     assert {status for status, _, _ in told} == {200, 429}
     assert spent <= limit
-    assert limit - spent < Fraction(7, 10_000)  # no room for another
+    assert limit - spent < Fraction(11, 10_000)  # no room for another, which may be served at the priority tier
     rows = [row for row in gateway.rows() if row.key == key.id]
     assert sum(row.usd for row in rows if row.usd) == spent
     answer, refusal = gateway.post(CHAT, body, bearer(token))
