@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup local run test test-all check bench lock clean
+.PHONY: setup local run test test-all check bench bench-gateway lock clean
 
 setup: $(READY)
 
@@ -34,6 +34,9 @@ check: setup        ## style, strict types, import layers, docs
 
 bench: setup        ## every claim of speed, as ratios measured side by side
 	$(BIN)/python -m benchmarks
+
+bench-gateway: setup    ## the gateway beside others, each on one core (PEERS=litellm,smg; benchmarks.gateway.install)
+	$(BIN)/python -m benchmarks.gateway $(if $(PEERS),--peers $(PEERS))
 
 lock: setup         ## refresh constraints.txt (with hashes; it names no address)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import ledger, metering, offers, parquet, pricing, readers, serving, simulator, start
+from benchmarks import ledger, metering, offers, parquet, pricing, readers, routing, serving, simulator, start
 
 BENCHMARKS = {
     "start": start.main,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "simulator": simulator.main,
     "metering": metering.main,
     "ledger": ledger.main,
+    "routing": routing.main,
 }
 
 

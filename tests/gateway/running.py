@@ -206,15 +206,6 @@ class Running:
                 raise AssertionError(f"{len(ended)} ended rows of {len(found)}, {count} expected: {found}")
             time.sleep(0.05)
 
-    def money(self, timeout_s: float = 5) -> dict[str, tuple[int, int]]:
-        """By purse: nanodollars spent, and held by requests in the database, once no lease is left."""
-        until = time.monotonic() + timeout_s
-        while True:
-            spent, leased, held = purses(self.data)
-            if not any(leased.values()) or time.monotonic() > until:
-                return {name: (spent.get(name, 0), held.get(name, 0)) for name in {*spent, *held}}
-            time.sleep(0.05)
-
 
 def read_rows(data: Path) -> list[Row]:
     """All rows of a ledger, hot and closed."""

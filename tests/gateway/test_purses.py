@@ -564,7 +564,7 @@ def test_memory_is_bounded_and_nothing_is_lost_by_it(house: House) -> None:
         for number in range(200):
             hold = await held(purses, 100, BudgetRef(f"user:{number}", 1000, "total"))
             house.write("w1", purses.settle(hold, 60))
-            assert len(purses._purses) <= 20
+            assert len(purses._shelf.purses) <= 20
         assert purses.settle(kept, 70)["user:kept/total@ever"] == 70
         for number in (0, 7, 199):  # again, after it was forgotten
             budget = BudgetRef(f"user:{number}", 1000, "total")
@@ -586,7 +586,7 @@ def test_purses_long_unused_are_forgotten_and_their_empty_leases_deleted(house: 
         charged = purses.settle(spent, 30)  # its row is written late
         for _ in range(1300):
             await purses.tick()
-        assert not purses._purses and not purses._current
+        assert not purses._shelf.purses and not purses._shelf.current
         count = house.look._connection.execute("SELECT purse, amount FROM lease").fetchall()
         assert count == [("user:slow/total@ever", 30)]
         house.write("w1", charged)
@@ -654,7 +654,7 @@ def test_a_tick_that_fails_is_counted_and_the_next_goes_on(house: House, monkeyp
         purses = house.worker()
         told: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-        monkeypatch.setattr(purses, "_sweep", lambda: 1 / 0)
+        monkeypatch.setattr(purses._shelf, "_sweep", lambda: 1 / 0)
         purses.start()
         while purses.counters["faults"] < 2:
             await asyncio.sleep(0.01)

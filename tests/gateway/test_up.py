@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from farthing.cli.up import base_url, greeting
+from farthing.cli.up_run import base_url, greeting
 from farthing.gateway.config import load
 from farthing.gateway.config.values import Config
 from tests.gateway.ups import Up, environment, ups
@@ -156,9 +156,9 @@ def test_several_gateways_may_share_a_data_folder(up: Callable[..., Up]) -> None
 def test_workers_are_forked_from_one_thread_with_nothing_heavy_in_it() -> None:
     """A fork copies only one thread: locks that others held stay locked for ever."""
     code = (
-        "import os, sys, farthing.cli.app, farthing.cli.up, farthing.gateway.supervisor, farthing.gateway.app\n"
+        "import os, sys, farthing.cli, farthing.cli.up_run, farthing.gateway.supervisor, farthing.gateway.app\n"
         "print(len(os.listdir('/proc/self/task')), [n for n in "
-        "('duckdb', 'numpy', 'aiohttp', 'rich.console', 'scipy', 'genai_prices') if n in sys.modules])"
+        "('duckdb', 'numpy', 'aiohttp', 'rich.console', 'scipy', 'genai_prices', 'typer') if n in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert said.stdout == "1 []\n"

@@ -8,16 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-CODE = """
-import sys
-import farthing.cli.app as wiring
-from farthing.cli import main
-from farthing.cli.up import up
-if not any(command.name == "up" for command in wiring.app.registered_commands):
-    wiring.app.command("up")(up)
-main()
-"""
-
 
 def environment(**more: str) -> dict[str, str]:
     """What a process needs of ours, and `more`."""
@@ -39,7 +29,7 @@ class Up:
             arguments = (*arguments, "--port", str(self._port))
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", CODE, "up", *arguments], cwd=folder, env=environment(**environ),
+                [sys.executable, "-m", "farthing", "up", *arguments], cwd=folder, env=environment(**environ),
                 stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
 

@@ -334,13 +334,13 @@ def total(bills: Iterable[Bill]) -> Bill:
     """The sum of several bills."""
     whole = Bill()
     for bill in bills:
+        whole.lower_grade(bill.grade)  # first: it settles the bill, and with that come its notes and sources
         whole.rows += bill.rows
         whole.requests += bill.requests
         whole.unpriced += bill.unpriced
         whole.reasons.update(bill.reasons)
         whole.notes.update(bill.notes)
         whole.sources.update(bill.sources)
-        whole.lower_grade(bill.grade)
         for name, usd in bill.usd_by_meter.items():
             whole._usd[name] = whole._usd.get(name, ZERO) + usd
         for name, quantity in bill.quantity_by_meter.items():

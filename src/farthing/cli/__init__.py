@@ -9,30 +9,17 @@ from farthing.problems import FarthingError
 
 def main() -> None:
     """Run the command. A mistake of the user's ends in one line on stderr and status 2."""
-    import typer
-
-    from farthing.cli.app import app
+    from farthing.rates import catalogue
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
-    # The class of all wrong options and commands, which typer does not export.
-    usage_error: Any = typer.BadParameter.__bases__[0]
+    catalogue.keep()
     try:
-        status = app(standalone_mode=False)
+        status = _run(sys.argv[1:])
     except FarthingError as error:
         _say(str(error))
         raise SystemExit(2) from None
-    except usage_error as error:
-        if error.__class__.__name__ == "NoArgsIsHelpError":
-            error.show()
-        else:
-            where = error.ctx.command_path if error.ctx else "farthing"
-            _say(f"{error.format_message().rstrip('.')}; `{where} --help` shows what there is")
-        raise SystemExit(2) from None
-    except typer.Abort:
-        _say("stopped")
-        raise SystemExit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(141) from None
@@ -44,6 +31,37 @@ def main() -> None:
         _say(f"{named}{error.strerror or error}")
         raise SystemExit(2) from None
     raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _run(words: list[str]) -> object:
+    from farthing.cli.quick import arguments_of_up
+
+    import typer
+
+    arguments = arguments_of_up(words)
+    if arguments is not None:
+        from farthing.cli.up import up
+
+        try:
+            up(**arguments)
+        except typer.Exit as end:
+            return end.exit_code
+        return 0
+    from farthing.cli.app import app
+
+    # The class of all wrong options and commands, which typer does not export.
+    usage_error: Any = typer.BadParameter.__bases__[0]
+    try:
+        return app(standalone_mode=False)
+    except usage_error as error:
+        if error.__class__.__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            where = error.ctx.command_path if error.ctx else "farthing"
+            _say(f"{error.format_message().rstrip('.')}; `{where} --help` shows what there is")
+        raise SystemExit(2) from None
+    except typer.Abort:
+        raise KeyboardInterrupt from None
 
 
 def _say(text: str) -> None:

@@ -158,7 +158,7 @@ def _states(data: Path, keys: "list[Key]", now_s: float) -> "dict[str, PurseStat
 
     bank = SqliteBank(data)
     try:
-        return bank.states([purse_of(key, budget, now_s) for key in keys for budget in key.budgets])
+        return bank.states([purse_of(ref, now_s) for key in keys for ref in key.refs])
     except BankUnavailable as error:
         raise FarthingError(f"{data}: the budgets cannot be read now: {error}") from None
     finally:

@@ -68,8 +68,6 @@ async def _back_off(
     tries = sum(failure.target == decision.target for failure in failures)
     wait = random.uniform(0, min(retries.most_s, retries.first_s * 2.0 ** (tries - 1)))
     if last.again_s is not None:
-        if last.again_s > retries.most_s:
-            return False  # the upstream wants to be left alone for longer than we wait: the client is told
         wait = max(wait, last.again_s)
     if wait >= call.watch.left_s:
         return False

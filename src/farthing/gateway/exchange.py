@@ -193,7 +193,7 @@ class Exchange:
         """A whole answer: metered, priced, recorded, then passed on."""
         call, out = self._call, self._out
         served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
-        notes = out.notes
+        notes, answered = out.notes, body
         if served.unknown == NO_OBJECT:
             self._end("failed", served=served, status=status, error="broken")
             failure = Failure(target=self._target, status=status, error="broken")
@@ -215,6 +215,8 @@ class Exchange:
             headers = passed_headers(pairs, call.admission is not None)
         left = client_left(call.receive)
         row = self._end("cancelled" if left else "done", served=served, status=status, error=served.error)
+        if self._state.content is not None:
+            self._state.content.keep(row, out.body, answered)
         headers += call.own_headers()
         headers += self._state.cost_headers(call, row)
         if notes:
@@ -234,7 +236,10 @@ class Exchange:
                 f"upstream {self._upstream.name!r} answered {status}, a redirection", 502, error="broken"
             )
         self._end("failed", served=served, status=status, error=served.error or str(status))
+        wait_s = again_s(named)
         retryable = status in RETRYABLE and named.get("x-should-retry") != "false"
+        if wait_s is not None and wait_s > self._state.config.retries.most_s:
+            retryable = False  # it wants to be left alone for longer than we wait: elsewhere, or the client is told
         failure = Failure(target=self._target, status=status, error=served.error or str(status), retryable=retryable)
         if status == 401:  # its message is about the gateway's key, and may quote it
             return self._failed(
@@ -246,8 +251,8 @@ class Exchange:
             told = translated_error(call.protocol, status, body, pairs)
             headers = [(b"content-type", b"application/json")]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.headers]
-            return Failed(failure, told.status, headers, told.body, again_s(named))
-        return Failed(failure, status, passed_headers(pairs, call.admission is not None), body, again_s(named))
+            return Failed(failure, told.status, headers, told.body, wait_s)
+        return Failed(failure, status, passed_headers(pairs, call.admission is not None), body, wait_s)
 
     def _silent(self, failed: SendFailed) -> Failed | None:
         """No answer, or half of one."""
@@ -292,7 +297,7 @@ class Exchange:
                 self._end_stream(relay, status)
         await relay.finish()
         if relay.retry is not None:  # broken before anything was passed on: another attempt is not seen
-            failure = Failure(target=self._target, error=relay.retry, retryable=False)
+            failure = Failure(target=self._target, error=relay.retry, retryable=relay.refused)
             return self._failed(f"upstream {self._upstream.name!r} broke off its answer", 502, failure=failure)
         return None
 
@@ -304,7 +309,9 @@ class Exchange:
         name = "cancelled" if relay.left else "failed" if relay.broke or served.error else "done"
         if relay.left:
             self._state.shared.metrics.count("drains", "settled" if not served.estimated else "estimated")
-        self._end(name, served=served, status=status, error=served.error or relay.broke)
+        row = self._end(name, served=served, status=status, error=served.error or relay.broke)
+        if self._state.content is not None:
+            self._state.content.keep(row, self._out.body, b"".join(relay.kept or ()))
 
     # --- after ------------------------------------------------------------------------------------
 
@@ -324,8 +331,9 @@ class Exchange:
             holds = state.purses.settle(self._hold, charged if charged is not None else Fraction(0))
             self._hold = None
         self._done = True
-        tokens = sum(served.quantities.get(name, 0) for name in state.token_meters)
-        call.tokens += tokens
+        for meter, count in served.quantities.items():
+            if meter in state.token_meters:
+                call.tokens += count
         opened = self._row
         row = Attempt(
             attempt=opened.attempt, request=opened.request, number=opened.number, state=name,

@@ -164,7 +164,6 @@ def main(arguments: list[str]) -> int:
     from farthing.serving.live.local import start_local
 
     card, what, *value = arguments
-    os.nice(5)  # the gateway goes first: it needs little
     try:
         port = int(value[0]) if what == "--port" else 0
         with start_local(slots=SLOTS, context=CONTEXT, port=port, chat_template=TEMPLATE) as server:

@@ -16,26 +16,22 @@ import msgspec
 
 from farthing.gateway.purse import Hold as Hold
 from farthing.gateway.purse import Purse
+from farthing.gateway.shelf import MOST_PURSES, Shelf
 from farthing.gateway.teller import Teller, Turned
 from farthing.ledger.bank import Bank, Granted, Want
 from farthing.ledger.budgets import BudgetRef as BudgetRef
-from farthing.ledger.budgets import Span, nano_up, purse_id, span_at
+from farthing.ledger.budgets import nano_up
 from farthing.ledger.changes import Changes
 
-MOST_PURSES = 10_000
 MOST_WAITING = 256
 """Requests that wait for money to come back, in one worker; beyond, a refusal comes at once."""
 PATIENCE_S = 0.5
 """How long a refusal waits for the leases of others."""
 TICK_S = 0.05
+"""How often recalls are heeded; `shelf` counts time in it."""
 TIGHT_S = 1.0
 """How long a purse that others were short of is leased to the need only, and what is settled of it goes back."""
 _POLL_S = 0.01
-_SWEEP_TICKS = 10
-_IDLE_TICKS = 20  # a second
-_SMALL_IDLE_TICKS = 600  # half a minute, for a lease so small against what is free that nobody misses it
-_SMALL_SHARE = 64
-_FORGET_TICKS = 1_200
 
 Why = Literal["exhausted", "held", "unavailable"]
 
@@ -57,8 +53,8 @@ class Purses:
     """The purses of one worker. Everything but the bank's calls runs on the event loop's thread.
 
     `worker`: the ledger's id of it, which its leases are known by. `on_failure`: "refuse" or "admit" what the bank
-    cannot be asked about; what is admitted counts all the same. `on_alert(budget, spent)` is called once a period for
-    a budget that only warns, when it is spent. `counters` are for metrics.
+    cannot be asked about; what is admitted counts all the same (it may be set anew). `on_alert(budget, spent)` is
+    called once a period for a budget that only warns, when it is spent. `counters` are for metrics.
     """
 
     def __init__(
@@ -67,21 +63,16 @@ class Purses:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._changes = changes
-        self._admit = on_failure == "admit"
+        self.on_failure = on_failure
         self._on_alert = on_alert
-        self._most = most_purses
         self._clock = clock
-        self._purses: dict[str, Purse] = {}
-        self._current: dict[tuple[str, str], Purse] = {}  # by budget: the purse of the period that was asked last
-        self._spans: dict[str, Span] = {}
-        self._tight: set[Purse] = set()
-        self._tick = 0
         self._waiting = 0
         self._seen_wanted = changes.wanted
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._teller = Teller(bank, worker, changes, clock)
+        self._shelf = Shelf(self._teller, most_purses)
         self.counters = self._teller.counters
 
     # --- a request ----------------------------------------------------------------------------
@@ -91,7 +82,8 @@ class Purses:
 
         `now`: seconds since 1970, which chooses the period.
         """
-        current = self._current
+        shelf = self._shelf
+        current = shelf.current
         found: list[Purse] = []
         amounts: dict[str, int] = {}
         for ref in budgets:
@@ -104,7 +96,7 @@ class Purses:
             amounts[purse.id] = amount
         if len(amounts) != len(found):
             return None  # two budgets of one purse: `reserve` merges them
-        tick = self._tick
+        tick = shelf.tick
         for purse in found:
             purse.free -= amount
             purse.held += amount
@@ -121,7 +113,7 @@ class Purses:
             raise ValueError(f"a reservation of {amount} nanodollars")
         if (hold := self.try_reserve(budgets, amount, now)) is not None:
             return hold
-        purses = self._pinned(budgets, now)
+        purses = self._shelf.pinned(budgets, now)
         try:
             return await self._reserve(purses, amount, now)
         finally:
@@ -181,7 +173,7 @@ class Purses:
         known = [
             (not purse.ref.hard, max(purse.bank_free + purse.free, 0))
             for ref in budgets
-            if (purse := self._current.get((ref.id, ref.period))) is not None and purse.known
+            if (purse := self._shelf.current.get((ref.id, ref.period))) is not None and purse.known
         ]
         return min(known)[1] if known else None
 
@@ -196,7 +188,7 @@ class Purses:
     def _held(self, purses: list[Purse], amount: int) -> Hold:
         for purse in purses:
             purse.held += amount
-            purse.used = self._tick
+            purse.used = self._shelf.tick
         return Hold(purses, amount, {purse.id: amount for purse in purses})
 
     def _refuse(self, purse: Purse, amount: int, now: float) -> Refused:
@@ -211,7 +203,7 @@ class Purses:
 
     def _blind(self, purses: list[Purse], amount: int) -> Hold | Refused:
         """The bank is away: refuse, or let it pass and count it as owed."""
-        if not self._admit:
+        if self.on_failure != "admit":
             self.counters["refusals"] += 1
             return Refused(budget=None, remaining=0, retry_after_s=1, why="unavailable")
         self.counters["admitted_blind"] += 1
@@ -219,78 +211,19 @@ class Purses:
             purse.free -= amount
             if purse.free < 0:
                 purse.blind -= purse.free
-                self._put_back(purse)
+                self._shelf.put_back(purse)
         return self._held(purses, amount)
 
     def _square(self, purse: Purse) -> None:
         """What was spent beyond the lease is owed; what was let pass unasked goes back where it was not spent: nobody
         has said that it is there."""
         if purse.free < 0:
-            self._put_back(purse)
+            self._shelf.put_back(purse)
         elif back := min(purse.blind, purse.free):
             purse.blind -= back
             purse.free -= back
             purse.bank_free += back
             self._teller.put_back(purse.id, back)
-
-    # --- purses in memory ---------------------------------------------------------------------
-
-    def _pinned(self, budgets: Sequence[BudgetRef], now: float) -> list[Purse]:
-        """The purse of each budget in the period that holds `now`, each once, and pinned."""
-        merged: dict[tuple[str, str], BudgetRef] = {}
-        for ref in budgets:
-            key = (ref.id, ref.period)
-            other = merged.get(key)
-            # Of two budgets on one purse only the tighter hard one can refuse.
-            if other is None or (not ref.hard, ref.limit) < (not other.hard, other.limit):
-                merged[key] = ref
-        purses: list[Purse] = []
-        for key, ref in merged.items():
-            purses.append(self._purse(key, ref, now))
-            purses[-1].pins += 1  # at once: the next one may make room for itself
-        return purses
-
-    def _purse(self, key: tuple[str, str], ref: BudgetRef, now: float) -> Purse:
-        span = self._spans.get(ref.period)
-        if span is None or not span.start_s <= now < span.end_s:
-            span = self._spans[ref.period] = span_at(ref.period, now)
-        name = purse_id(ref, span)
-        purse = self._purses.get(name)
-        if purse is None:
-            if len(self._purses) >= self._most:
-                self._evict()
-            # What waits to be returned (or is owed) is still in our lease.
-            free = self._teller.outbox.pop(name, 0)
-            purse = self._purses[name] = Purse(name, key, ref, span, free, self._tick)
-        elif purse.ref != ref:
-            if ref.limit < purse.ref.limit or (ref.hard and not purse.ref.hard):
-                self._put_back(purse)  # leased under an easier rule: the bank decides again
-            purse.bank_free += ref.limit - purse.ref.limit
-            purse.ref, purse.short, purse.alerted = ref, None, False
-        self._current[key] = purse
-        return purse
-
-    def _evict(self) -> None:
-        """Make room: a quarter of the purses, those unused the longest, their leases returned."""
-        idle = [purse for purse in self._purses.values() if not (purse.held or purse.pins)]
-        idle.sort(key=lambda purse: purse.used)
-        for purse in idle[: self._most // 4 + 1]:
-            self._put_back(purse)
-            self._drop(purse)
-
-    def _drop(self, purse: Purse) -> None:
-        del self._purses[purse.id]
-        self._tight.discard(purse)
-        if self._current.get(purse.key) is purse:
-            del self._current[purse.key]
-
-    def _put_back(self, purse: Purse) -> None:
-        """Leave what is free of a purse for the bank. Below zero it is more than was leased, and spent: the bank adds
-        that to the lease, from which the ledger takes the whole charge."""
-        if purse.free:
-            self._teller.put_back(purse.id, purse.free)
-            purse.bank_free += purse.free
-            purse.free = 0
 
     # --- asking the bank ----------------------------------------------------------------------
 
@@ -385,49 +318,22 @@ class Purses:
 
     async def tick(self) -> None:
         """What is done every `TICK_S`: heed recalls, return what is idle, tell the bank."""
-        self._tick += 1
-        if (word := self._changes.wanted) != self._seen_wanted and not self._teller.down:
+        shelf, teller = self._shelf, self._teller
+        if (word := self._changes.wanted) != self._seen_wanted and not teller.down:
             self._seen_wanted = word
-            await self._recall()
-        now = self._clock()
-        for purse in list(self._tight):
-            self._put_back(purse)
-            if now >= purse.tight_until:
-                self._tight.discard(purse)
-        gone = self._sweep() if self._tick % _SWEEP_TICKS == 0 else []
-        if not self._teller.down:
-            await self._teller.deliver(gone)
-
-    async def _recall(self) -> None:
-        """Others are short: return what is free of those purses now, and for a while whatever is settled."""
-        wanted = await self._teller.wanted()
-        until = self._clock() + TIGHT_S
-        for name in wanted & self._purses.keys():
-            self.counters["recalls"] += 1
-            self._purses[name].tight_until = until
-            self._tight.add(self._purses[name])
-
-    def _sweep(self) -> list[str]:
-        """Leave idle leases for the bank, drop purses that are long unused; the names of those."""
-        gone: list[str] = []
-        for purse in list(self._purses.values()):
-            idle = self._tick - purse.used
-            if idle < _IDLE_TICKS or purse.pins:
-                continue
-            if idle >= _SMALL_IDLE_TICKS or purse.free * _SMALL_SHARE > purse.bank_free:
-                self._put_back(purse)
-            if idle >= _FORGET_TICKS and not purse.held and purse.id not in self._teller.outbox:
-                self._drop(purse)
-                gone.append(purse.id)
-        return gone
+            wanted = await teller.wanted()
+            self.counters["recalls"] += shelf.tighten(wanted, self._clock() + TIGHT_S)
+        gone = shelf.turn(self._clock())
+        if not teller.down:
+            await teller.deliver(gone)
 
     async def close(self) -> None:
-        """Return every lease and end. What requests in flight hold stays leased; the ledger's recovery frees it."""
+        """Return every lease, end, and close the bank. What requests in flight hold stays leased; the ledger's recovery
+        frees it."""
         self._closing = True
         if self._task is not None:
             await self._task
         async with self._turn:
-            for purse in self._purses.values():
-                self._put_back(purse)
+            self._shelf.clear()
             await self._teller.deliver()
         self._teller.close()

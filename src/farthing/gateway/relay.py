@@ -22,7 +22,7 @@ _BROKE = "the upstream broke off its answer"
 
 class Relay:
     """One stream. `broke`: why it ended before its end ("" if it did not); `left`: the client did not wait for it;
-    `retry`: set where it broke before a byte was passed on."""
+    `retry`: set where it broke before a byte was passed on; `refused`: since the upstream said an error at once."""
 
     def __init__(self, call: Call, upstream: Upstream, out: Outgoing, headers: dict[str, str], drain_s: float) -> None:
         self._call = call
@@ -38,12 +38,15 @@ class Relay:
                 OpenAIStream(out.reply, created_s) if call.protocol == "openai" else AnthropicStream(out.reply)
             )
         self._hide = out.hide_usage
+        self.kept: list[bytes] | None = None
+        """What came, where it is to be kept."""
         self._held = b""
         self._served: Served | None = None
         self._tail = b""
         self.broke = ""
         self.left = False
         self.retry: str | None = None
+        self.refused = False
         self.first_us: int | None = None
 
     def served(self) -> Served:
@@ -67,11 +70,16 @@ class Relay:
                     chunk = unpack(chunk)
                 if self.first_us is None:
                     self.first_us = call.now_us()
+                if self.kept is not None:
+                    self.kept.append(chunk)
                 out = self._through(chunk)
                 if self.left:
                     if meter.settled:
                         break
                     continue
+                if out and not started and meter.error and not meter.began:
+                    self.broke, self.refused = "broken", True  # an error is all there is: others may do better
+                    break
                 if out:
                     watch.paused = True  # a slow client is waited for: back-pressure, up to the request's deadline
                     if not started:

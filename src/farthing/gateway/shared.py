@@ -1,6 +1,8 @@
 """What a worker shares with others through the data folder, and keeps over reloads: ledger, keys, purses, limits."""
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from farthing.gateway.limits import Limits
 from farthing.gateway.metrics import Metrics
 from farthing.gateway.problem import Problem
 from farthing.gateway.purses import Purses
-from farthing.ledger.bank import SqliteBank
+from farthing.ledger.bank import Bank, SqliteBank
 from farthing.ledger.changes import Changes
 from farthing.ledger.keys import KeyRing
 from farthing.ledger.ledger import Ledger
@@ -21,31 +23,50 @@ from farthing.rates.toml import Card
 
 if TYPE_CHECKING:
     from farthing.gateway.state import State
+    from farthing.ledger.postgres.watch import Watch
 
 
 class Shared:
     """One worker's hold on the data folder."""
 
-    def __init__(self, folder: Path, ledger: Ledger, keys: KeyRing, purses: Purses, limits: Limits, metrics: Metrics):
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        keys: KeyRing,
+        purses: Purses,
+        limits: Limits,
+        metrics: Metrics,
+        watch: "Watch | None" = None,
+    ) -> None:
         self.folder = folder
         self.ledger = ledger
         self.keys = keys
         self.purses = purses
         self.limits = limits
         self.metrics = metrics
+        self._watch = watch
         self._cards: tuple[Card, ...] = ()
         self._book: Book | None = None
 
     @classmethod
     def open(cls, config: Config, folder: Path) -> "Shared":
-        """Open all of it. Raises `FarthingError` where the folder cannot be used."""
-        ledger = Ledger.open(folder)
-        changes = Changes(folder)
-        purses = Purses(SqliteBank(folder), ledger.worker, changes, on_failure=config.rules.on_bank_failure)
+        """Open all of it. Raises `FarthingError` where the folder, or the database, cannot be used."""
+        bank: Bank
+        if config.database is None:
+            ledger, bank, watch = Ledger.open(folder), SqliteBank(folder), None
+        else:
+            from farthing.ledger.postgres.bank import PostgresBank
+            from farthing.ledger.postgres.store import shared_store
+            from farthing.ledger.postgres.watch import Watch
+
+            url = config.database.reveal()
+            ledger, bank = Ledger.open(folder, store=shared_store(url, folder)), PostgresBank(url)
+            watch = Watch(url, folder, ledger.worker)
+        purses = Purses(bank, ledger.worker, Changes(folder), on_failure=config.rules.on_bank_failure)
         purses.start()
-        return cls(
-            folder, ledger, KeyRing(folder), purses, Limits.open(folder, ledger.worker), Metrics(folder, ledger.worker)
-        )
+        limits, metrics = Limits.open(folder, ledger.worker), Metrics(folder, ledger.worker)
+        return cls(folder, ledger, KeyRing(folder), purses, limits, metrics, watch)
 
     def book(self, config: Config) -> Book:
         """The price book of a configuration; the one at hand where its cards are the same."""
@@ -58,8 +79,8 @@ class Shared:
         self.metrics.count("refusals", problem.code or str(problem.status))
 
     def recording(self) -> bool:
-        """Whether a row that is accepted now becomes durable soon."""
-        return self.ledger.healthy
+        """Whether a row that is accepted now becomes durable soon, and this worker is not taken for dead."""
+        return self.ledger.healthy and (self._watch is None or not self._watch.dead)
 
     def write(self, row: Attempt) -> None:
         """Write an open row. Raises `Problem` (503) where the ledger takes none: then nothing may be sent."""
@@ -78,6 +99,8 @@ class Shared:
 
     async def tick(self, state: "State", in_flight: int, draining: bool) -> None:
         """Once a second: what is counted elsewhere goes to the metrics, and these are written down."""
+        if self._watch is not None and self._watch.dead and not draining:
+            os.kill(os.getpid(), signal.SIGTERM)  # it gets no money any more: end gracefully, and be started anew
         metrics = self.metrics
         for what, number in self.limits.refusals.items():
             metrics.total("limit_refusals", what, number)
@@ -102,3 +125,5 @@ class Shared:
         self.metrics.close()
         self.limits.close()
         await asyncio.to_thread(self.ledger.close)
+        if self._watch is not None:  # last: while it is there, other machines take this worker for alive
+            await asyncio.to_thread(self._watch.close)

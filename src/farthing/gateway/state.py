@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import msgspec
 from farthing.gateway.breaker import Breaker
 from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
+from farthing.gateway.content import Content
 from farthing.gateway.costs import Costs, Priced
 from farthing.gateway.gate import Gate, refused
 from farthing.gateway.metering import Asked, Served
@@ -68,6 +70,7 @@ class State:
             one.name: Upstream(one, _breaker(before.get(one.name), config)) for one in config.upstreams
         }
         self.tracer = _tracer(config, shared, old)
+        self.content = Content(_content_folder(config, shared), shared.ledger.worker) if config.record.content else None
         self.gate = Gate(config, shared, self.upstreams)
         self.costs = Costs(shared.book(config))
         self.routes = Routes(self.upstreams, config.models, self._has_price)
@@ -89,6 +92,8 @@ class State:
         """Let go of the upstreams' connections."""
         for upstream in self.upstreams.values():
             await upstream.close()
+        if self.content is not None:
+            await asyncio.to_thread(self.content.close)
         if self.tracer is not None and not self.keeps_tracer:
             await asyncio.to_thread(self.tracer.close)
 
@@ -122,7 +127,7 @@ class State:
             return Worst(None if hard else 0, None, place.expected.reason)
         remaining = self.purses.remaining(call.budgets) if hard else None
         worst = self.costs.worst(
-            call.asked, place.expected, self.config.rules, started_us=call.started_us,
+            call.asked, place.expected, self.config.rules, started_us=call.started_us, hard=hard,
             remaining=remaining if hard else None, region=place.region,
         )  # fmt: skip
         return worst if hard or worst.nano is not None else Worst(0, None, worst.why)
@@ -240,7 +245,13 @@ class State:
         left = self.purses.remaining(call.budgets)
         if left is None:
             return []
-        return [(b"x-farthing-budget-remaining-usd", decimal_text(Fraction(max(left, 0), NANO)).encode())]
+        return [(b"x-farthing-budget-remaining-usd", nano_text(left))]
+
+
+def nano_text(nano: int) -> bytes:
+    """Nanodollars as dollars in decimals; what is below zero is none."""
+    whole, part = divmod(max(nano, 0), NANO)
+    return b"%d.%09d" % (whole, part) if part else b"%d" % whole
 
 
 def usd_text(amount: str) -> bytes:
@@ -251,6 +262,10 @@ def usd_text(amount: str) -> bytes:
         if rest == 0:
             return (b"%d.%015d" % divmod(number, _PLACES)).rstrip(b"0").rstrip(b".")
     return decimal_text(Fraction(amount)).encode()
+
+
+def _content_folder(config: Config, shared: Shared) -> Path:
+    return config.record.folder or shared.folder / "content"
 
 
 def _tracer(config: Config, shared: Shared, old: "State | None") -> "Tracer | None":

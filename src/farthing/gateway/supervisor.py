@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,7 @@ SILENT_S = 12 * ALIVE_S
 LEDGER_S = 15.0
 """Beyond `shutdown_s`, for a worker to close its ledger; then it is killed (the ledger recovers what it wrote)."""
 FIRST_CHORE_S, CHORE_S = 60.0, 3600.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _TRIES = 3
 _FOREVER = 1e9
 
@@ -91,14 +93,14 @@ class Supervisor:
         config = self._config
         usable(config.data)
         groups = listen(config.host, config.port, config.workers)
+        before: dict[signal.Signals, Any] = {}
         try:
             self._port = port_of(groups)
             wake, woken = socket.socketpair()
             for end in (wake, woken):
                 end.setblocking(False)
             self._selector.register(woken, selectors.EVENT_READ)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, self._signalled)
+            before = {number: signal.signal(number, self._signalled) for number in SIGNALS}
             signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
             self._slots = [Slot(number, group) for number, group in enumerate(groups, 1)]
             gc.collect()
@@ -108,6 +110,9 @@ class Supervisor:
         finally:
             close(groups)
             self._end_all()
+            signal.set_wakeup_fd(-1)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         if self._status == REFUSED:
             raise FarthingError(self._failure)
         if self._failure:

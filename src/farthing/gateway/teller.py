@@ -108,5 +108,6 @@ class Teller:
             return None
 
     def close(self) -> None:
-        """Wait for the call under way, and end the thread."""
+        """Wait for the call under way, end the thread, and close the bank."""
         self._thread.shutdown()
+        self._bank.close()

@@ -15,7 +15,7 @@ from types import TracebackType
 
 import msgspec
 
-from farthing.ledger.budgets import LARGEST_USD, NANO, PERIODS
+from farthing.ledger.budgets import LARGEST_USD, NANO, PERIODS, BudgetRef, nano_up
 from farthing.ledger.changes import Changes
 from farthing.ledger.key_store import KeyRow, KeyStore, SqliteKeys
 from farthing.ledger.key_store import KeysUnavailable as KeysUnavailable
@@ -71,7 +71,8 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual key. `models`, `features`: patterns of what it may be used for; none: anything. `tail`: the last
-    characters of its token, to tell tokens apart by. Times are microseconds since 1970."""
+    characters of its token, to tell tokens apart by. `refs`: its budgets as they are reserved. Times are microseconds
+    since 1970."""
 
     id: str
     name: str
@@ -80,6 +81,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     budgets: tuple[KeyBudget, ...] = ()
+    refs: tuple[BudgetRef, ...] = ()
     limits: KeyLimits | None = None
     defaults: KeyDefaults = KeyDefaults()
     created_us: int = 0
@@ -103,10 +105,11 @@ def _digest(token: str) -> bytes:
 
 def _key(row: KeyRow) -> Key:
     record = msgspec.json.decode(row.record, type=_Record)
+    refs = (BudgetRef(f"key:{row.id}", nano_up(Fraction(own.usd)), own.period, own.hard) for own in record.budgets)
     return Key(
         id=row.id, name=row.name, tail=record.tail, team=record.team, models=record.models, features=record.features,
-        budgets=record.budgets, limits=record.limits, defaults=record.defaults, created_us=row.created_us,
-        expires_us=row.expires_us, revoked_us=row.revoked_us,
+        budgets=record.budgets, refs=tuple(refs), limits=record.limits, defaults=record.defaults,
+        created_us=row.created_us, expires_us=row.expires_us, revoked_us=row.revoked_us,
     )  # fmt: skip
 
 

@@ -303,9 +303,9 @@ class Writer:
                 return _longer(delay)
         try:
             self._leave_to_journal()
-        except OSError as fault:
+        except Exception as fault:  # this thread must not end
             with self._lock:
-                self._journal_fault = f"the journal: {fault.strerror or fault}"
+                self._journal_fault = f"the journal: {getattr(fault, 'strerror', None) or fault}"
         return _longer(delay)
 
     def _leave_to_journal(self) -> None:

@@ -118,7 +118,7 @@ def make_row(
         grade=grade if priced else None,
         notes=tuple(bill.notes),
         assumptions=tuple(assumptions),
-        sources=tuple(bill.sources.values()),
+        sources=tuple(bill.sources[name] for name in sorted(bill.sources)),
         lines={name: (n, bill.usd_by_meter.get(name)) for name, n in bill.quantity_by_meter.items()},
     )
 

@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from fractions import Fraction
 
 import msgspec
 
@@ -41,7 +40,6 @@ from farthing.units import TOKEN_METERS
 from farthing.usage.record import Usage
 from farthing.usage.table import UsageTable, from_micro
 
-_ONE = Fraction(1)
 _SIMULATED = "cache simulated under the provider's rule"
 OWN = "host"  # the provider that stands for machines of one's own (`serving.hosted`)
 _SPREADS = 200  # percentiles take milliseconds a row of the answer: left out of very long answers

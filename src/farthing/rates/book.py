@@ -17,6 +17,7 @@ import msgspec
 from farthing.evidence import Grade
 from farthing.money import decimal_text
 from farthing.problems import FarthingError
+from farthing.rates import catalogue
 from farthing.rates.card import ALWAYS, Offer, Price
 from farthing.rates.derive import with_rules
 from farthing.rates.rules import provider_names, providers
@@ -98,9 +99,7 @@ class Book:
 
     @cached_property
     def _catalogue(self) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-        from farthing.rates.feeds.genai import provider_names as catalogue
-
-        return {names.id: (names.pattern, names.model_pattern, names.fallbacks) for names in catalogue()}
+        return {one.id: (one.pattern, one.model_pattern, one.fallbacks) for one in catalogue.provider_names()}
 
     @cached_property
     def providers(self) -> list[str]:
@@ -145,9 +144,7 @@ class Book:
             ]
             made += stated
             if provider in self._catalogue:
-                from farthing.rates.feeds import genai
-
-                made.append(Layer("genai-prices", genai.load(provider).offers, feed=True))
+                made.append(Layer("genai-prices", catalogue.offers(provider), feed=True))
             self._layers[provider] = [layer for layer in [*made, *doubtful] if layer.offers]
         return self._layers[provider]
 

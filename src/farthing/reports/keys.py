@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from farthing.ledger.bank import PurseState
-from farthing.ledger.budgets import BudgetRef, nano_up, purse_id, span_at, usd
+from farthing.ledger.budgets import BudgetRef, purse_id, span_at, usd
 from farthing.ledger.keys import Key, KeyBudget
 from farthing.money import decimal_text, show_usd
 from farthing.reports.usage import clean
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def purse_of(key: Key, budget: KeyBudget, now_s: float) -> str:
-    """The purse that a key's budget has now."""
-    ref = BudgetRef(f"key:{key.id}", nano_up(Fraction(budget.usd)), budget.period, budget.hard)
-    return purse_id(ref, span_at(budget.period, now_s))
+def purse_of(budget: BudgetRef, now_s: float) -> str:
+    """The purse that a budget has now."""
+    return purse_id(budget, span_at(budget.period, now_s))
 
 
 def key_json(key: Key, states: Mapping[str, PurseState], now_s: float) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def key_json(key: Key, states: Mapping[str, PurseState], now_s: float) -> dict[s
         "team": key.team,
         "models": list(key.models),
         "features": list(key.features),
-        "budgets": [_budget_json(key, budget, states, now_s) for budget in key.budgets],
+        "budgets": [_budget_json(budget, state) for budget, state in _budgets(key, states, now_s)],
         "requests_per_minute": limits.requests_per_minute if limits else None,
         "tokens_per_minute": limits.tokens_per_minute if limits else None,
         "concurrent": limits.concurrent if limits else None,
@@ -46,8 +45,13 @@ def key_json(key: Key, states: Mapping[str, PurseState], now_s: float) -> dict[s
     }  # fmt: skip
 
 
-def _budget_json(key: Key, budget: KeyBudget, states: Mapping[str, PurseState], now_s: float) -> dict[str, Any]:
-    state = states.get(purse_of(key, budget, now_s), PurseState())
+def _budgets(key: Key, states: Mapping[str, PurseState], now_s: float) -> list[tuple[KeyBudget, PurseState]]:
+    """Each budget of a key, and how it stands."""
+    found = [states.get(purse_of(ref, now_s), PurseState()) for ref in key.refs]
+    return list(zip(key.budgets, found, strict=True))
+
+
+def _budget_json(budget: KeyBudget, state: PurseState) -> dict[str, Any]:
     return {
         "usd": decimal_text(budget.usd),
         "period": budget.period,
@@ -83,7 +87,7 @@ def keys_view(keys: Sequence[Key], states: Mapping[str, PurseState], now_s: floa
         table.add_column(name, no_wrap=True)
     now_us = int(now_s * 1e6)
     for key in sorted(keys, key=lambda key: key.state(now_us) != "active"):
-        found = [(budget, states.get(purse_of(key, budget, now_s), PurseState())) for budget in key.budgets]
+        found = _budgets(key, states, now_s)
         table.add_row(
             Text(clean(key.name)),
             key.id,

@@ -163,3 +163,10 @@ def _cut_up(reply: Reply, size: int) -> Reply:
 
     cut = list(pieces())
     return reply._replace(chunks=[chunk for chunk, _ in cut], tokens=[tokens for _, tokens in cut], chunked=True)
+
+
+@alters
+def padded(asked: Asked, reply: Reply) -> Reply:
+    """Every event with a comment of `size` bytes before it."""
+    pad = b": " + b"p" * (asked.orders.size or 1000) + b"\n\n"
+    return reply._replace(chunks=[pad + chunk for chunk in reply.chunks])

@@ -56,6 +56,7 @@ class MessagesGatherer:
 
     def read(self, data: bytes) -> bool:
         """Take one event's data. Anthropic's streams have no event of usage alone: always False."""
+        event: _Event | None
         try:
             event = _strict(data)
         except FAULTS:

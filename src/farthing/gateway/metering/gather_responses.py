@@ -53,6 +53,7 @@ class ResponsesGatherer:
 
     def read(self, data: bytes) -> bool:
         """Take one event's data. There is no event of usage alone: always False."""
+        event: _Event | None
         try:
             event = _strict(data)
         except FAULTS:

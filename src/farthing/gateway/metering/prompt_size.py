@@ -92,7 +92,8 @@ class _Message(msgspec.Struct, gc=False):
 
 
 _messages = msgspec.json.Decoder(list[_Message]).decode
-_content = msgspec.json.Decoder(str | list[_Part] | _Part | None).decode
+_Content = str | list[_Part] | _Part | None
+_content = msgspec.json.Decoder[_Content](_Content).decode
 _kind = msgspec.json.Decoder(_Part).decode
 _TEXT = ord('"')
 
@@ -141,11 +142,12 @@ def _parts(prompt: bytes, media: Media) -> list[_Part]:
     return parts
 
 
-def _read(content: bytes) -> "str | list[_Part] | _Part | None":
+def _read(content: bytes) -> _Content:
     try:
-        return _content(content)
+        found: _Content = _content(content)
     except FAULTS:
-        return _content(without_surrogates(content))
+        found = _content(without_surrogates(content))
+    return found
 
 
 def _add(part: _Part | _Message, media: Media) -> None:

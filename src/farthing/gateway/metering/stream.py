@@ -65,6 +65,11 @@ class StreamMeter:
         return len(self._events.rest)
 
     @property
+    def error(self) -> str:
+        """The type or code of an error that the stream holds, "" where it holds none."""
+        return self._answer.error
+
+    @property
     def began(self) -> bool:
         """Whether any output was seen (a retry would then be seen by the client)."""
         return self._answer.pieces > 0

@@ -16,6 +16,7 @@ import msgspec
 from farthing.evidence import Grade, Source
 from farthing.problems import FarthingError, Problem
 from farthing.rates.card import ALL_WEEK, ALWAYS, Offer, Price, Rate, When, Window
+from farthing.rates.catalogue import ProviderNames
 from farthing.rates.feeds.base import CHANNELS, Imported, Numbers, Stated, above, both, daily, rates_of
 from farthing.rates.feeds.genai_match import pattern
 from farthing.usage.record import tier_name
@@ -49,21 +50,6 @@ METER_OF_KEY = {
 # Groq bills at least ten seconds of a transcription; the package has it in its code, not in its data.
 _MINIMUM_SECONDS = {("groq", "whisper-large-v3"): Decimal(10), ("groq", "whisper-large-v3-turbo"): Decimal(10)}
 _VARIANT_RANK = 1000
-
-
-class ProviderNames(msgspec.Struct, frozen=True, kw_only=True):
-    """How requests name a provider, and whose prices hold where it states none of its own.
-
-    The patterns are searched in lower-cased text, and empty where the catalogue has none: `pattern` in
-    a provider's name, `model_pattern` in a model's, `api_pattern` (matched at the start) in an address.
-    """
-
-    id: str
-    title: str
-    pattern: str = ""
-    model_pattern: str = ""
-    api_pattern: str = ""
-    fallbacks: tuple[str, ...] = ()
 
 
 def provider_names() -> list[ProviderNames]:

@@ -54,10 +54,12 @@ def common_openai(usage: dict[str, Any]) -> dict[str, int] | None:
     total = usage.get("total_tokens", 0)
     if not (type(read) is type(made) is type(cached) is type(reasoning) is type(total) is int):
         return None
-    # A total above its parts says that something was counted beside them.
-    if not (0 <= cached <= read <= LARGEST_COUNT and 0 <= reasoning <= made <= LARGEST_COUNT):
+    if not (0 <= cached <= read and 0 <= reasoning <= made):
         return None
-    return _stated(read - cached, cached, made, reasoning) if 0 <= total <= read + made else None
+    # A total above its parts says that something was counted beside them.
+    if not 0 <= total <= read + made <= LARGEST_COUNT:
+        return None
+    return _stated(read - cached, cached, made, reasoning)
 
 
 def _alone(details: Any, name: str) -> int | None:
