@@ -1,7 +1,9 @@
 """The command's start: every verb is there, and nothing heavy is imported before it is needed."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,16 @@ finally:
 """
 
 
-def loaded(*args: str) -> str:
+def loaded(*args: str, cache: Path | None = None) -> str:
     code = STARTED.replace("{names}", repr(set(HEAVY)))
-    ran = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **({"XDG_CACHE_HOME": str(cache)} if cache else {})},
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stderr.strip().splitlines()[-1]
 
@@ -35,8 +44,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded("--help") == "loaded:"
 
 
-def test_a_price_loads_only_the_price_data() -> None:
-    assert loaded("price", "openai/gpt-4o", "--input", "1", "--at", "2026-11-01", "--json") == "loaded: genai_prices"
+def test_a_price_loads_only_the_price_data_and_that_once(tmp_path: Path) -> None:
+    asked = ("price", "openai/gpt-4o", "--input", "1", "--at", "2026-11-01", "--json")
+    assert loaded(*asked, cache=tmp_path) == "loaded: genai_prices"
+    assert loaded(*asked, cache=tmp_path) == "loaded:"
 
 
 @pytest.mark.parametrize("args", [["nonsense"], ["price"], ["usage", "--no-such-option"], ["replay", "--policy"]])

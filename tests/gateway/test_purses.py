@@ -224,10 +224,11 @@ def test_what_others_hold_is_waited_for_and_then_said_to_be_held(house: House) -
         hold = await held(purses, 80, budget)
         started = time.monotonic()
         found = await refused(purses, 50, budget)
-        assert 0.4 < time.monotonic() - started < 2
+        assert 0.4 < time.monotonic() - started < 5
         assert found.why == "held" and found.retry_after_s == 1 and found.remaining == 20
-        await refused(purses, 50, budget)
-        assert time.monotonic() - started < 2  # who comes after it does not wait anew
+        asked = house.banks[0].acquired
+        await refused(purses, 50, budget)  # who comes after it asks nobody and does not wait anew
+        assert house.banks[0].acquired == asked
         purses.settle(hold, 10)
         await held(purses, 50, budget)
         await purses.close()
@@ -251,10 +252,11 @@ def test_a_request_that_waits_gets_what_a_neighbour_settles(house: House) -> Non
     asyncio.run(main())
 
 
-def test_idle_leases_of_another_worker_are_called_back(house: House) -> None:
+def test_idle_leases_of_another_worker_are_called_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker leased for a large request and needs little of it; the other's request needs nearly all."""
 
     async def main() -> None:
+        monkeypatch.setattr(module, "PATIENCE_S", 10)  # whatever else the machine does: it takes a tenth of a second
         one, two = house.worker("w1"), house.worker("w2")
         one.start()
         two.start()
@@ -263,7 +265,7 @@ def test_idle_leases_of_another_worker_are_called_back(house: House) -> None:
         assert house.state(budget, "ever").leased >= 900
         started = time.monotonic()
         hold = await held(two, 950, budget)  # 1000 - 1: it fits once the lease is back
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 5
         assert one.counters["recalls"] == 1 and two.counters["refusals"] == 0
         two.release(hold)
         await one.close()
@@ -281,7 +283,7 @@ def test_idle_leases_go_back_within_about_a_second(house: House) -> None:
         big = BudgetRef("all", 1000, "total")
         purses.release(await held(purses, 500, big))
         assert house.state(big, "ever").leased >= 500
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 10
         while house.state(big, "ever").leased and time.monotonic() < until:
             await asyncio.sleep(0.05)
         assert house.state(big, "ever").leased == 0 and purses.remaining([big]) == 1000
@@ -342,10 +344,11 @@ def test_a_flood_on_money_that_others_hold_asks_seldom(house: House) -> None:
     asyncio.run(main())
 
 
-def test_near_the_limit_leases_are_exact(house: House) -> None:
+def test_near_the_limit_leases_are_exact(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """100 requests of 10 fit into 1,000, whoever sends them and however they are spread."""
 
     async def main() -> None:
+        monkeypatch.setattr(module, "PATIENCE_S", 1.5)
         workers = [house.worker(f"w{number}") for number in range(4)]
         for worker in workers:
             worker.start()

@@ -34,9 +34,9 @@ def main() -> None:
 
 
 def _run(words: list[str]) -> object:
-    from farthing.cli.quick import arguments_of_up
-
     import typer
+
+    from farthing.cli.quick import arguments_of_up
 
     arguments = arguments_of_up(words)
     if arguments is not None:

@@ -18,6 +18,7 @@ from farthing.gateway.problem import Problem, error_body, error_headers
 from farthing.gateway.shared import Shared
 from farthing.gateway.state import State
 from farthing.gateway.watch import Watch
+from farthing.ledger.keys import Key
 from farthing.ledger.ledger import attempt_id
 
 TICK_S = 1.0
@@ -32,6 +33,7 @@ class Gateway:
         self._shared: Shared | None = None
         self._state: State | None = None
         self._ticking: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.in_flight = 0
         self.draining = False
@@ -44,11 +46,19 @@ class Gateway:
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more work, wait for what is in flight up to `grace_s`, then write everything down."""
+        """Take no more work, wait for what is in flight up to `grace_s`, then write everything down.
+
+        Again, after it was cancelled: what is in flight is waited for no longer.
+        """
         self.draining = True
         until = time.monotonic() + grace_s
         while self.in_flight and time.monotonic() < until:
             await asyncio.sleep(0.02)
+        if self._ended is None:
+            self._ended = asyncio.ensure_future(self._end())
+        await asyncio.shield(self._ended)
+
+    async def _end(self) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
         if self._state is not None:
@@ -152,7 +162,17 @@ class Gateway:
         headers = wanted_headers(scope)
         watch = Watch(config.timeouts.total_s)
         key = state.gate.key_of(token_of(headers))
-        body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch)
+        held = state.held
+        body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
+        try:
+            await self._serve(state, request, surface, headers, body, key, watch, receive, send, started)
+        finally:
+            held.drop(len(body))
+
+    async def _serve(
+        self, state: State, request: str, surface: Surface, headers: dict[bytes, bytes], body: bytes,
+        key: Key | None, watch: Watch, receive: Receive, send: Send, started: list[bool],
+    ) -> None:  # fmt: skip
         asked: Asked = read_request(surface, body)
         if asked.problem:
             raise Problem(400, asked.problem, code="bad_request")

@@ -33,11 +33,15 @@ if TYPE_CHECKING:
     from farthing.gateway.state import Place, State
 
 
+_SMALL = 1 << 20  # an answer of a stated length up to this is read in one go
+
+
 class Exchange:
     """One attempt. Whatever happens in it, its hold is settled and its row ends."""
 
     __slots__ = (
-        "_call", "_decision", "_done", "_first_us", "_hold", "_out", "_place", "_row", "_state", "_target", "_upstream",
+        "_call", "_decision", "_done", "_first_us", "_held", "_hold", "_out", "_place", "_row", "_state", "_target",
+        "_upstream",
     )  # fmt: skip
 
     def __init__(self, state: "State", call: Call, decision: Decision, number: int) -> None:
@@ -47,6 +51,7 @@ class Exchange:
         self._decision = decision
         self._target = decision.target
         self._hold: Hold | None = None
+        self._held = 0  # bytes of a long answer, while it is in memory
         self._done = False
         self._first_us: int | None = None
         self._out: Outgoing
@@ -80,6 +85,7 @@ class Exchange:
                 self._end("cancelled", error="stopped", unknown="the gateway stopped before the answer came")
             raise
         finally:
+            self._state.held.drop(self._held)
             if not self._done:  # whatever happened: nothing stays reserved, and a row that was opened ends
                 if self._row.surface:
                     self._end("failed", error="internal", unknown="the gateway failed while the answer came")
@@ -176,7 +182,7 @@ class Exchange:
         """The whole body, within the bound."""
         most = self._state.config.bounds.answer_bytes
         stated = headers.get("content-length", "")
-        if stated.isdigit() and int(stated) <= most:
+        if stated.isdigit() and int(stated) <= _SMALL:
             return bytes(await response.bytes())
         parts, size = list[bytes](), 0
         while (chunk := await response.body_reader.read_chunk()) is not None:
@@ -185,6 +191,11 @@ class Exchange:
             size += len(parts[-1])
             if size > most:
                 raise SendFailed("broken", f"its answer is larger than {most >> 20} MiB (bounds.answer_mib)", sent=True)
+            self._held += len(parts[-1])
+            try:
+                self._state.held.add(len(parts[-1]))
+            except Problem as full:
+                raise SendFailed("broken", full.message, sent=True) from None
         return b"".join(parts)
 
     async def _answer(

@@ -48,10 +48,31 @@ def wanted_headers(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
+class Held:
+    """The bytes of bodies and answers that a worker holds, which have a bound."""
+
+    __slots__ = ("bytes", "most")
+
+    def __init__(self, most: int) -> None:
+        self.bytes = 0
+        self.most = most
+
+    def add(self, size: int) -> None:
+        """Hold so many more. Raises `Problem` (503) beyond the bound; they count all the same, until `drop`."""
+        self.bytes += size
+        if self.bytes > self.most:
+            told = f"the gateway holds {self.most >> 20} MiB of requests and answers already (bounds.held_mib)"
+            raise Problem(503, told, code="overloaded", retry_after_s=1)
+
+    def drop(self, size: int) -> None:
+        """They are gone."""
+        self.bytes -= size
+
+
 async def read_body(
-    receive: Receive, headers: Mapping[bytes, bytes], most_bytes: int, timeout_s: float, watch: Watch
+    receive: Receive, headers: Mapping[bytes, bytes], most_bytes: int, timeout_s: float, watch: Watch, held: Held
 ) -> bytes:
-    """The whole body. Raises `Problem` (400, 408, 413, 415) or `ClientGone`."""
+    """The whole body, whose length the caller drops from `held`. Raises `Problem` (4xx, 503) or `ClientGone`."""
     coding = headers.get(b"content-encoding")
     if coding is not None and coding.strip().lower() not in (b"", b"identity"):
         raise Problem(415, "the request's body is compressed: send it as it is (no Content-Encoding)")
@@ -59,28 +80,35 @@ async def read_body(
     if stated is not None and stated.isdigit() and int(stated) > most_bytes:
         raise too_large(most_bytes)
     watch.expect("the request's body", timeout_s)
+    size, whole = 0, False
     try:
         message = await receive()
         body: bytes = message.get("body", b"")
+        size = len(body)
+        held.add(size)
         if message.get("more_body"):
-            parts, size = [body], len(body)
+            parts = [body]
             while message.get("more_body"):
                 message = await receive()
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
+                held.add(len(parts[-1]))
                 if size > most_bytes:
                     raise too_large(most_bytes)
             body = b"".join(parts)
+        if message["type"] != "http.request":
+            raise ClientGone
+        if size > most_bytes:
+            raise too_large(most_bytes)
+        whole = True
     except asyncio.CancelledError:
         if watch.late:
             raise Problem(408, f"the request's body did not come within {timeout_s:g} seconds", again=True) from None
         raise
     finally:
         watch.rest()
-    if message["type"] != "http.request":
-        raise ClientGone
-    if len(body) > most_bytes:
-        raise too_large(most_bytes)
+        if not whole:
+            held.drop(size)
     return body
 
 

@@ -17,6 +17,7 @@ from farthing.gateway.config.values import Config
 from farthing.gateway.content import Content
 from farthing.gateway.costs import Costs, Priced
 from farthing.gateway.gate import Gate, refused
+from farthing.gateway.http import Held
 from farthing.gateway.metering import Asked, Served
 from farthing.gateway.problem import Header, Problem
 from farthing.gateway.purses import Hold, Refused
@@ -75,6 +76,7 @@ class State:
         self.costs = Costs(shared.book(config))
         self.routes = Routes(self.upstreams, config.models, self._has_price)
         shared.metrics.knows(self.is_priced)
+        self.held = Held(config.bounds.held_bytes)
         self.in_flight = 0
         self.keeps_tracer = False
         """The next configuration goes on with this one's tracer."""

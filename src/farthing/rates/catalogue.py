@@ -212,7 +212,7 @@ def _make(folder: Path, name: str) -> _Snapshot | None:
             made = Path(file.name)
             for part in _parts():
                 file.write(part)
-        if _name.__wrapped__() != name:
+        if _digest() != name:
             return None  # a file was changed meanwhile
         made.replace(folder / name)
         made = None
@@ -234,9 +234,7 @@ def _parts() -> Iterator[bytes]:
     by_provider: dict[str, list[Offer]] = {one.id: [] for one in names}
     for offer in genai.load().offers:
         by_provider[offer.provider].append(offer)
-    packed = [
-        zlib.compress(msgspec.json.encode(by_provider[one.id], order="deterministic"), _LEVEL) for one in names
-    ]
+    packed = [zlib.compress(msgspec.json.encode(by_provider[one.id], order="deterministic"), _LEVEL) for one in names]
     ends, end = [], 0
     for part in packed:
         end += len(part)
@@ -258,16 +256,20 @@ def _clear(folder: Path, name: str) -> None:
 def _folders() -> list[Path]:
     """Where snapshots may be: the user's cache folder, then the places that were named."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "")
+        base = Path(os.environ.get("LOCALAPPDATA", ""))
     else:
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        if not os.path.isabs(base):  # as the XDG specification says: then it counts as unset
-            base = os.path.join(os.environ.get("HOME", ""), ".cache")
-    return [*([Path(base, "farthing")] if os.path.isabs(base) else []), *_places]
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not base.is_absolute():  # as the XDG specification says: then it counts as unset
+            base = Path(os.environ.get("HOME", ""), ".cache")
+    return [*([base / "farthing"] if base.is_absolute() else []), *_places]
 
 
 @cache
 def _name() -> str | None:
+    return _digest()
+
+
+def _digest() -> str | None:
     """The name of the snapshot of what is installed: a digest of all that makes it. None: there is no telling."""
     import hashlib
     from importlib.util import find_spec

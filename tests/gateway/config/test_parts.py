@@ -224,7 +224,11 @@ def _shown(value: Any) -> str:
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    sizes = {"body_mib": Bounds().body_bytes // MIB, "answer_mib": Bounds().answer_bytes // MIB, "in_flight": 2000}
+    bounds = Bounds()
+    sizes = {
+        name: getattr(bounds, name.replace("mib", "bytes")) // MIB for name in ("body_mib", "answer_mib", "held_mib")
+    }
+    sizes["in_flight"] = bounds.in_flight
     expected: dict[str, dict[str, Any]] = {
         "`[rules]`": msgspec.structs.asdict(Rules()),
         "`[timeouts]`": msgspec.structs.asdict(Timeouts()),

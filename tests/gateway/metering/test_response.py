@@ -52,6 +52,8 @@ def read(surface: Surface, provider: str, usage: Any, headers: dict[str, str] | 
          {"input": 30, "output": 1200, "reasoning": 1000}),
         (CHAT, "gemini", {"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 81,
          "completion_tokens_details": {"reasoning_tokens": 60}}, {"input": 21, "output": 60, "reasoning": 60}),
+        (RESPONSES, "google", {"input_tokens": 30, "output_tokens": 200, "total_tokens": 1230},
+         {"input": 30, "output": 1200, "reasoning": 1000}),
         # xAI: reasoning beside the completion, as its total shows: 32 + 9 + 230 = 271
         (CHAT, "xai", {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 271,
          "prompt_tokens_details": {"cached_tokens": 6}, "completion_tokens_details": {"reasoning_tokens": 230}},

@@ -189,7 +189,7 @@ def read_bounds(table: Table | None) -> Bounds:
     if table is None:
         return Bounds()
     base = Bounds()
-    sizes = {"body_mib": base.body_bytes, "answer_mib": base.answer_bytes}
+    sizes = {"body_mib": base.body_bytes, "answer_mib": base.answer_bytes, "held_mib": base.held_bytes}
     for name in sizes:
         mib = table.whole(name)
         if mib is not None:
@@ -198,4 +198,7 @@ def read_bounds(table: Table | None) -> Bounds:
             sizes[name] = mib * MIB
     in_flight = table.whole("in_flight")
     table.finish()
-    return Bounds(body_bytes=sizes["body_mib"], answer_bytes=sizes["answer_mib"], in_flight=in_flight or base.in_flight)
+    return Bounds(
+        body_bytes=sizes["body_mib"], answer_bytes=sizes["answer_mib"], held_bytes=sizes["held_mib"],
+        in_flight=in_flight or base.in_flight,
+    )  # fmt: skip

@@ -67,10 +67,12 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request and one worker may take: bytes of a body and of an answer held, requests in flight."""
+    """What one request and one worker may take: bytes of a body and of an answer, of all bodies and answers that a
+    worker holds at once, and its requests in flight."""
 
     body_bytes: int = 50 * MIB
     answer_bytes: int = 64 * MIB
+    held_bytes: int = 256 * MIB
     in_flight: int = 2000
 
 
