@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from farthing.cli.quick import FLAGS, OPTIONS, arguments_of_up
 from farthing.cli.up import up
+from farthing.cli.up_run import run
 
 NAMES = [*OPTIONS, *FLAGS]
 VALUES = ["a", "f.toml", "0", "1", "4141", "65535", "65536", "007", "-1", "+5", " 5", "1.5", "1_0", "٣", "", "-h",
@@ -69,6 +70,7 @@ def test_what_is_read_is_what_typer_reads(line: list[str]) -> None:
 
 def test_every_option_of_up_is_known() -> None:
     assert {name.replace("-", "_") for name in NAMES} == set(DEFAULTS)
+    assert {name: one.default for name, one in inspect.signature(run).parameters.items()} == DEFAULTS
 
 
 def test_plain_lines_are_read() -> None:
@@ -93,7 +95,7 @@ def test_all_else_is_left_to_typer(line: list[str]) -> None:
     assert arguments_of_up(line) is None
 
 
-def test_a_gateway_starts_without_pydantic_and_the_other_verbs() -> None:
+def test_a_gateway_starts_without_typer_and_the_other_verbs() -> None:
     """They would be in every worker; the reason for all this."""
     code = """
 import sys
@@ -101,7 +103,8 @@ from farthing.cli import main
 try:
     main()
 finally:
-    print(sorted({"pydantic", "farthing.cli.app", "duckdb", "genai_prices"} & set(sys.modules)), file=sys.stderr)
+    heavy = {"typer", "pydantic", "farthing.cli.app", "duckdb", "genai_prices"}
+    print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     ran = subprocess.run(
         [sys.executable, "-c", code, "up", "--config", "nothing.toml"], capture_output=True, text=True, check=False

@@ -8,10 +8,13 @@ from farthing.ledger.ledger import Ledger, attempt_id
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import connect
 
-_OTHER = "import sys; from pathlib import Path; from farthing.ledger.schema import connect; connect(Path(sys.argv[1])).close()"
+_OTHER = (
+    "import sys; from pathlib import Path; from farthing.ledger.schema import connect; "
+    "connect(Path(sys.argv[1])).close()"
+)
 
 
-def test_rows_survive_another_process_that_opens_and_closes_the_ledger(tmp_path: Path):
+def test_rows_survive_another_process_that_opens_and_closes_the_ledger(tmp_path: Path) -> None:
     with Ledger.open(tmp_path) as ledger:
         second = connect(tmp_path, create=True)  # a worker has several: its bank's, its keys'
         attempts = [attempt_id() for _ in range(5)]

@@ -12,7 +12,22 @@ from farthing.usage.readers.common_usage import common_anthropic, common_openai,
 from farthing.usage.readers.values import BadRow
 from farthing.usage.record import LARGEST_COUNT
 
-ODD = [None, True, False, "", 0, "7", Decimal("2.0"), -1, LARGEST_COUNT, LARGEST_COUNT + 1, [], {}, {"a": 1}, "null"]
+ODD: list[Any] = [
+    None,
+    True,
+    False,
+    "",
+    0,
+    "7",
+    Decimal("2.0"),
+    -1,
+    LARGEST_COUNT,
+    LARGEST_COUNT + 1,
+    [],
+    {},
+    {"a": 1},
+    "null",
+]
 COUNTS = st.one_of(st.integers(0, 300), st.integers(0, 3), st.sampled_from(ODD))
 PARTS = [
     "cached_tokens", "audio_tokens", "text_tokens", "image_tokens", "reasoning_tokens", "accepted_prediction_tokens",

@@ -34,19 +34,19 @@ def main() -> None:
 
 
 def _run(words: list[str]) -> object:
-    import typer
-
     from farthing.cli.quick import arguments_of_up
 
     arguments = arguments_of_up(words)
-    if arguments is not None:
-        from farthing.cli.up import up
+    if arguments is None:
+        return _run_typer()
+    from farthing.cli.up_run import run
 
-        try:
-            up(**arguments)
-        except typer.Exit as end:
-            return end.exit_code
-        return 0
+    return run(**arguments)
+
+
+def _run_typer() -> object:
+    import typer
+
     from farthing.cli.app import app
 
     # The class of all wrong options and commands, which typer does not export.

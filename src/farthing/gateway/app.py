@@ -74,6 +74,7 @@ class Gateway:
         assert self._shared is not None
         old, self._config = self._state, config
         self._shared.metrics.count("reloads", "taken")
+        self._shared.purses.on_failure = config.rules.on_bank_failure
         self._state = State(config, self._shared, old)
         if old is not None:
             task = asyncio.create_task(self._retire(old))

@@ -326,6 +326,14 @@ class Exchange:
 
     # --- after ------------------------------------------------------------------------------------
 
+    def _charge(self, usd: Fraction | None, served: Served, status: int | None) -> Fraction | None:
+        """What the budgets are charged; None: all that was held, since what was served has no price."""
+        if usd is not None:
+            return usd
+        if status is None and not served.quantities:  # sent, and no answer: its prompt was paid for, most likely
+            return self._state.least(self._call, self._place)
+        return Fraction(0) if status is not None and status >= 400 else None
+
     def _end(
         self, name: str, *, served: Served | None = None, status: int | None = None, error: str = "", unknown: str = ""
     ) -> Attempt:
@@ -336,10 +344,7 @@ class Exchange:
         priced = state.price(served, place, call.asked, self._row.started_us, ended_us)
         holds = {}
         if self._hold is not None:
-            charged = priced.usd
-            if charged is None and served.unknown and status is None and not served.quantities:
-                charged = state.least(call, place)  # sent, no answer: what was read of it was paid for, most likely
-            holds = state.purses.settle(self._hold, charged if charged is not None else Fraction(0))
+            holds = state.purses.settle(self._hold, self._charge(priced.usd, served, status))
             self._hold = None
         self._done = True
         for meter, count in served.quantities.items():

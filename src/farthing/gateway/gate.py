@@ -91,10 +91,8 @@ class Gate:
             for rule, limit in self._budgets
             if (scope := _scope(rule.per, rule.who, key, by)) is not None
         ]
-        if key is not None and key.budgets:
-            found += [
-                BudgetRef(f"key:{key.id}", nano_up(Fraction(own.usd)), own.period, own.hard) for own in key.budgets
-            ]
+        if key is not None:
+            found += key.refs
         return found
 
     def admit(self, call: Call) -> Admission | None:

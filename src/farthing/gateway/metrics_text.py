@@ -27,7 +27,7 @@ GAUGES: dict[str, tuple[str, str, Callable[[Iterable[float]], float]]] = {
     "breaker_open": ("Whether a worker's circuit breaker holds requests back from an upstream", "upstream", max),
     "draining": ("Whether a worker is stopping", "", max),
     "ledger_waiting_rows": ("Ledger rows that are not in the database yet", "", sum),
-    "ledger_spilled_rows": ("Ledger rows in emergency files", "", sum),
+    "ledger_spilled_rows": ("Ledger rows in journals", "", sum),
     "ledger_failing_seconds": ("For how long the ledger's database has refused rows", "", max),
     "ledger_ok": ("Whether every worker's ledger takes rows", "", min),
     "resident_memory_bytes": ("Resident memory of all workers (pages that they share count for each)", "", sum),

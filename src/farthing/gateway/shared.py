@@ -13,17 +13,27 @@ from farthing.gateway.metrics import Metrics
 from farthing.gateway.problem import Problem
 from farthing.gateway.purses import Purses
 from farthing.ledger.bank import Bank, SqliteBank
+from farthing.ledger.budgets import BudgetRef, usd
 from farthing.ledger.changes import Changes
 from farthing.ledger.keys import KeyRing
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.row import Attempt
 from farthing.ledger.writer import LedgerFull
+from farthing.money import decimal_text
 from farthing.rates.book import Book
 from farthing.rates.toml import Card
 
 if TYPE_CHECKING:
     from farthing.gateway.state import State
     from farthing.ledger.postgres.watch import Watch
+
+
+def _alert(budget: BudgetRef, spent: int) -> None:
+    """A budget that only warns is spent."""
+    print(
+        f"farthing: the budget of {budget.id} ({budget.period}) is spent: ${decimal_text(usd(spent))} of "
+        f"${decimal_text(usd(budget.limit))}; requests go on", file=sys.stderr, flush=True,
+    )  # fmt: skip
 
 
 class Shared:
@@ -63,7 +73,9 @@ class Shared:
             url = config.database.reveal()
             ledger, bank = Ledger.open(folder, store=shared_store(url, folder)), PostgresBank(url)
             watch = Watch(url, folder, ledger.worker)
-        purses = Purses(bank, ledger.worker, Changes(folder), on_failure=config.rules.on_bank_failure)
+        purses = Purses(
+            bank, ledger.worker, Changes(folder), on_failure=config.rules.on_bank_failure, on_alert=_alert
+        )  # fmt: skip
         purses.start()
         limits, metrics = Limits.open(folder, ledger.worker), Metrics(folder, ledger.worker)
         return cls(folder, ledger, KeyRing(folder), purses, limits, metrics, watch)

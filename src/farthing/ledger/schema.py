@@ -134,8 +134,8 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
     if create:
         folder.mkdir(parents=True, exist_ok=True)
         # Names of users and keys are nobody else's business. (SQLite gives its other files the same permissions.)
-        # Only where it is not there: to close any handle on a database that this process has open drops SQLite's locks on
-        # it (as POSIX has it), and then another process that closes it takes the WAL away with all that is written to it.
+        # Only where it is not there: to close any handle on a database that this process has open drops SQLite's
+        # locks on it (as POSIX has it), and then another process that closes it takes the WAL away with what is in it.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(

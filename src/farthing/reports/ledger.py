@@ -190,7 +190,7 @@ def verification_view(found: Verification) -> "Screen":
     parts += [Text(f"  {n:,} not computed: {why}") for why, n in found.unchecked_why.items()]
     if found.spilled:
         parts.append(
-            Text(f"{_many(found.spilled, 'row')} in emergency files: the next start of a worker brings them in")
+            Text(f"{_many(found.spilled, 'row')} in journals: the next start of a worker brings them in")
         )
     parts += [Text(clean(str(problem))) for problem in found.problems[:LISTED]]
     if found.differences:

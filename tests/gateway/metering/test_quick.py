@@ -37,17 +37,17 @@ def test_an_answer_of_tokens_alone(
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.sampled_from([Surface.CHAT, Surface.MESSAGES, Surface.RESPONSES]), PROVIDERS, USAGES, st.booleans())
+@given(st.sampled_from(list(Surface)), PROVIDERS, USAGES, st.booleans())
 def test_a_stream_of_tokens_alone(surface: Surface, provider: str, usage: dict[str, Any], pieces: bool) -> None:
-    if surface is Surface.CHAT:
-        text = {"id": "a", "model": "m", "choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]}
-        end: dict[str, Any] = {"choices": [], "usage": usage}
-    elif surface is Surface.MESSAGES:
-        text = {"type": "content_block_delta", "delta": {"text": "hi"}}
-        end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
-    else:
+    if surface is Surface.MESSAGES:
+        text: dict[str, Any] = {"type": "content_block_delta", "delta": {"text": "hi"}}
+        end: dict[str, Any] = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+    elif surface is Surface.RESPONSES:
         text = {"type": "response.output_text.delta", "delta": "hi"}
         end = {"type": "response.completed", "response": {"status": "completed", "usage": usage}}
+    else:
+        text = {"id": "a", "model": "m", "choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]}
+        end = {"choices": [{"finish_reason": "stop"}], "usage": usage}
 
     def meter() -> Any:
         found = StreamMeter(surface, provider)
@@ -89,9 +89,8 @@ def test_a_double_is_never_missed(members: list[Any], between: tuple[str, str], 
     body = comma.join(
         spelled(name, escaped) + colon + json.dumps(value, ensure_ascii=ascii_only) for name, value, escaped in stated
     )
-    pairs: list[Any] = []
-    json.loads("{" + body + "}", object_pairs_hook=lambda found: pairs.append(found) or dict(found))
-    names = [name for name, _ in pairs[-1]]  # the outermost object is the last to end
+    pairs: list[tuple[str, Any]] = json.loads("{" + body + "}", object_pairs_hook=list)
+    names = [name for name, _ in pairs]
     known = {"model", "messages", "input", "metadata", "user", "n"}
     twice = [name for position, name in enumerate(names) if name in names[:position] and name in known]
     expected = f"{twice[0]} is stated twice: state it once" if twice else ""
@@ -120,11 +119,12 @@ def test_where_a_double_is_possible(text: bytes, may: bool) -> None:
 
 
 def test_what_is_cut_out_is_not_searched() -> None:
-    value = b'[{"model":1}]'
-    assert not may_double(b'{"model":"a","messages" : ' + value + b"}", frozenset({b"model"}), [("messages", value)])
-    assert may_double(b'{"model":"a","messages":' + value + b',"model":2}', frozenset({b"model"}), [("messages", value)])
+    value, names = b'[{"model":1}]', frozenset({b"model"})
+    assert not may_double(b'{"model":"a","messages" : ' + value + b"}", names, [("messages", value)])
+    assert may_double(b'{"model":"a","messages":' + value + b',"model":2}', names, [("messages", value)])
 
 
+LINES = st.sampled_from([b"\n", b"\n\n", b"\r", b"data: x", b"data:y", b"event: a\n", b":", b"data: {}\n\n"])
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -135,7 +135,7 @@ def test_a_word_is_one_short_line(text: str) -> None:
 
 
 @settings(deadline=None, max_examples=500)
-@given(st.lists(st.sampled_from([b"\n", b"\n\n", b"\r", b"data: x", b"data:y", b"event: a", b":", b"data: {}\n\n"])))
+@given(st.lists(st.lists(LINES, max_size=5).map(b"".join), max_size=5))
 def test_a_chunk_of_one_event(parts: list[bytes]) -> None:
     """However a stream comes, whole chunks or byte by byte, the events are the same."""
     stream = b"".join(parts)
