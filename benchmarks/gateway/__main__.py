@@ -122,7 +122,10 @@ def table(rows: list[Figures]) -> str:
         ]
         lines.append(f"| {row.name} | {' | '.join(cells)} |")
     lines.append("")
-    lines += [f"{row.name}: {row.on}{'. FAILED: ' + row.failed if row.failed else ''}" for row in rows]
+    for row in rows:
+        failed = f". FAILED: {' '.join(row.failed.split())[:200]}" if row.failed else ""
+        busy = f". Its core was busy with others {row.waited:.0%} of the time" if (row.waited or 0) > 0.02 else ""
+        lines.append(f"{row.name}: {row.on}{failed}{busy}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import time
 
 import msgspec
 
-from benchmarks.gateway.process import cpu_s
+from benchmarks.gateway.process import cpu_s, waited_s
 
 
 class Side(msgspec.Struct, kw_only=True):
@@ -34,7 +34,7 @@ class Work(msgspec.Struct, kw_only=True):
 
 class Result(msgspec.Struct, kw_only=True):
     """By side: sorted seconds to the end of the answer and to the first byte of its body; answers that were not 200.
-    `cpu_s` of the sides' processes together, `wall_s` of the whole.
+    `cpu_s` of the sides' processes together, `wall_s` of the whole; `waited_s`: that they waited for a core.
     """
 
     total_s: list[list[float]]
@@ -43,6 +43,7 @@ class Result(msgspec.Struct, kw_only=True):
     answer: list[bytes]
     cpu_s: float
     wall_s: float
+    waited_s: float = 0.0
 
 
 class Link(asyncio.Protocol):
@@ -159,9 +160,11 @@ class Run:
             for each in lists:
                 each.clear()
         pids = [side.pid for side in self.work.sides if side.pid]
+        waited = sum(map(waited_s, pids))
         cpu, began = sum(map(cpu_s, pids)), time.perf_counter()
         await (self.open_loop() if self.work.rate else self.closed_loop(self.work.requests))
         self.result.wall_s = time.perf_counter() - began
+        self.result.waited_s = sum(map(waited_s, pids)) - waited
         await asyncio.sleep(0.3)  # what a gateway does after its answers is its cost too
         self.result.cpu_s = sum(map(cpu_s, pids)) - cpu
         for lists in (self.result.total_s, self.result.first_s):

@@ -20,7 +20,8 @@ SHORT, LONG, GAP_MS = 4, 204, 5
 
 class Figures(msgspec.Struct, kw_only=True):
     """Microseconds of CPU, milliseconds of time, MiB. `added`: against the same requests sent straight to the mock,
-    in the same run, in turn. None: it was not measured, `failed` says why."""
+    in the same run, in turn. `waited`: the share of the latency run's time that the gateway waited for its core, which
+    others used: over a few percent, its times tell more of them than of it. None: not measured, `failed` says why."""
 
     name: str
     on: str
@@ -35,6 +36,7 @@ class Figures(msgspec.Struct, kw_only=True):
     memory_start: Memory | None = None
     memory_end: Memory | None = None
     rate: float | None = None
+    waited: float | None = None
     failed: str = ""
 
     @property
@@ -112,6 +114,7 @@ class Bench:
         result = _checked(load(work))
         direct, through = result.total_s
         figures.rate = rate
+        figures.waited = result.waited_s / result.wall_s
         figures.added_p50_ms = at(through, 0.5) - at(direct, 0.5)
         figures.added_p99_ms = at(through, 0.99) - at(direct, 0.99)
 

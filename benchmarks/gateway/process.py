@@ -63,6 +63,18 @@ def cpu_s(pid: int) -> float:
     return total
 
 
+def waited_s(pid: int) -> float:
+    """Seconds that the threads of a process and its descendants were ready to run and had no core."""
+    total = 0
+    for each in tree(pid):
+        for task in Path(f"/proc/{each}/task").glob("*/schedstat"):
+            try:
+                total += int(task.read_text().split()[1])
+            except (OSError, IndexError):
+                continue
+    return total / 1e9
+
+
 def memory(pid: int) -> Memory:
     rss, proportional = [0.0], 0.0
     for each in tree(pid):

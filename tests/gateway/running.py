@@ -194,10 +194,17 @@ class Running:
         with Keys(self.data, create=True) as keys:
             return keys.create(name, **options)
 
+    def count(self) -> int:
+        """How many rows the database holds, without the price of looking at them."""
+        with closing(sqlite3.connect(self.data / "ledger.sqlite")) as database:
+            return int(database.execute("SELECT count(*) FROM attempt").fetchone()[0])
+
     def rows(self, count: int | None = None, timeout_s: float = 5) -> list[Row]:
         """The ledger's rows in the order of their start, once `count` of them have ended (None: as they are)."""
         until = time.monotonic() + timeout_s
         while True:
+            while count and self.count() < count and time.monotonic() < until:
+                time.sleep(0.01)
             found = read_rows(self.data)
             ended = [row for row in found if row.state != "open"]
             if count is None or (len(ended) >= count and len(found) == len(ended)):
@@ -205,6 +212,16 @@ class Running:
             if time.monotonic() > until:
                 raise AssertionError(f"{len(ended)} ended rows of {len(found)}, {count} expected: {found}")
             time.sleep(0.05)
+
+    def row(self, attempt: str, timeout_s: float = 5) -> Row:
+        """The row of an attempt, once it has ended."""
+        until = time.monotonic() + timeout_s
+        while True:
+            found = [row for row in read_rows(self.data) if row.id == attempt and row.state != "open"]
+            if found or time.monotonic() > until:
+                (row,) = found
+                return row
+            time.sleep(0.02)
 
 
 def read_rows(data: Path) -> list[Row]:

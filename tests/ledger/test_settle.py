@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.ledger.amounts import LARGEST
+from farthing.ledger.bank import PurseState, SqliteBank
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import connect
@@ -105,13 +106,33 @@ def test_what_the_dead_held_expires_and_their_leases_go(tmp_path: Path, store: S
     for _ in range(2):
         store.write([end], {})
         have = budgets(tmp_path)
-        assert have["spent"] == {"all": 40} and have["leases"] == {f"all {MINE}": 1_000}
+        # (its worker's lease ended with it: what is missing from it now counts for nothing, and goes with the next dead)
+        assert have["spent"] == {"all": 40} and have["leases"] == {f"all {MINE}": 1_000, f"all {OTHER}": -40}
         assert [name for name, *_ in have["holds"]] == [mine.attempt]
     store.write([theirs], {})  # its beginning, late: it holds nothing any more
     assert len(budgets(tmp_path)["holds"]) == 1
     assert store.recover(lambda worker: False, hold_s=10) == 1
     assert budgets(tmp_path)["holds"] == [(mine.attempt, "all", 101, at + 10_000_000)]
     assert budgets(tmp_path)["leases"] == {}
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+def test_what_was_admitted_without_a_lease_counts_once(tmp_path: Path, store: SqliteStore, told_first: bool) -> None:
+    """While the bank is away the worker admits by itself; the bank hears of it before the row is durable, or after."""
+    bank = SqliteBank(tmp_path)
+    end = done(1, worker=MINE, holds={"all": 40})
+    if told_first:
+        bank.give_back(MINE, {"all": -40})
+        assert bank.states(["all"])["all"] == PurseState(leased=40)
+        store.write([end], {})
+    else:
+        store.write([end], {})
+        assert bank.states(["all"])["all"] == PurseState(spent=40)
+        bank.give_back(MINE, {"all": -40})
+    assert bank.states(["all"])["all"] == PurseState(spent=40)
+    bank.forget(MINE, ["all"])
+    assert budgets(tmp_path)["leases"] == {}
+    bank.close()
 
 
 BAD_HOLDS: dict[str, Any] = {
@@ -148,7 +169,8 @@ def test_purses_of_all_names_and_of_any_number(tmp_path: Path, store: SqliteStor
     store.write([done(n, worker=MINE, holds={name: 2 + n % 3, "all": 1}) for n, name in enumerate(names)], {})
     have = budgets(tmp_path)
     assert have["spent"] == {"all": len(names), **{name: 2 + n % 3 for n, name in enumerate(names)}}
-    assert have["leases"] == {f"{name} {MINE}": 98 - n % 3 for n, name in enumerate(names)}
+    leases = {f"{name} {MINE}": 98 - n % 3 for n, name in enumerate(names)}
+    assert have["leases"] == {**leases, f"all {MINE}": -len(names)}  # which had no lease
     opens = [done(1000 + n, state="open", usd=None, holds={name: 5}) for n, name in enumerate(names)]
     store.write(opens, {})
     assert {purse for _, purse, *_ in budgets(tmp_path)["holds"]} == set(names)
@@ -161,7 +183,10 @@ def test_a_purse_that_is_full_to_the_brim_stays_whole(tmp_path: Path, store: Sql
     store.write([done(1, holds={"all": LARGEST - 5}), done(2, holds={"all": 3})], {})
     assert budgets(tmp_path)["spent"] == {"all": LARGEST - 2}
     store.write([done(3, holds={"all": 10})], {})
-    lease(tmp_path, ("all", MINE, 5))
+    assert budgets(tmp_path)["leases"] == {f"all {MINE}": -LARGEST}
+    hot = connect(tmp_path)
+    hot.execute("UPDATE lease SET amount = 5")
+    hot.close()
     store.write([done(4, holds={"all": LARGEST}, worker=MINE), done(5, holds={"all": LARGEST}, worker=MINE)], {})
     store.write([done(6, holds={"all": LARGEST}, worker=MINE)], {})
     assert budgets(tmp_path)["spent"] == {"all": LARGEST}
@@ -221,8 +246,8 @@ def test_any_order_of_writes_and_deaths_settles_as_one_by_one(steps: list[Step],
                 holds = {key: value for key, value in holds.items() if key[0] != attempt}
                 for purse, amount in amounts.items():
                     spent[purse] += amount
-                    if (purse, worker) in leases:
-                        leases[purse, worker] -= amount
+                    if amount:  # of a lease that is not there, too
+                        leases[purse, worker] = leases.get((purse, worker), 0) - amount
         store.write(batch, {})
         store.close()
         have = budgets(folder)

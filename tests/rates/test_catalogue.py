@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,7 +141,16 @@ def test_damage_is_found_and_mended(made: Path) -> None:
     assert made.read_bytes() == good
 
 
-@pytest.mark.parametrize("content", [b"", b"12\nnot compressed", b"-5\n", b"999999999999\n", b"\x00" * 100])
+def headed(head: bytes) -> bytes:
+    packed = zlib.compress(head)
+    return b"%d\n" % len(packed) + packed
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"12\nnot compressed", b"-5\n", b"999999999999\n", b"\x00" * 100, headed(b"not JSON"), headed(b"[]"),
+     headed(b'{"names": [], "ends": [1]}') + b"x"],
+)  # fmt: skip
 def test_nonsense_in_its_place_is_not_used_and_replaced(made: Path, content: bytes) -> None:
     good = made.read_bytes()
     made.write_bytes(content)
@@ -192,15 +202,30 @@ def test_an_unknown_provider_is_refused_with_the_nearest(made: Path) -> None:
 
 
 def test_old_ones_go_and_other_files_stay(folder: Path) -> None:
+    """The eight newest stay: the one made now, two young ones, and five of the seven old ones."""
     folder.mkdir()
-    old, young, foreign = folder / "genai-prices-old", folder / "genai-prices-young", folder / "notes.txt"
-    for path in (old, young, foreign):
+    foreign = folder / "notes.txt"
+    young = [folder / f"genai-prices-young{number}" for number in range(2)]
+    old = [folder / f"genai-prices-old{number}" for number in range(7)]
+    for path in (foreign, *young, *old):
         path.write_text("x")
-    for path in (old, foreign):
-        os.utime(path, (1, 1))
+    for number, path in enumerate((foreign, *old)):
+        os.utime(path, (number, number))
     catalogue.keep()
     catalogue.provider_names()
-    assert not old.exists() and young.exists() and foreign.exists()
+    left = set(folder.iterdir())
+    assert {foreign, *young, *old[2:]} < left and not left & {*old[:2]} and len(left) == 9
+
+
+def test_young_ones_stay_however_many_they_are(folder: Path) -> None:
+    """A process may be writing one of them at this moment."""
+    folder.mkdir()
+    young = {folder / f"genai-prices-{number}.part" for number in range(20)}
+    for path in young:
+        path.write_text("x")
+    catalogue.keep()
+    catalogue.provider_names()
+    assert young < set(folder.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def run(
     if not hasattr(os, "fork"):
         raise FarthingError("the gateway runs on Linux and macOS (on Windows in WSL or a container)")
     from farthing.gateway.config import load
-    from farthing.gateway.supervisor import Supervisor
+    from farthing.rates import catalogue
 
     path = config or (None if os.environ.get("FARTHING_CONFIG") or not FILE.is_file() else FILE)
 
@@ -45,6 +45,9 @@ def run(
 
     usd_per_hour = _dollars(local_usd_per_hour)
     first = read()  # before anything is started
+    prices_ready = catalogue.prepare(first.data / "cache")  # beside the imports below, where it has to be made
+    from farthing.gateway.supervisor import Supervisor
+
     with _engine(first, usd_per_hour) if local else _nothing() as engine:
 
         def complete() -> "Config":
@@ -54,6 +57,7 @@ def run(
         # Imported here, once: the workers are forked from this process and share it.
         from farthing.gateway.app import Gateway
 
+        prices_ready()
         return Supervisor(
             complete, Gateway, started=lambda found, at: _greet(found, at, engine), say=_say, chore=_close_days,
             recover=_recover, tend=(lambda: engine.tend(_say)) if engine is not None else None,

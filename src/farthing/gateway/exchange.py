@@ -209,6 +209,12 @@ class Exchange:
             self._end("failed", served=served, status=status, error="broken")
             failure = Failure(target=self._target, status=status, error="broken")
             return self._failed(f"upstream {self._upstream.name!r} sent an answer that is none", 502, failure=failure)
+        if served.error and not served.quantities and out.reply is None and out.surface is not Surface.RESPONSES:
+            # An error behind a status of 200. (A response of OpenAI's that failed is an answer of its own form.)
+            self._end("failed", served=served, status=status, error=served.error)
+            failure = Failure(target=self._target, status=status, error=served.error)
+            kept = passed_headers(pairs, call.admission is not None)
+            return Failed(failure, 502, kept, self._upstream.without_secret(body))
         if out.reply is not None:
             try:
                 if call.protocol == "openai":
@@ -258,7 +264,8 @@ class Exchange:
                 code="upstream_credentials",
             )  # fmt: skip
         body = self._upstream.without_secret(body)
-        if out.reply is not None or (call.protocol == "openai" and status == 529):
+        page = body.lstrip()[:1] != b"{"  # of a proxy, mostly: no client of the protocol could read it
+        if out.reply is not None or page or (call.protocol == "openai" and status == 529):
             told = translated_error(call.protocol, status, body, pairs)
             headers = [(b"content-type", b"application/json")]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.headers]

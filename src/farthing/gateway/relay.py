@@ -161,15 +161,27 @@ class Relay:
     def _last(self) -> bytes:
         """What comes after the last chunk: what was held back, or an error event where the stream broke."""
         rest = self._meter.close()
+        held = b"" if self.broke else self._held + rest
+        whole = self._whole()
+        if whole:
+            self.broke = ""
         if self._translator is not None:
             if self.broke:
                 return self._translator.fail("timeout_error" if self.broke == "timeout" else "api_error", _BROKE)
-            return self._translator.finish()
-        held = (self._held + rest) if not self.broke else b""
-        served = self.served()
-        if not self.broke and not served.complete and not served.error:
+            tail = self._translator.finish()
+            if self._translator.failed:
+                self.broke = "broken"
+            return tail
+        if not self.broke and not whole and not self.served().error:
             self.broke, held = "broken", b""
         return held + error_event(self._call.surface, self.broke) if self.broke else held
+
+    def _whole(self) -> bool:
+        """Whether the answer came to its end. A farewell that is missing (`[DONE]`, `message_stop`, how the connection
+        ended) is forgiven: the clients do without it, and some servers never send it."""
+        served = self.served()
+        one = self._call.asked.choices == 1  # the end of one of several is not the end
+        return served.complete or (one and not served.error and (self._meter.settled or bool(served.finish)))
 
 
 def error_event(surface: Surface, kind: str) -> bytes:

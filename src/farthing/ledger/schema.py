@@ -5,16 +5,15 @@ price), `caller` (who asked) and `text` (other words), and named by a number. Th
 (NULL and 0 take one byte), the rest is JSON in `more`. Amounts are femtodollars, or a fraction in text (`amounts`).
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from farthing.ledger.place import FILE as FILE
+from farthing.ledger.place import make, opening
 from farthing.problems import FarthingError
 
-FILE = "ledger.sqlite"
 APPLICATION_ID = 0x46524C31  # tells our file from other SQLite files
 DAY_US = 86_400_000_000
 BUSY_MS = 1_000
@@ -133,11 +132,17 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
         raise FarthingError(f"{folder}: no ledger here ({FILE} is missing); --data DIR names the gateway's data folder")
     if create:
         folder.mkdir(parents=True, exist_ok=True)
-        # Names of users and keys are nobody else's business. (SQLite gives its other files the same permissions.)
-        # Only where it is not there: to close any handle on a database that this process has open drops SQLite's
-        # locks on it (as POSIX has it), and then another process that closes it takes the WAL away with what is in it.
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with opening(folder, alone=not read_only):
+        if create:
+            # Names of users and keys are nobody else's business. (SQLite gives its other files the same permissions.)
+            # Only where it is not there: to close any handle on a database that this process has open drops SQLite's
+            # locks on it (as POSIX has it), and then another process that closes it takes the WAL away with what is in
+            # it.
+            make(path)
+        return _opened(path, read_only)
+
+
+def _opened(path: Path, read_only: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_MS / 1000, isolation_level=None, cached_statements=128, check_same_thread=False
     )
@@ -148,7 +153,7 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         if read_only:
-            if _refuse_other(connection, path, len(MIGRATIONS)) < len(MIGRATIONS):
+            if _version_read(connection, path, len(MIGRATIONS)) < len(MIGRATIONS):
                 migrate(connection, path)  # an older release wrote it, and no worker has opened it since
             connection.execute("PRAGMA query_only = ON")
         else:
@@ -177,7 +182,7 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = M
 
     Raises `FarthingError` for a newer schema, or a file that another program made.
     """
-    if _refuse_other(connection, path, len(steps), empty=True) == len(steps):
+    if _version_read(connection, path, len(steps), empty=True) == len(steps):
         return len(steps)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -194,6 +199,15 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = M
             connection.execute("ROLLBACK")
         raise
     return len(steps)
+
+
+def _version_read(connection: sqlite3.Connection, path: Path, newest: int, *, empty: bool = False) -> int:
+    """The schema version, as of one moment: another process may make the schema between two looks."""
+    connection.execute("BEGIN")
+    try:
+        return _refuse_other(connection, path, newest, empty=empty)
+    finally:
+        connection.execute("COMMIT")
 
 
 def _refuse_other(connection: sqlite3.Connection, path: Path, newest: int, *, empty: bool = False) -> int:

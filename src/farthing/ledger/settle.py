@@ -2,7 +2,8 @@
 
 A purse is one budget in one period; all amounts are whole nanodollars. An attempt is settled when its end first comes
 into the database, and never again: rows that come twice (a batch tried again, a journal read after a crash) change
-nothing. The lease that a worker has of a purse falls by what is charged through it.
+nothing. The lease that a worker has of a purse falls by what is charged through it, below zero where it must (which
+the bank does not count as free).
 """
 
 import sqlite3
@@ -107,10 +108,11 @@ def settle(connection: sqlite3.Connection, found: Settlement) -> None:
             "changed_us = excluded.changed_us",
             values,
         )
-    for marks, values in _pieces([(purse, worker, amount) for (purse, worker), amount in found.leased.items()]):
+    for marks, values in _pieces([(purse, worker, -n) for (purse, worker), n in found.leased.items() if n]):
         connection.execute(
-            f"UPDATE lease SET amount = iif(amount < j.column3 - {LARGEST}, -{LARGEST}, amount - j.column3) "
-            f"FROM (VALUES {marks}) j WHERE purse = j.column1 AND worker = j.column2",
+            # Also where there is no lease: what was admitted while the bank was away is added to it afterwards.
+            f"INSERT INTO lease (purse, worker, amount) VALUES {marks} ON CONFLICT (purse, worker) DO UPDATE SET "
+            f"amount = iif(amount < -{LARGEST} - excluded.amount, -{LARGEST}, amount + excluded.amount)",
             values,
         )
     for marks, values in _pieces(found.held):

@@ -59,8 +59,8 @@ class Store(Protocol):
         a later state replaces an open or lost row, never a final one.
 
         In the same transaction, for each ended attempt that was not ended before: each purse in its `holds` has
-        spent that much more, the lease that its worker has of that purse is as much smaller, and its hold is gone.
-        An open attempt's `holds` are noted as its hold, without an expiry. `mark` is kept.
+        spent that much more, its worker's lease of that purse (0 where there is none) is as much smaller, and its hold
+        is gone. An open attempt's `holds` are noted as its hold, without an expiry. `mark` is kept.
         """
 
     def marked(self, worker: str) -> int:

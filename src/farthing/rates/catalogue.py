@@ -1,8 +1,8 @@
 """The genai-prices catalogue as our offers, from a snapshot where there is one.
 
-Reading the package means importing it: pydantic, an HTTP client and every price of every provider, 25 MiB and a
-quarter of a second for what is a few kilobytes of static data. So what was read once is kept as a file in the user's
-cache folder ($XDG_CACHE_HOME/farthing, else ~/.cache/farthing), or in the gateway's data folder.
+Reading the package means importing it: pydantic, an HTTP client, and every price of every provider as objects; 25 MiB
+and a quarter of a second, for prices that only change with an upgrade. So what was read once is kept as a file in the
+user's cache folder ($XDG_CACHE_HOME/farthing, else ~/.cache/farthing), or in the gateway's data folder.
 
 A snapshot is never stale: its name is a digest of the package's files and of ours that make it. One that is absent,
 damaged or cannot be written costs time, nothing else: the package is read. Only `farthing`'s own commands write one,
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _PACKAGE = "genai_prices"
 _OURS = ("*.py", "usage/*.py", "rates/*.py", "rates/feeds/*.py")
 """The files of ours that a reading depends on (more than it needs, so that none is missing)."""
-_OLD_S = 30 * 86400.0
+_KEPT = 8
+_YOUNG_S = 3600.0  # whoever made it may be using it, or be writing it still
 _LEVEL = 3
 _MOST_HEAD = 1 << 24
 
@@ -150,7 +151,7 @@ def _open(path: Path) -> _Snapshot | None:
             head = msgspec.json.decode(zlib.decompress(file.read(length)), type=_Head)
             begin = file.tell()
             whole = begin + (head.ends[-1] if head.ends else 0) == os.fstat(file.fileno()).st_size
-    except (OSError, ValueError, zlib.error):  # MsgspecError is a ValueError
+    except (OSError, ValueError, zlib.error, msgspec.MsgspecError):
         return None
     return _Snapshot(path, begin, head) if whole and len(head.ends) == len(head.names) else None
 
@@ -193,6 +194,7 @@ def prepare(folder: Path) -> Callable[[], None]:
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
         _snapshot.cache_clear()
+        _snapshot()  # found once for all that are forked
 
     return wait
 
@@ -246,11 +248,16 @@ def _parts() -> Iterator[bytes]:
 
 
 def _clear(folder: Path, name: str) -> None:
-    """Remove what earlier versions left and nobody has made anew for a month."""
-    for old in folder.glob("genai-prices-*"):
+    """Remove what other versions left, but for the newest: several installations may share the folder."""
+    found = []
+    for path in folder.glob("genai-prices-*"):
         with suppress(OSError):
-            if old.name != name and old.stat().st_mtime < time.time() - _OLD_S:
-                old.unlink()
+            if path.name != name:
+                found.append((path.stat().st_mtime, path))
+    for made_s, path in sorted(found, reverse=True)[_KEPT - 1 :]:
+        with suppress(OSError):
+            if made_s < time.time() - _YOUNG_S:
+                path.unlink()
 
 
 def _folders() -> list[Path]:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from urllib.request import Request, urlopen
@@ -12,6 +13,7 @@ from urllib.request import Request, urlopen
 from tests.gateway.faulty.log import Log, Record, read_log
 from tests.gateway.faulty.orders import words_of
 from tests.gateway.faulty.serve import Server
+from tests.gateway.faulty.wire import Reply
 
 
 class Upstream:
@@ -59,12 +61,20 @@ class Upstream:
         """Orders for the next request: `upstream.next("fault=die at=3")`."""
         self.server.next.append(words_of(orders))
 
+    def reply(self, *chunks: bytes, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """The very bytes of the next answer: one chunk is a whole body of JSON, several are a stream of events."""
+        streamed = len(chunks) > 1
+        kind = ("content-type", "text/event-stream" if streamed else "application/json")
+        typed = [*headers] if any(name == "content-type" for name, _ in headers) else [kind, *headers]
+        self.server.replies.append(Reply(status, typed, list(chunks), [0] * len(chunks), streamed))
+
     def records(self) -> list[Record]:
         return self.log.all()
 
     def clear(self) -> None:
         self.log.clear()
         self.server.next.clear()
+        self.server.replies.clear()
 
 
 class UpstreamProcess:

@@ -18,11 +18,12 @@ ATTEMPT = "x-farthing-attempt-id"
 
 
 class Server:
-    """Listens on 127.0.0.1; `next` holds orders for the next requests."""
+    """Listens on 127.0.0.1; `next` holds orders for the next requests, `replies` whole answers for them."""
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self.next: list[dict[str, str]] = []
+        self.replies: list[Reply] = []
         self.files = files.Files()
         self.connections: set[Wire] = set()
         self._server: asyncio.Server | None = None
@@ -85,6 +86,11 @@ class Server:
         return not wire.gone()
 
     async def _answer(self, wire: Wire, head: Head, path: str, document: dict[str, Any], record: Record) -> None:
+        if self.replies:
+            reply = self.replies.pop(0)
+            record.status = reply.status
+            await wire.send_reply(reply, record)
+            return
         orders = make(self._next()) if self.next else read_orders(record.body, record.model)
         if path not in answers.WHOLE:
             reply = self.files.answer(head.method, path, head.target, record.body, head.get("content-type"))
@@ -123,6 +129,7 @@ class Server:
         elif path == "/_clear":
             self.log.clear()
             self.next.clear()
+            self.replies.clear()
         return Reply(200, [("content-type", "application/json")], [json.dumps(told).encode()], [0])
 
 

@@ -124,7 +124,9 @@ def test_what_is_cut_out_is_not_searched() -> None:
     assert may_double(b'{"model":"a","messages":' + value + b',"model":2}', names, [("messages", value)])
 
 
-LINES = st.sampled_from([b"\n", b"\n\n", b"\r", b"data: x", b"data:y", b"event: a\n", b":", b"data: {}\n\n"])
+LINES = st.sampled_from(
+    [b"data: x\r\rdata: y\n\n", b"\n", b"\n\n", b"\r", b"data: x", b"data:y", b"event: a\n", b":", b"data: {}\n\n"]
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from farthing.ledger.bank import PurseState
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.postgres import schema
 from farthing.ledger.postgres.bank import PostgresBank
@@ -80,6 +81,14 @@ def test_charges_are_settled_with_the_row_and_only_once(url: str, tmp_path: Path
     assert rows(url, "SELECT purse, amount FROM lease ORDER BY purse") == [("all/day", 380), ("key/day", 372)]
     assert rows(url, "SELECT * FROM hold") == []
     assert bank.states(["key/day"])["key/day"].free(1_000) == 1_000 - 128 - 372
+    # What was admitted without a lease counts once, whether the bank hears of it after the row or before.
+    with store_of(url, tmp_path) as store:
+        store.write([ended(4, holds={"user/day": 40})], {})
+        assert bank.states(["user/day"]) == {"user/day": PurseState(spent=40)}
+        bank.give_back("w1", {"user/day": -45})
+        assert bank.states(["user/day"]) == {"user/day": PurseState(spent=40, leased=5)}
+        store.write([ended(5, holds={"user/day": 5})], {})
+    assert bank.states(["user/day"]) == {"user/day": PurseState(spent=45)}
     bank.close()
 
 

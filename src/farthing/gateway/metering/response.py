@@ -100,7 +100,11 @@ def read_response(
         return _counted(answer, text)
     if not has_counts(answer.usage) and not answer.timings and not answer.error:
         _measure(text, answer)
-    return served(surface, provider, answer, asked=asked, headers=headers)
+    found = served(surface, provider, answer, asked=asked, headers=headers)
+    if found.unknown and not answer.text_bytes and not answer.error:  # the stated usage cannot be true
+        _measure(text, answer)
+        found = served(surface, provider, answer, asked=asked, headers=headers)
+    return found
 
 
 def _plain(body: bytes, headers: Mapping[str, str]) -> bytes | str:

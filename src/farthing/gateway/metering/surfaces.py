@@ -4,7 +4,15 @@ from enum import StrEnum
 
 
 class Surface(StrEnum):
-    """What a request is sent to; the value is its path after `/v1/`."""
+    """What a request is sent to; the value is its path after `/v1/`. `protocol`: "anthropic" or "openai"."""
+
+    protocol: str
+
+    def __new__(cls, path: str) -> "Surface":
+        made = str.__new__(cls, path)
+        made._value_ = path
+        made.protocol = "anthropic" if path.startswith("messages") else "openai"
+        return made
 
     CHAT = "chat/completions"
     RESPONSES = "responses"
@@ -12,11 +20,6 @@ class Surface(StrEnum):
     COMPLETIONS = "completions"
     MESSAGES = "messages"
     COUNT_TOKENS = "messages/count_tokens"
-
-    @property
-    def protocol(self) -> str:
-        """ "anthropic" or "openai"."""
-        return "anthropic" if self in (Surface.MESSAGES, Surface.COUNT_TOKENS) else "openai"
 
 
 CHAT, RESPONSES, EMBEDDINGS = Surface.CHAT, Surface.RESPONSES, Surface.EMBEDDINGS

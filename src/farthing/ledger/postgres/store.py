@@ -39,9 +39,12 @@ ORDER BY i
 ON CONFLICT (id) DO UPDATE SET changed_us = excluded.changed_us,
   spent = least({LARGEST}::numeric, p.spent::numeric + excluded.spent)::bigint"""
 # In the order of their names, as the bank locks them: two transactions never wait for each other.
+# Also where there is no lease: what was admitted while the bank was away is added to it afterwards.
 _LEASE = """
-UPDATE lease SET amount = greatest(-9223372036854775807::numeric, lease.amount::numeric - x.n)::bigint
-FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS x (p, w, n) WHERE purse = x.p AND worker = x.w"""
+INSERT INTO lease AS l (purse, worker, amount)
+SELECT p, w, -n FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS x (p, w, n) ORDER BY p, w
+ON CONFLICT (purse, worker) DO UPDATE SET
+  amount = greatest(-9223372036854775807::numeric, l.amount::numeric + excluded.amount)::bigint"""
 _HOLD = """
 INSERT INTO hold (attempt, purse, amount) SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])
 ON CONFLICT DO NOTHING"""
