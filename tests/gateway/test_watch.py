@@ -93,5 +93,34 @@ def test_rest_ends_the_waiting():
         watch.rest()
         await asyncio.sleep(0.03)
         assert asyncio.current_task().cancelling() == 0
+        watch.expect("another answer", 0.02)  # the timer of before has gone off meanwhile
+        assert await wait_under(watch, asyncio.get_running_loop().create_future()) == "another answer"
+
+    run(work)
+
+
+def test_a_later_expectation_keeps_the_timer_and_an_earlier_one_moves_it():
+    async def work():
+        loop, watch = asyncio.get_running_loop(), Watch(10)
+        watch.expect("the body", 0.05)
+        watch.expect("the answer", 0.15)  # the timer goes off at 0.05, and finds that there is time
+        begun = loop.time()
+        assert await wait_under(watch, loop.create_future()) == "the answer"
+        assert 0.1 < loop.time() - begun
+        watch.expect("the answer", 5)
+        watch.expect("a piece", 0.02)
+        assert await wait_under(watch, loop.create_future()) == "a piece"
+        watch.end()
+
+    run(work)
+
+
+def test_nothing_comes_after_the_end():
+    async def work():
+        watch = Watch(10)
+        watch.expect("the answer", 0.01)
+        watch.end()
+        await asyncio.sleep(0.03)
+        assert asyncio.current_task().cancelling() == 0
 
     run(work)

@@ -10,7 +10,17 @@ from farthing.gateway.attempts import serve
 from farthing.gateway.call import Call
 from farthing.gateway.caller import attribution, token_of
 from farthing.gateway.config.values import Config
-from farthing.gateway.http import ClientGone, Receive, Scope, Send, client_left, read_body, send_whole, wanted_headers
+from farthing.gateway.http import (
+    BrokenOff,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    client_left,
+    read_body,
+    send_whole,
+    wanted_headers,
+)
 from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
 from farthing.gateway.own import own_answer
 from farthing.gateway.passthrough import is_passed, pass_through
@@ -127,8 +137,8 @@ class Gateway:
                 await send_whole(send, problem.status, headers, error_body(protocol, problem))
                 if state is not None:
                     state.shared.metrics_refused(problem)
-        except ClientGone:
-            pass
+        except (ClientGone, BrokenOff):
+            pass  # what has no end by now is closed
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -164,11 +174,14 @@ class Gateway:
         watch = Watch(config.timeouts.total_s)
         key = state.gate.key_of(token_of(headers))
         held = state.held
-        body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
         try:
-            await self._serve(state, request, surface, headers, body, key, watch, receive, send, started)
+            body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
+            try:
+                await self._serve(state, request, surface, headers, body, key, watch, receive, send, started)
+            finally:
+                held.drop(len(body))
         finally:
-            held.drop(len(body))
+            watch.end()
 
     async def _serve(
         self, state: State, request: str, surface: Surface, headers: dict[bytes, bytes], body: bytes,

@@ -27,6 +27,8 @@ LINGER_S = 30.0
 MOST_HEAD_BYTES = 65536
 MOST_HEADERS = 200
 MOST_PIPELINED = 16
+MOST_FRAMING = 16
+"""Bytes of framing for a byte of a body: a chunk of one byte has six."""
 
 
 _OFFERS = (b"upgrade", b"http2-settings")
@@ -82,6 +84,9 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._reading_head = False
         self._left_bytes = 0
+        self._body_bytes = 0
+        self._framing_bytes = 0
+        self._in_body = False
         self._offered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -93,6 +98,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        came, body_bytes = len(data), self._body_bytes
         while data:
             try:
                 self.parser.feed_data(data)
@@ -106,10 +112,16 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(431, f"the head of a request may have {MOST_HEAD_BYTES // 1024} KiB")
+        elif self._in_body:
+            # Trailers and what is written beside chunks have no end of their own, and the parser keeps them in memory.
+            self._framing_bytes += came - (self._body_bytes - body_bytes)
+            if self._framing_bytes > 2 * MOST_HEAD_BYTES + MOST_FRAMING * self._body_bytes:
+                self._refuse(400, "the body of this request is mostly the framing of its chunks, or trailers")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._reading_head, self._head_bytes = True, 0
+        self._in_body, self._body_bytes, self._framing_bytes = False, 0, 0
         self.due = self.loop.time() + HEAD_S
 
     def on_headers_complete(self) -> None:
@@ -125,8 +137,15 @@ class Connection(HttpToolsProtocol):
             self._offered = True
         else:
             super().on_headers_complete()
+            self.headers = []  # trailers are no headers: a proxy before us has not looked at them
+            self._in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._in_body = False
         if not self._offered and not self.cycle.response_complete:
             self.cycle.more_body = False
             self.cycle.message_event.set()

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 from farthing.gateway.call import Call
 from farthing.gateway.encoding import unpacker
 from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
-from farthing.gateway.http import client_left, passed_headers, send_whole
+from farthing.gateway.http import (
+    ClientGone,
+    answer_headers,
+    client_left,
+    passed_headers,
+    passed_status,
+    send_whole,
+)
 from farthing.gateway.metering import Served, Surface, is_event_stream, read_response
 from farthing.gateway.metering.response import NO_OBJECT
 from farthing.gateway.outgoing import Outgoing, outgoing
 from farthing.gateway.problem import Header, Problem, error_body, error_headers
 from farthing.gateway.relay import Relay
 from farthing.gateway.routes import split_target, surface_at
+from farthing.gateway.stated import stated_error
 from farthing.gateway.translation import (
     Refused,
     anthropic_response,
@@ -72,6 +80,8 @@ class Exchange:
         self._place = place = state.place(upstream, model)
         try:
             cap = await self._reserve()
+            if client_left(call.receive):
+                raise ClientGone  # nothing was sent, and nobody waits for it
             self._out = outgoing(upstream, call.surface, surface, call.body, call.asked, place.sent, cap, call.id)
             self._open()
             return await self._send()
@@ -136,9 +146,12 @@ class Exchange:
         try:
             async with request as response:
                 status = int(response.status)
-                pairs = [(name, value) for name, value in response.headers.items()]
+                pairs = upstream.hiding.pairs(answer_headers(response.headers))
                 named = {name.lower(): value for name, value in pairs}
-                self._blame() if status in BROKEN else breaker.succeeded()
+                if status in BROKEN:
+                    self._blame()
+                elif status >= 300:
+                    breaker.succeeded()
                 unpack = unpacker(named, self._state.config.bounds.answer_bytes)
                 if unpack is not None:
                     pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
@@ -148,6 +161,7 @@ class Exchange:
                 body = await self._read(response, named)
                 if unpack is not None:
                     body = unpack(body)
+                body = upstream.hiding.body(body)
                 self._first_us = self._first_us or call.now_us()
                 watch.rest()
                 if not 200 <= status < 300:
@@ -206,15 +220,18 @@ class Exchange:
         served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
         notes, answered = out.notes, body
         if served.unknown == NO_OBJECT:
+            self._blame()
             self._end("failed", served=served, status=status, error="broken")
             failure = Failure(target=self._target, status=status, error="broken")
             return self._failed(f"upstream {self._upstream.name!r} sent an answer that is none", 502, failure=failure)
-        if served.error and not served.quantities and out.reply is None and out.surface is not Surface.RESPONSES:
-            # An error behind a status of 200. (A response of OpenAI's that failed is an answer of its own form.)
-            self._end("failed", served=served, status=status, error=served.error)
-            failure = Failure(target=self._target, status=status, error=served.error)
-            kept = passed_headers(pairs, call.admission is not None)
-            return Failed(failure, 502, kept, self._upstream.without_secret(body))
+        if served.error and not served.quantities and out.surface is not Surface.RESPONSES:
+            # (A response of OpenAI's that failed is an answer of its own form.)
+            stated = stated_error(body)
+            if stated is not None:
+                self._blame() if stated.status in BROKEN else self._upstream.breaker.succeeded()
+                self._end("failed", served=served, status=status, error=served.error)
+                return self._told(stated.status, served.error, pairs, named, body)
+        self._upstream.breaker.succeeded()
         if out.reply is not None:
             try:
                 if call.protocol == "openai":
@@ -253,24 +270,31 @@ class Exchange:
                 f"upstream {self._upstream.name!r} answered {status}, a redirection", 502, error="broken"
             )
         self._end("failed", served=served, status=status, error=served.error or str(status))
+        return self._told(status, served.error or str(status), pairs, named, body)
+
+    def _told(
+        self, status: int, error: str, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes
+    ) -> Failed:
+        """What the policies and the client are told of an error of the upstream's, whose row has ended."""
+        call, out = self._call, self._out
         wait_s = again_s(named)
         retryable = status in RETRYABLE and named.get("x-should-retry") != "false"
         if wait_s is not None and wait_s > self._state.config.retries.most_s:
             retryable = False  # it wants to be left alone for longer than we wait: elsewhere, or the client is told
-        failure = Failure(target=self._target, status=status, error=served.error or str(status), retryable=retryable)
+        failure = Failure(target=self._target, status=status, error=error, retryable=retryable)
         if status == 401:  # its message is about the gateway's key, and may quote it
             return self._failed(
                 f"upstream {self._upstream.name!r} refused the gateway's credentials", 502, failure=failure,
                 code="upstream_credentials",
             )  # fmt: skip
-        body = self._upstream.without_secret(body)
         page = body.lstrip()[:1] != b"{"  # of a proxy, mostly: no client of the protocol could read it
         if out.reply is not None or page or (call.protocol == "openai" and status == 529):
             told = translated_error(call.protocol, status, body, pairs)
             headers = [(b"content-type", b"application/json")]
             headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in told.headers]
             return Failed(failure, told.status, headers, told.body, wait_s)
-        return Failed(failure, status, passed_headers(pairs, call.admission is not None), body, wait_s)
+        headers = passed_headers(pairs, call.admission is not None)
+        return Failed(failure, passed_status(status), headers, body, wait_s)
 
     def _silent(self, failed: SendFailed) -> Failed | None:
         """No answer, or half of one."""
@@ -300,7 +324,7 @@ class Exchange:
     ) -> Failed | None:  # fmt: skip
         """A streamed answer, passed on as it comes."""
         call, state = self._call, self._state
-        relay = Relay(call, self._upstream, self._out, named, state.config.timeouts.drain_s)
+        relay = Relay(call, self._upstream, self._out, named, state.config.timeouts.drain_s, state.content is not None)
         headers = (
             passed_headers(pairs, call.admission is not None)
             if self._out.reply is None
@@ -315,6 +339,9 @@ class Exchange:
                 self._end_stream(relay, status)
         await relay.finish()
         if relay.retry is not None:  # broken before anything was passed on: another attempt is not seen
+            if (stated := relay.stated) is not None:
+                kept = [("content-type", "application/json"), *(pair for pair in pairs if pair[0] != "content-type")]
+                return self._told(stated.status, relay.served().error, kept, named, stated.body)
             failure = Failure(target=self._target, error=relay.retry, retryable=relay.refused)
             return self._failed(f"upstream {self._upstream.name!r} broke off its answer", 502, failure=failure)
         return None
@@ -322,14 +349,18 @@ class Exchange:
     def _end_stream(self, relay: Relay, status: int) -> None:
         served = relay.served()
         self._first_us = relay.first_us
-        if relay.broke:
+        if relay.left:
+            self._upstream.breaker.forget_probe()
+        elif relay.broke and (relay.stated is None or relay.stated.status in BROKEN):
             self._blame()
+        else:
+            self._upstream.breaker.succeeded()
         name = "cancelled" if relay.left else "failed" if relay.broke or served.error else "done"
         if relay.left:
             self._state.shared.metrics.count("drains", "settled" if not served.estimated else "estimated")
         row = self._end(name, served=served, status=status, error=served.error or relay.broke)
         if self._state.content is not None:
-            self._state.content.keep(row, self._out.body, b"".join(relay.kept or ()))
+            self._state.content.keep(row, self._out.body, bytes(relay.kept or b""))
 
     # --- after ------------------------------------------------------------------------------------
 
@@ -339,7 +370,8 @@ class Exchange:
             return usd
         if status is None and not served.quantities:  # sent, and no answer: its prompt was paid for, most likely
             return self._state.least(self._call, self._place)
-        return Fraction(0) if status is not None and status >= 400 else None
+        refused = (status is not None and status >= 400) or (bool(served.error) and not served.quantities)
+        return Fraction(0) if refused else None
 
     def _end(
         self, name: str, *, served: Served | None = None, status: int | None = None, error: str = "", unknown: str = ""

@@ -1,5 +1,8 @@
 """How attempts fail: what the client library's faults mean, which answers may be tried again, when."""
 
+import math
+from datetime import UTC, datetime
+
 from farthing.gateway.problem import Header
 from farthing.policies.routing import Failure
 
@@ -60,10 +63,25 @@ def _never_sent(error: Exception) -> bool:
 
 
 def again_s(headers: dict[str, str]) -> float | None:
-    """The seconds that `retry-after-ms` or `retry-after` state; a date counts as absent."""
+    """The seconds that `retry-after-ms` or `retry-after` state, the latter in seconds or as a date (RFC 9110)."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(float(headers[name]) / unit, 0.0)
-        except (KeyError, ValueError):
+        stated = headers.get(name)
+        if stated is None:
             continue
+        try:
+            found = float(stated) / unit
+        except ValueError:
+            found = _until(stated)
+        if math.isfinite(found):
+            return max(found, 0.0)
     return None
+
+
+def _until(date: str) -> float:
+    """The seconds until an HTTP date; not a number where it is none."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # a TypeError: a date without a zone
+        return math.nan

@@ -6,14 +6,16 @@ from fractions import Fraction
 
 from farthing.gateway.call import Call
 from farthing.gateway.caller import Attribution
-from farthing.gateway.config.values import Config
+from farthing.gateway.config.values import Config, LimitRule
 from farthing.gateway.limits import Admission, Limit, Limited
 from farthing.gateway.problem import Problem
 from farthing.gateway.purses import Refused
 from farthing.gateway.shared import Shared
 from farthing.ledger.budgets import NANO, BudgetRef, nano_up
-from farthing.ledger.keys import Key, KeysUnavailable
+from farthing.ledger.keys import Key, KeyLimits, KeysUnavailable
 from farthing.money import decimal_text
+
+_MOST_LIMITS = 8192
 
 
 class Gate:
@@ -26,6 +28,7 @@ class Gate:
         self._open_to_all = config.keys == "off"
         self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
         self._budgets = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
+        self._limits: dict[str, tuple[LimitRule | KeyLimits, Limit]] = {}
         self._defaults = (_fallback(config),)
 
     def key_of(self, token: str) -> Key | None:
@@ -98,14 +101,12 @@ class Gate:
     def admit(self, call: Call) -> Admission | None:
         """Count the request under its limits. Raises `Problem` (429)."""
         limits = [
-            Limit(id=scope + suffix, requests_per_minute=rule.requests_per_minute,
-                  tokens_per_minute=rule.tokens_per_minute, concurrent=rule.concurrent)
+            self._limit(f"{scope}#{number}", rule)
             for number, rule in enumerate(self._config.limits)
             if (scope := _scope(rule.per, rule.who, call.key, call.by)) is not None
-            for suffix in (f"#{number}",)
-        ]  # fmt: skip
-        if call.key is not None:
-            limits += self._limits_of(call.key)
+        ]
+        if call.key is not None and call.key.limits is not None:
+            limits.append(self._limit(f"key:{call.key.id}", call.key.limits))
         if not limits:
             return None
         asked = call.asked
@@ -116,14 +117,17 @@ class Gate:
             raise _limited(found)
         return found
 
-    def _limits_of(self, key: Key) -> tuple[Limit, ...]:
-        own = key.limits
-        if own is None or (
-            own.requests_per_minute is None and own.tokens_per_minute is None and own.concurrent is None
-        ):
-            return ()
-        return (Limit(id=f"key:{key.id}", requests_per_minute=own.requests_per_minute,
-                      tokens_per_minute=own.tokens_per_minute, concurrent=own.concurrent),)  # fmt: skip
+    def _limit(self, id: str, rule: LimitRule | KeyLimits) -> Limit:
+        known = self._limits.get(id)
+        if known is None or known[0] is not rule:
+            if len(self._limits) >= _MOST_LIMITS:
+                self._limits.clear()  # users' names are clients' words
+            made = Limit(
+                id=id, requests_per_minute=rule.requests_per_minute, tokens_per_minute=rule.tokens_per_minute,
+                concurrent=rule.concurrent,
+            )  # fmt: skip
+            known = self._limits[id] = (rule, made)
+        return known[1]
 
 
 def _fallback(config: Config) -> Attribution:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from farthing.gateway.problem import Header, Problem
@@ -37,7 +38,11 @@ _FIT = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # fit for a header: no 
 
 
 class ClientGone(Exception):
-    """The client closed its connection before its request was whole."""
+    """The client closed its connection before its request was whole, or before it was sent on."""
+
+
+class BrokenOff(Exception):
+    """An answer that has begun cannot be brought to its end: its connection is closed, so that the client sees it."""
 
 
 def wanted_headers(scope: Scope) -> dict[bytes, bytes]:
@@ -136,6 +141,24 @@ def client_left(receive: Receive) -> bool:
     method of the object that knows it.
     """
     return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
+
+
+def answer_headers(headers: Any) -> list[tuple[str, str]]:
+    """The headers of an upstream's answer. A value beyond ASCII, which the client library does not give, is left out:
+    no such header matters, and the answer is paid for."""
+    try:
+        return list(headers.items())
+    except ValueError:
+        found = []
+        for name in dict.fromkeys(headers.keys()):
+            with suppress(ValueError):
+                found += [(name, value) for value in headers.getall(name)]
+        return found
+
+
+def passed_status(status: int) -> int:
+    """The status that the client gets for the upstream's: HTTP has none beyond 599."""
+    return status if status < 600 else 502
 
 
 def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -> list[Header]:

@@ -136,7 +136,7 @@ class Passage:
             told = f"upstream {upstream.name!r} cannot be reached, or broke off"
             raise Problem(502, told, code="upstream_failed", again=True) from None
         finally:
-            watch.rest()
+            watch.end()
 
     def _request(self, headers: dict[bytes, bytes], scope: Scope, receive: Receive) -> Any:
         url = self._upstream.url(quote(scope["path"].removeprefix("/v1/"), safe=_SAFE))

@@ -11,12 +11,15 @@ from farthing.gateway.http import client_left
 from farthing.gateway.metering import Served, StreamMeter, Surface
 from farthing.gateway.outgoing import Outgoing
 from farthing.gateway.problem import Header, Problem, error_body
+from farthing.gateway.stated import Stated, first_error
 from farthing.gateway.translation import AnthropicStream, OpenAIStream
 from farthing.gateway.translation.stream_base import StreamTranslator
 from farthing.gateway.upstream import Upstream
 
 _HELD = 64 << 10
 """What is held back of an unfinished event; beyond it is passed on as it comes."""
+_KEPT = 16 << 20
+"""What is kept of an answer where answers are kept."""
 _BROKE = "the upstream broke off its answer"
 
 
@@ -24,8 +27,11 @@ class Relay:
     """One stream. `broke`: why it ended before its end ("" if it did not); `left`: the client did not wait for it;
     `retry`: set where it broke before a byte was passed on; `refused`: since the upstream said an error at once."""
 
-    def __init__(self, call: Call, upstream: Upstream, out: Outgoing, headers: dict[str, str], drain_s: float) -> None:
+    def __init__(
+        self, call: Call, upstream: Upstream, out: Outgoing, headers: dict[str, str], drain_s: float, keep: bool = False
+    ) -> None:
         self._call = call
+        self._breaker = upstream.breaker
         self._idle_s = upstream.settings.timeouts.idle_s
         self._drain_s = drain_s
         self._meter = StreamMeter(
@@ -38,8 +44,13 @@ class Relay:
                 OpenAIStream(out.reply, created_s) if call.protocol == "openai" else AnthropicStream(out.reply)
             )
         self._hide = out.hide_usage
-        self.kept: list[bytes] | None = None
-        """What came, where it is to be kept."""
+        self._hiding = upstream.hiding.stream()
+        self.kept: bytearray | None = bytearray() if keep else None
+        """What came, where it is to be kept, up to a bound."""
+        self._begun = b""
+        """What came before anything was passed on."""
+        self.stated: Stated | None = None
+        """The error that the upstream said at once."""
         self._held = b""
         self._served: Served | None = None
         self._tail = b""
@@ -68,10 +79,13 @@ class Relay:
                 chunk = bytes(piece)
                 if unpack is not None:
                     chunk = unpack(chunk)
+                chunk = self._hiding.feed(chunk)
                 if self.first_us is None:
                     self.first_us = call.now_us()
-                if self.kept is not None:
-                    self.kept.append(chunk)
+                if self.kept is not None and len(self.kept) < _KEPT:
+                    self.kept += chunk
+                if not started and len(self._begun) < _HELD:
+                    self._begun += chunk
                 out = self._through(chunk)
                 if self.left:
                     if meter.settled:
@@ -79,11 +93,14 @@ class Relay:
                     continue
                 if out and not started and meter.error and not meter.began:
                     self.broke, self.refused = "broken", True  # an error is all there is: others may do better
+                    self.stated = first_error(self._begun)
                     break
                 if out:
                     watch.paused = True  # a slow client is waited for: back-pressure, up to the request's deadline
                     if not started:
                         started = call.answered = True
+                        if self._breaker.tripped:
+                            self._breaker.succeeded()  # it was the probe: others need not wait for the stream's end
                         call.status = status
                         await call.send({"type": "http.response.start", "status": status, "headers": headers})
                     await call.send({"type": "http.response.body", "body": out, "more_body": True})
@@ -160,18 +177,19 @@ class Relay:
 
     def _last(self) -> bytes:
         """What comes after the last chunk: what was held back, or an error event where the stream broke."""
+        late = self._through(tail) if (tail := self._hiding.end()) else b""
         rest = self._meter.close()
-        held = b"" if self.broke else self._held + rest
+        held = b"" if self.broke else late + self._held + rest
         whole = self._whole()
         if whole:
             self.broke = ""
         if self._translator is not None:
             if self.broke:
                 return self._translator.fail("timeout_error" if self.broke == "timeout" else "api_error", _BROKE)
-            tail = self._translator.finish()
+            last = late + self._translator.finish()
             if self._translator.failed:
                 self.broke = "broken"
-            return tail
+            return last
         if not self.broke and not whole and not self.served().error:
             self.broke, held = "broken", b""
         return held + error_event(self._call.surface, self.broke) if self.broke else held

@@ -64,14 +64,15 @@ class Shared:
         """Open all of it. Raises `FarthingError` where the folder, or the database, cannot be used."""
         bank: Bank
         if config.database is None:
-            ledger, bank, watch = Ledger.open(folder), SqliteBank(folder), None
+            ledger, bank, watch = Ledger.open(folder, hold_s=config.rules.hold_s), SqliteBank(folder), None
         else:
             from farthing.ledger.postgres.bank import PostgresBank
             from farthing.ledger.postgres.store import shared_store
             from farthing.ledger.postgres.watch import Watch
 
             url = config.database.reveal()
-            ledger, bank = Ledger.open(folder, store=shared_store(url, folder)), PostgresBank(url)
+            ledger = Ledger.open(folder, store=shared_store(url, folder), hold_s=config.rules.hold_s)
+            bank = PostgresBank(url)
             watch = Watch(url, folder, ledger.worker)
         purses = Purses(
             bank, ledger.worker, Changes(folder), on_failure=config.rules.on_bank_failure, on_alert=_alert

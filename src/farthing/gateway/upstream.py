@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from farthing.gateway.breaker import Breaker
 from farthing.gateway.config.values import Upstream as Settings
+from farthing.gateway.hiding import Hiding
 from farthing.gateway.http import FORWARDED
 from farthing.gateway.metering import Surface
 
@@ -32,8 +33,8 @@ class Upstream:
         self._query = "?" + "&".join(f"{name}={value}" for name, value in settings.query) if settings.query else ""
         self._always = [("accept-encoding", "identity"), *settings.headers]
         secret = settings.key.reveal() if settings.key else ""
-        self._secret = secret if settings.auth != "none" else ""
-        if self._secret:
+        self.hiding = Hiding(secret)
+        if secret and settings.auth != "none":
             bearer = settings.auth == "bearer"
             self._always.append(("authorization", f"Bearer {secret}") if bearer else (settings.auth, secret))
         self._named = {name.lower() for name, _ in self._always}
@@ -89,11 +90,6 @@ class Upstream:
         if body is not None:
             builder = builder.header("content-type", kind).body_bytes(body)
         return builder.build_streamed()
-
-    def without_secret(self, body: bytes) -> bytes:
-        """An error's body without the upstream's key, which some quote."""
-        secret = self._secret.encode()
-        return body.replace(secret, b"(hidden)") if len(secret) >= 8 else body
 
     def answers(self, surface: Surface) -> bool:
         """Whether it answers `surface` itself."""

@@ -13,13 +13,13 @@ class Watch:
             if watch.late: …             # it was us: what was expected, as text; `watch.late` also takes the
             raise                        # cancellation back. Else somebody else cancelled the task.
         finally:
-            watch.rest()
+            watch.rest()                 # and `watch.end()` when the request is over
 
     `alive` costs a clock reading: the timer is not moved, it looks at the time of the last sign of life when it goes
-    off. `asyncio.timeout` would be made anew (or moved) for each chunk of a stream.
+    off, and is kept from one expectation to the next. `asyncio.timeout` would be made anew, or moved, each time.
     """
 
-    __slots__ = ("_deadline", "_fired", "_handle", "_last", "_loop", "_seconds", "_task", "_what", "paused")
+    __slots__ = ("_deadline", "_due", "_fired", "_handle", "_last", "_loop", "_seconds", "_task", "_what", "paused")
 
     def __init__(self, deadline_s: float) -> None:
         """`deadline_s`: what the whole request may take; no wait is longer than what is left of it."""
@@ -27,6 +27,7 @@ class Watch:
         self._task = asyncio.current_task()
         self._deadline = self._loop.time() + deadline_s
         self._handle: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._what = ""
         self._seconds = 0.0
         self._last = 0.0
@@ -41,18 +42,27 @@ class Watch:
 
     def expect(self, what: str, seconds: float) -> None:
         """From now on, wait at most `seconds` between two signs of life, and not beyond the deadline."""
-        if self._handle is not None:
-            self._handle.cancel()
         self._what, self._seconds, self._fired = what, seconds, ""
         self._last = self._loop.time()
-        self._handle = self._loop.call_at(min(self._last + seconds, self._deadline), self._ring)
+        due = min(self._last + seconds, self._deadline)
+        if self._handle is not None:
+            if self._due <= due:
+                return  # the timer goes off before, and looks then
+            self._handle.cancel()
+        self._due = due
+        self._handle = self._loop.call_at(due, self._ring)
 
     def alive(self) -> None:
         """Something came."""
         self._last = self._loop.time()
 
     def rest(self) -> None:
-        """Nothing is expected any more."""
+        """Nothing is expected for now."""
+        self._what = ""
+
+    def end(self) -> None:
+        """The request is over."""
+        self._what = ""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -64,10 +74,13 @@ class Watch:
     def _ring(self) -> None:
         now = self._loop.time()
         due = min((now if self.paused else self._last) + self._seconds, self._deadline)
+        self._handle = None
+        if not self._what:
+            return  # at rest: the next `expect` sets the timer
         if now < due - 0.001:
+            self._due = due
             self._handle = self._loop.call_at(due, self._ring)
             return
-        self._handle = None
         self._fired = self._what if due < self._deadline else f"{self._what} (within the request's time)"
         if self._task is not None:
             self._task.cancel()

@@ -17,7 +17,9 @@ from typing import Protocol
 
 import msgspec
 
-from farthing.ledger.schema import connect
+from farthing.ledger.place import REPLACED
+from farthing.ledger.schema import connect_in_place
+from farthing.problems import FarthingError
 
 SHARE = 16
 """Beyond its need a worker gets at most this part of what is free: what it may hold while others are short."""
@@ -126,14 +128,18 @@ class SqliteBank:
 
     def __init__(self, folder: Path, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._now_us = now_us
-        self._connection = connect(folder, create=True)
+        self._folder = folder
+        self._open(create=True)
+
+    def _open(self, *, create: bool) -> None:
+        self._connection, self._place = connect_in_place(self._folder, create=create)
         # A lease is worth nothing without its worker, so power may take the last of them: no wait for the disk.
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     def acquire(self, worker: str, wants: Sequence[Want]) -> dict[str, Granted] | Short:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             granted: dict[str, Granted] = {}
             for want in wants:
                 state = self._state(want.purse)
@@ -145,26 +151,26 @@ class SqliteBank:
                 # A row even for nothing: what is charged must find the lease that it comes from.
                 self._connection.execute(_LEASE, (want.purse, worker, amount))
                 granted[want.purse] = Granted(amount, PurseState(state.spent, state.leased + amount, state.held))
-            self._connection.execute("COMMIT")
+            self._commit()
             return granted
         except _FAULTS as error:
             raise self._failed(error) from error
 
     def give_back(self, worker: str, amounts: Mapping[str, int]) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             self._connection.executemany(_LEASE, [(purse, worker, -amount) for purse, amount in amounts.items()])
-            self._connection.execute("COMMIT")
+            self._commit()
         except _FAULTS as error:
             raise self._failed(error) from error
 
     def forget(self, worker: str, purses: Sequence[str]) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             self._connection.executemany(
                 "DELETE FROM lease WHERE purse = ? AND worker = ? AND amount = 0", [(purse, worker) for purse in purses]
             )
-            self._connection.execute("COMMIT")
+            self._commit()
         except _FAULTS as error:
             raise self._failed(error) from error
 
@@ -181,11 +187,11 @@ class SqliteBank:
     def want(self, purse: str) -> None:
         now_us = self._now_us()
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             self._connection.execute("INSERT OR REPLACE INTO wanted (purse, at_us) VALUES (?, ?)", (purse, now_us))
             # A clock that was set back must not keep a want for ever.
             self._connection.execute("DELETE FROM wanted WHERE abs(at_us - ?) > ?", (now_us, WANTED_S * 1_000_000))
-            self._connection.execute("COMMIT")
+            self._commit()
         except _FAULTS as error:
             raise self._failed(error) from error
 
@@ -197,6 +203,25 @@ class SqliteBank:
             return {purse for (purse,) in rows}
         except _FAULTS as error:
             raise self._failed(error) from error
+
+    def _begin(self) -> None:
+        """Begin to write, to the file that is in the folder: the ledger's writer puts one back that was removed."""
+        if self._place.amiss() == REPLACED:
+            self._place.drop_log()
+            before = self._connection
+            try:
+                self._open(create=False)
+            except FarthingError as error:
+                raise BankUnavailable(str(error)) from error
+            before.close()
+        if why := self._place.why():
+            raise BankUnavailable(why)
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def _commit(self) -> None:
+        self._connection.execute("COMMIT")
+        if why := self._place.why():
+            raise BankUnavailable(why, certain=False)
 
     def _failed(self, error: Exception) -> BankUnavailable:
         """SQLite takes back what was begun, whole: the call can be made again."""

@@ -29,6 +29,7 @@ SEGMENT_BYTES = 4 << 20
 WHOLE = (1 << 62) - 1
 """The ticket that says: nothing of this worker's journal is missing from the store."""
 TOGETHER = 4_096  # rows brought in at a time
+_FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _FRAME = struct.Struct("<IIQ")
 _FIELDS = frozenset(Attempt.__struct_fields__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -80,7 +81,7 @@ class Journal:
         """A new segment, or the present one still where none can be made."""
         path = self.folder / f"{self._stem}.{self._number + 1:08d}{SUFFIX}"
         try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            handle = os.open(path, _FLAGS, 0o600)
         except OSError:
             if self._now is not None:
                 return self._now
@@ -98,6 +99,15 @@ class Journal:
         except OSError:
             self._old.append(segment)
             self._now = None
+
+    def mend(self, *, parents: bool = False) -> None:
+        """Give files that were taken away their names back, with all that is in them. Raises `OSError` where that
+        cannot be. `parents`: make the folder anew, and those above it."""
+        if not self.folder.is_dir():
+            self.folder.mkdir(mode=0o700, parents=parents, exist_ok=True)
+        for segment in self._segments():
+            if segment.handle >= 0 and not _named(segment):
+                segment.handle = _copied(segment)
 
     def unsynced(self) -> list[int]:
         """Handles that `os.fsync` makes safe from power loss what was appended so far."""
@@ -149,6 +159,30 @@ class Journal:
                 segment.path.unlink(missing_ok=True)
         self._old.clear()
         self._now = None
+
+
+def _named(segment: _Segment) -> bool:
+    try:
+        there = os.stat(segment.path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(there, os.fstat(segment.handle))
+
+
+def _copied(segment: _Segment) -> int:
+    """A handle on a copy of the segment, at its path; that on the nameless one is closed."""
+    segment.path.unlink(missing_ok=True)
+    handle = os.open(segment.path, _FLAGS, 0o600)
+    try:
+        start = 0
+        while part := os.pread(segment.handle, 1 << 20, start):
+            start += os.write(handle, part)
+    except OSError:
+        os.close(handle)
+        segment.path.unlink(missing_ok=True)
+        raise
+    os.close(segment.handle)
+    return handle
 
 
 def packed(attempts: Sequence[Attempt]) -> bytes:

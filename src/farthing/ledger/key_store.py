@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from farthing.ledger.schema import FILE, connect
+from farthing.ledger.place import REPLACED
+from farthing.ledger.schema import FILE, connect_in_place
 from farthing.problems import FarthingError
 
 BUSY_MS = 10_000  # someone at a terminal waits rather than being told to try again
@@ -73,15 +74,33 @@ class SqliteKeys:
     for others who write, as nobody on an event loop can."""
 
     def __init__(self, folder: Path, *, create: bool = False, patient: bool = False) -> None:
+        self._folder = folder
+        self._patient = patient
         try:
-            self._connection = connect(folder, create=create)
-            if patient:
-                self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            self._open(create=create)
             _keep_private(folder)
         except sqlite3.Error as error:
             raise FarthingError(f"{folder / FILE}: cannot be opened: {error}") from None
         except OSError as error:
             raise FarthingError(f"{folder}: cannot hold keys: {error.strerror or error}") from None
+
+    def _open(self, *, create: bool) -> None:
+        self._connection, self._place = connect_in_place(self._folder, create=create)
+        if self._patient:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+    def _stand(self) -> None:
+        """See that the open file is the one in the folder: the ledger's writer puts one back that was removed."""
+        if self._place.amiss() == REPLACED:
+            self._place.drop_log()
+            before = self._connection
+            try:
+                self._open(create=False)
+            except FarthingError as error:
+                raise KeysUnavailable(str(error)) from error
+            before.close()
+        if why := self._place.why():
+            raise KeysUnavailable(why)
 
     def by_hash(self, digest: bytes) -> KeyRow | None:
         return next(self._find("WHERE hash = ?", digest), None)
@@ -97,6 +116,7 @@ class SqliteKeys:
 
     def _find(self, which: str, *values: object) -> Iterator[KeyRow]:
         try:
+            self._stand()
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM virtual_key {which}", values).fetchall()
         except sqlite3.Error as error:
             raise KeysUnavailable(str(error)) from error
@@ -109,9 +129,12 @@ class SqliteKeys:
     @contextmanager
     def editing(self) -> Iterator[None]:
         try:
+            self._stand()
             self._connection.execute("BEGIN IMMEDIATE")
             yield
             self._connection.execute("COMMIT")
+            if why := self._place.why():
+                raise KeysUnavailable(f"{why}; look whether the change is there")
         except sqlite3.Error as error:
             raise KeysUnavailable(str(error)) from error
         finally:

@@ -7,6 +7,7 @@ ledger.close()
 """
 
 import atexit
+import itertools
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from farthing.ledger import journal as journals
 from farthing.ledger.journal import WHOLE, Journal, frames, missing, segments
 from farthing.ledger.pricing import price_name, record_json
 from farthing.ledger.row import Attempt
+from farthing.ledger.settle import HOLD_S
 from farthing.ledger.store import Mark, SqliteStore, Store, StoreUnavailable
 from farthing.ledger.workers import Worker
 from farthing.ledger.writer import MOST_ROWS, Health, Writer
@@ -34,17 +36,31 @@ _OPEN_TRIES_S = 10.0
 def attempt_id(now_us: int | None = None) -> str:
     """A new id, unique everywhere: 32 hexadecimal digits that begin with the time, so that rows are appended.
 
-    (Random ids would be kept just as safely, but each would touch a page of the database of its own.)
+    (Random ids would be kept just as safely, but each would touch a page of the database of its own.) The time in
+    microseconds, ten digits that are this process's, drawn once, and a count.
     """
-    return f"{time.time_ns() // 1000 if now_us is None else now_us:014x}{os.urandom(9).hex()}"
+    return f"{time.time_ns() // 1000 if now_us is None else now_us:014x}{_process}{next(_count) & 0xFFFFFFFF:08x}"
+
+
+def _draw_process() -> None:
+    """Draw this process's digits; anew after a fork."""
+    global _process
+    _process = os.urandom(5).hex()
+
+
+_process = ""
+_count = itertools.count()
+_draw_process()
+os.register_at_fork(after_in_child=_draw_process)
 
 
 class Ledger:
     """One process's open ledger. `worker`: its id, for `Attempt.worker`; rows without one get it."""
 
     def __init__(
-        self, folder: Path, worker: Worker, store: Store, open_store: OpenStore, journal: Journal, most_rows: int
-    ) -> None:
+        self, folder: Path, worker: Worker, store: Store, open_store: OpenStore, journal: Journal, most_rows: int,
+        hold_s: float,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.worker = worker.id
         self._pid = os.getpid()
@@ -52,6 +68,7 @@ class Ledger:
         self._store = store
         self._open_store = open_store
         self._journal = journal
+        self._hold_s = hold_s
         self._writer = Writer(store, journal, worker.id, most_rows)
         self._names: dict[int, tuple[Price, str]] = {}
         self._closed = False
@@ -61,13 +78,14 @@ class Ledger:
     @classmethod
     def open(
         cls, folder: Path | str, *, journal: Path | str | None = None, most_rows: int = MOST_ROWS,
-        store: OpenStore | None = None,
+        store: OpenStore | None = None, hold_s: float = HOLD_S,
     ) -> "Ledger":  # fmt: skip
         """Open (or make) the ledger in `folder`, take up the journals of the dead, mark what they left open as lost.
 
         `journal`: where each row is written down before `write` returns and stays while the database takes none,
         best on another disk than it; without it a folder beside the database. `most_rows`: how many rows may wait in
         memory when neither takes any. `store`: opens another store of hot rows than the folder's SQLite file.
+        `hold_s`: how long after its start an attempt that was lost keeps its hold on budgets.
         Raises `FarthingError` where the folder cannot be used, or its ledger is of a newer Farthing.
         """
         folder = Path(folder)
@@ -85,14 +103,14 @@ class Ledger:
         try:
             hot = _patiently(lambda: open_store(worker.id), folder)
             try:
-                _patiently(lambda: _recover(hot, worker, aside), folder)
+                _patiently(lambda: _recover(hot, worker, aside, hold_s), folder)
             except BaseException:
                 hot.close()
                 raise
         except BaseException:
             worker.close()
             raise
-        return cls(folder, worker, hot, open_store, Journal(aside, worker.id), most_rows)
+        return cls(folder, worker, hot, open_store, Journal(aside, worker.id), most_rows, hold_s)
 
     def write(self, attempts: Sequence[Attempt]) -> int:
         """Accept rows, from any thread, in some microseconds; a ticket for `flush` and `when_durable`.
@@ -137,7 +155,7 @@ class Ledger:
         """
         store = self._open_store(self.worker)
         try:
-            return _recover(store, self._worker, self._journal.folder)
+            return _recover(store, self._worker, self._journal.folder, self._hold_s)
         except StoreUnavailable as error:
             raise FarthingError(f"{self.folder}: the ledger cannot be written now: {error}") from None
         finally:
@@ -170,7 +188,7 @@ class Ledger:
         self.close()
 
 
-def _recover(store: Store, worker: Worker, aside: Path) -> int:
+def _recover(store: Store, worker: Worker, aside: Path, hold_s: float) -> int:
     """Take up the journals of the dead, then mark what they left open; only then may the journals go."""
     with worker.alone():
         alive = worker.judge()
@@ -181,7 +199,7 @@ def _recover(store: Store, worker: Worker, aside: Path) -> int:
                 found = (frame for path in paths for frame in frames(path))
                 for through, rows, prices in missing(found, done, WHOLE):
                     store.write(rows, prices, Mark(worker=dead, through=through))
-        marked = store.recover(alive)
+        marked = store.recover(alive, hold_s)
         for dead, paths in left.items():
             for path in paths:
                 path.unlink(missing_ok=True)

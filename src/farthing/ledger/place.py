@@ -110,7 +110,7 @@ def put_back(connection: sqlite3.Connection, place: Place) -> None:
 
 
 def _remove_log(path: Path) -> None:
-    for suffix in ("-wal", "-shm"):
+    for suffix in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from farthing.ledger.place import FILE as FILE
-from farthing.ledger.place import make, opening
+from farthing.ledger.place import Place, make, opening
 from farthing.problems import FarthingError
 
 APPLICATION_ID = 0x46524C31  # tells our file from other SQLite files
@@ -127,6 +127,13 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
     Raises `FarthingError` where there is no ledger, the file is another program's, or of a newer Farthing;
     `sqlite3.Error` where the disk or a lock is in the way.
     """
+    return connect_in_place(folder, create=create, read_only=read_only)[0]
+
+
+def connect_in_place(
+    folder: Path, *, create: bool = False, read_only: bool = False
+) -> tuple[sqlite3.Connection, Place]:
+    """As `connect`, with what tells whether the file is still there."""
     path = folder / FILE
     if not create and not path.is_file():
         raise FarthingError(f"{folder}: no ledger here ({FILE} is missing); --data DIR names the gateway's data folder")
@@ -139,7 +146,7 @@ def connect(folder: Path, *, create: bool = False, read_only: bool = False) -> s
             # locks on it (as POSIX has it), and then another process that closes it takes the WAL away with what is in
             # it.
             make(path)
-        return _opened(path, read_only)
+        return _opened(path, read_only), Place(folder)
 
 
 def _opened(path: Path, read_only: bool) -> sqlite3.Connection:

@@ -14,8 +14,11 @@ import msgspec
 
 from farthing.ledger import settle
 from farthing.ledger.pack import BAD_ROW, Packer, Row, mended_row, rows
+from farthing.ledger.place import put_back
 from farthing.ledger.row import Attempt
-from farthing.ledger.schema import COLUMNS, connect
+from farthing.ledger.schema import COLUMNS, connect_in_place
+from farthing.ledger.workers import is_named
+from farthing.problems import FarthingError
 
 TOGETHER = 512
 """Rows in one statement at most. Python's lock is let go in each statement, and beside a busy event loop it takes
@@ -76,6 +79,12 @@ class Store(Protocol):
         workers that are not `alive` are deleted.
         """
 
+    def amiss(self) -> str:
+        """What befell the store so that rows written now would be lost, which a write mends or says; "" else.
+
+        From any thread, in some microseconds.
+        """
+
     def close(self) -> None:
         """Let go of the file or connection."""
 
@@ -84,11 +93,18 @@ class SqliteStore:
     """`Store` on the SQLite file of a data folder. One connection, used by one thread at a time."""
 
     def __init__(self, folder: Path, worker: str = "") -> None:
-        self._connection = connect(folder, create=True)
+        self._folder = folder
+        self._connection, self._place = connect_in_place(folder, create=True)
         self._packer = Packer(self._connection, worker)
         self._worker = worker
+        self._written = 0
+        """The last batch that is known to be in the file that the folder names."""
+
+    def amiss(self) -> str:
+        return self._place.why()
 
     def write(self, attempts: Sequence[Attempt], prices: Prices, mark: Mark | None = None) -> None:
+        self._stand()
         try:
             batch = self._begin()
             made = rows(self._packer, attempts, batch)
@@ -100,12 +116,45 @@ class SqliteStore:
             if mark is not None:
                 self._connection.execute("INSERT OR REPLACE INTO journal VALUES (?, ?)", (mark.worker, mark.through))
             self._connection.execute("COMMIT")
+            if why := self._place.why():  # nothing of it counts: it is written again, to the file that is there then
+                raise StoreUnavailable(why)
+            self._written = batch
         except sqlite3.Error as error:
             self._undo()
             raise StoreUnavailable(str(error)) from error
         except BaseException:
             self._undo()
             raise
+
+    def _stand(self) -> None:
+        """See that the open file is the one in the folder: put it back, or go over to the one there if it has all that
+        was written to this. Raises `StoreUnavailable`."""
+        if not self._place.amiss():
+            return
+        try:
+            if self._worker and not is_named(self._folder, self._worker):
+                raise StoreUnavailable(f"{self._folder}: the data folder was removed or replaced while it was in use")
+            put_back(self._connection, self._place)
+            self._place.drop_log()
+            connection, place = connect_in_place(self._folder)
+            try:
+                if not self._goes_on(connection):
+                    raise StoreUnavailable(f"{self._place.why()}, without all that this had; the next start takes it")
+            except BaseException:
+                connection.close()
+                raise
+        except (OSError, sqlite3.Error, FarthingError) as error:
+            raise StoreUnavailable(f"{self._place.why()}: {error}") from error
+        self._connection.close()
+        self._connection, self._place = connection, place
+        self._packer = Packer(connection, self._worker)
+
+    def _goes_on(self, other: sqlite3.Connection) -> bool:
+        """Whether `other` is this ledger, with every batch that was written here."""
+        made = "SELECT min(applied_us) FROM schema"
+        return other.execute(made).fetchall() == self._connection.execute(made).fetchall() and (
+            other.execute("SELECT batch FROM clock").fetchall() >= [(self._written,)]
+        )
 
     def _begin(self) -> int:
         """Start a write transaction; the number of its batch."""
@@ -141,6 +190,7 @@ class SqliteStore:
             pass  # SQLite has rolled it back itself, as it does on a full disk
 
     def marked(self, worker: str) -> int:
+        self._stand()
         try:
             found = self._connection.execute("SELECT through FROM journal WHERE worker = ?", (worker,)).fetchone()
         except sqlite3.Error as error:

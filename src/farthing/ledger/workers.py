@@ -91,6 +91,11 @@ class Worker:
             self._handle = -1
 
 
+def is_named(folder: Path, worker: str) -> bool:
+    """Whether the lock file of `worker` is in `folder`, so that others can see that it lives."""
+    return (folder / FOLDER / _file(worker)).exists()
+
+
 def _file(worker: str) -> str:
     return file_stem(worker) + ".lock"
 

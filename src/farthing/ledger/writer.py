@@ -14,9 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import ENOENT
 
 import msgspec
 
+from farthing.ledger.ground import Ground
 from farthing.ledger.journal import TOGETHER, Journal, frames, missing, packed, packed_prices
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Mark, Store
@@ -84,6 +86,7 @@ class Writer:
         self._deadline = float("inf")
         self._reason = ""
         self._journal_fault = ""
+        self._ground = Ground(store, journal)
         self._failing_since: float | None = None
         # The thread's own.
         self._batch: list[Attempt] = []  # ended attempts on their way to the store
@@ -107,7 +110,9 @@ class Writer:
             self._accepted = through = self._accepted + len(attempts)
             try:
                 self._journal.append(body, through)
-                self._journal_fault = ""
+                self._journal_fault = self._ground.fault
+                if self._journal_fault:
+                    self._unjournaled = through
             except OSError as fault:
                 self._journal_fault = f"the journal: {fault.strerror or fault}"
                 self._unjournaled = through
@@ -164,17 +169,35 @@ class Writer:
     def health(self) -> Health:
         """How the writer fares now."""
         with self._lock:
+            self._look()
             failing_s = 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
             alive = not self._ended and os.getpid() == self._pid
-            reason = "; ".join(filter(None, (self._reason, self._journal_fault)))
+            ground = self._ground
+            reason = "; ".join(filter(None, (self._reason or ground.amiss, self._journal_fault)))
             return Health(
-                ok=alive and not self._closing and self._waiting() * 2 < self._most,
+                ok=alive and not (ground.amiss or ground.fault or self._closing) and self._waiting() * 2 < self._most,
                 reason=reason if alive else "the writer thread has ended",
                 waiting=self._waiting(),
                 spilled=self._spilled,
                 unjournaled=bool(self._unjournaled),
                 failing_s=failing_s,
             )
+
+    def _look(self, *, at_once: bool = False) -> None:
+        """Look whether the files are still there, once a second. To be called with the lock."""
+        ground = self._ground
+        ground.look(parents=self._pressed(), at_once=at_once)
+        if ground.fault:
+            self._journal_fault = ground.fault
+            if self._durable < self._accepted:
+                self._unjournaled = self._accepted
+        if ground.amiss:
+            self._asleep = _AWAKE
+            self._work.notify()
+
+    def _pressed(self) -> bool:
+        """Whether rows have no other place than the journal, and no time to wait for one."""
+        return self._closing and bool(self._waiting() or self._spilled)
 
     def close(self, timeout_s: float = 10.0) -> int:
         """Write what waits and end; how many rows could not be made durable anywhere (0, unless both are gone)."""
@@ -207,12 +230,14 @@ class Writer:
             with self._lock:
                 self._await_work(delay)
                 through, prices = self._take()
-                if self._closing and not (self._batch or self._opens or prices or self._spilled):
+                self._look(at_once=self._closing)
+                amiss = self._ground.amiss
+                if self._closing and not (self._batch or self._opens or prices or self._spilled or amiss):
                     return
             due = self._opens.due(float("inf") if self._closing else time.monotonic(), self._wanted)
             try:
                 self._bring_back()
-                if self._batch or due or prices:
+                if self._batch or due or prices or amiss:
                     self._store.write([*self._batch, *due], prices, Mark(worker=self._worker, through=through))
             except Exception as error:  # whatever it is, the rows stay
                 delay = self._failed(error, delay)
@@ -221,7 +246,7 @@ class Writer:
                 continue
             delay = 0.0
             with self._lock:
-                self._reason, self._failing_since = "", None
+                self._reason, self._ground.amiss, self._failing_since = "", "", None
                 for name in prices:
                     self._prices.pop(name, None)
                 self._batch = []
@@ -253,7 +278,8 @@ class Writer:
             self._journal.empty(self._durable)
 
     def _hurried(self) -> bool:
-        return self._urgent or bool(self._prices) or self._closing or self._wanted > self._durable
+        waited_for = self._wanted > self._durable
+        return self._urgent or bool(self._prices) or self._closing or waited_for or bool(self._ground.amiss)
 
     def _take(self) -> tuple[int, dict[str, tuple[str, str]]]:
         """Sort what is pending into ended attempts and open ones; the ticket that is reached, and price records."""
@@ -311,6 +337,9 @@ class Writer:
     def _leave_to_journal(self) -> None:
         """Sync the journal and forget what is in it. Raises `OSError` where that cannot be, and forgets nothing."""
         with self._lock:
+            self._ground.mend_journal(self._pressed())
+            if self._ground.fault:
+                raise OSError(ENOENT, self._ground.fault.removeprefix("the journal: "))
             through, _ = self._take()
             if not (self._batch or self._opens):
                 return

@@ -101,8 +101,7 @@ def block(*texts: str, index: int = 0) -> list[bytes]:
     """The events of one text block."""
     begin = {"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}}
     deltas = [
-        {"type": "content_block_delta", "index": index, "delta": {"type": "text_delta", "text": text}}
-        for text in texts
+        {"type": "content_block_delta", "index": index, "delta": {"type": "text_delta", "text": text}} for text in texts
     ]
     return [named(one) for one in (begin, *deltas, {"type": "content_block_stop", "index": index})]
 

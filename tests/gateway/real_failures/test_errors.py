@@ -2,15 +2,32 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.gateway.faulty import Upstream
 from tests.gateway.real_failures.asking import (
-    CHAT, CLAUDE, DONE, GPT, MESSAGES, RESPONSES, ask, block, chat, chunk, data, end, events, fresh, named, said, start,
+    CHAT,
+    CLAUDE,
+    DONE,
+    GPT,
+    MESSAGES,
+    RESPONSES,
+    ask,
+    block,
+    chat,
+    chunk,
+    data,
+    end,
+    events,
+    fresh,
+    named,
+    said,
+    start,
 )  # fmt: skip
-from tests.gateway.running import OPENAI_KEY, Running
+from tests.gateway.running import OPENAI_KEY, UPSTREAMS, Running
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -35,10 +52,11 @@ def test_an_error_that_is_all_of_a_stream_is_told_in_its_own_words(
 ) -> None:
     """suna #4352 and #5986, llm-rosetta #454, rocketmq-dashboard #2178: an error in a stream of status 200 reached the
     client as an empty answer, or as a bad gateway without the reason; and one that no repetition helps was repeated."""
-    error = {"error": {"message": f"too long for {OPENAI_KEY}", "type": "invalid_request_error", "code": code}}
+    kind = "server_error" if code == "server_error" else "invalid_request_error"
+    error = {"error": {"message": f"too long for {OPENAI_KEY}", "type": kind, "code": code}}
     fresh(upstream)
     for _ in range(attempts):
-        upstream.reply(b": OPENROUTER PROCESSING\n\n"[:0], data(error), DONE)
+        upstream.reply(data(error), DONE)
     told = ask(gateway, CHAT, said(stream=True))
     assert told.status == status, told.body
     assert "too long for" in told.error["message"] and OPENAI_KEY not in told.body.decode()
@@ -83,7 +101,9 @@ def test_a_stream_that_fails_in_its_middle_is_a_failure_everywhere(gateway: Runn
 
 
 def failures(metrics: str) -> float:
-    lines = [one for one in metrics.splitlines() if one.startswith("farthing_attempts_total") and 'state="failed"' in one]
+    lines = [
+        one for one in metrics.splitlines() if one.startswith("farthing_attempts_total") and 'state="failed"' in one
+    ]
     return sum(float(one.rpartition(" ")[2]) for one in lines)
 
 
@@ -183,3 +203,23 @@ def test_an_answer_cut_off_by_a_filter_is_no_error(gateway: Running, upstream: U
     fresh(upstream).reply(chat("", usage=usage))
     row = ask(gateway, CHAT, said()).row
     assert row.state == "done" and row.quantities == {"input": 5} and not row.estimated
+
+
+def test_requests_that_are_wrong_do_not_make_an_upstream_ill(upstream: Upstream, tmp_path: Path) -> None:
+    """LiteLLM #34836 and #35104: what a client did wrong cooled a deployment down for everybody, here also where the
+    refusal comes in a stream; and it came back by itself when its time was over (deltallm #247, where it never did)."""
+    config = UPSTREAMS + "[retries]\ncount = 0\n[breaker]\nfailures = 2\nopen_s = 0.5\n"
+    wrong = data({"error": {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}})
+    with Running(tmp_path, config, upstream.url) as own:
+        fresh(upstream)
+        for _ in range(4):
+            upstream.reply(wrong, DONE)
+            assert ask(own, CHAT, said(stream=True)).status == 400
+            assert ask(own, CHAT, said("[[status=422]]")).status == 422
+        assert ask(own, CHAT, said("[[words=1]]")).status == 200
+        for _ in range(2):
+            upstream.reply(data({"error": {"message": "ill", "code": 503}}), DONE)
+            assert ask(own, CHAT, said(stream=True)).status == 503
+        assert ask(own, CHAT, said("[[words=1]]")).error["code"] == "no_upstream"
+        time.sleep(0.6)
+        assert ask(own, CHAT, said("[[words=1]]")).status == 200

@@ -7,7 +7,22 @@ import pytest
 
 from tests.gateway.faulty import Upstream
 from tests.gateway.real_failures.asking import (
-    CHAT, CLAUDE, DONE, GPT, MESSAGES, RESPONSES, ask, block, chunk, data, end, events, fresh, named, said, start,
+    CHAT,
+    CLAUDE,
+    DONE,
+    GPT,
+    MESSAGES,
+    RESPONSES,
+    ask,
+    block,
+    chunk,
+    data,
+    end,
+    events,
+    fresh,
+    named,
+    said,
+    start,
 )  # fmt: skip
 from tests.gateway.running import Running
 
@@ -24,7 +39,9 @@ def test_a_stream_that_asked_for_no_usage_is_metered_and_shows_none(
 ) -> None:
     """LiteLLM #35290 and #11915, claw-os #14: streams without include_usage were estimated or recorded as 0; gittensor
     #1749: a usage chunk that the client did not ask for broke strict parsers."""
-    body = said("[[words=3 prompt=7 reasoning=40]]", **STREAM) | ({} if options is None else {"stream_options": options})
+    body = said("[[words=3 prompt=7 reasoning=40]]", **STREAM) | (
+        {} if options is None else {"stream_options": options}
+    )
     told = ask(gateway, CHAT, body)
     assert all(one["choices"] for one in events(told.body)) and b'"usage": {' not in told.body
     assert told.body.endswith(DONE)
@@ -166,5 +183,7 @@ def test_lines_end_in_three_ways_and_are_cut_anywhere(gateway: Running, upstream
 def test_a_model_that_writes_about_usage_is_not_believed(gateway: Running, upstream: Upstream) -> None:
     """Gateways that look for a pattern in the bytes took an answer's text for the provider's statement."""
     words = 'data: {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}\n\ndata: [DONE]\n\n'
-    fresh(upstream).reply(data(chunk({"content": words})), data(chunk(finish="stop")), data(chunk(usage=usage(9, 99))), DONE)
+    fresh(upstream).reply(
+        data(chunk({"content": words})), data(chunk(finish="stop")), data(chunk(usage=usage(9, 99))), DONE
+    )
     assert ask(gateway, CHAT, said(**STREAM)).row.quantities == {"input": 9, "output": 99}

@@ -204,6 +204,9 @@ class PostgresStore:
         self.close()  # whatever state it was in; the next call makes another
         return StoreUnavailable(reason(error))
 
+    def amiss(self) -> str:
+        return ""  # a server tells by itself when it is away
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()

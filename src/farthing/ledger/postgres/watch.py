@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from farthing.ledger.changes import Changes
 from farthing.ledger.key_store import KeysUnavailable
+from farthing.ledger.place import FILE
 from farthing.ledger.postgres.bank import CHANNEL
 from farthing.ledger.postgres.connection import driver, reason
 from farthing.ledger.postgres.keys import mirror_keys
@@ -96,7 +97,7 @@ class Watch:
     def _look(self, connection: "Connection") -> None:
         """Compare the keys, where they changed since the last look; say that the worker lives."""
         [(number,)] = connection.execute("SELECT number FROM key_change").fetchall()
-        if number != self._number:
+        if number != self._number or not (self._folder / FILE).exists():
             mirror_keys(connection, self._folder)
             self._number = number
         if self._worker and time.monotonic() - self._beat_at > BEAT_S:
