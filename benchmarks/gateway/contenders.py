@@ -87,6 +87,16 @@ concurrent = 100000
     )
 
 
+def _bare(folder: Path, port: int, upstream: int) -> Setup:
+    options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
+    options += ["--no-access-log", "--log-level", "error", "--app-dir", str(Path(__file__).parents[2])]
+    return Setup(
+        command=[sys.executable, "-m", "uvicorn", *options, "benchmarks.gateway.bare:app"],
+        ready="/",
+        environ={"MOCK_URL": f"http://127.0.0.1:{upstream}/v1/chat/completions"},
+    )
+
+
 def _litellm(folder: Path, port: int, upstream: int) -> Setup:
     config = {
         "model_list": [
@@ -194,6 +204,12 @@ CONTENDERS = (
         on="virtual key, 3 budgets reserved, rate and concurrency limits, exact price, durable ledger row, metrics",
         program=Path(sys.executable),
         setup=_farthing,
+    ),
+    Contender(
+        name="bare",
+        on="no gateway: uvicorn and pyreqwest passing requests on, the floor of what Farthing is built on",
+        program=Path(sys.executable),
+        setup=_bare,
     ),
     Contender(
         name="litellm",

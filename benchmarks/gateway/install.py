@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from benchmarks.gateway.contenders import CACHE, PEERS
+from benchmarks.gateway.contenders import CACHE
 
 PYTHON_PACKAGES = {
     "litellm": ["litellm[proxy]==1.106.2", "opentelemetry-sdk", "httptools", "uvloop", "prometheus-client"],
@@ -28,7 +28,7 @@ def install(name: str) -> None:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or PEERS:
+    for name in sys.argv[1:] or (*PYTHON_PACKAGES, *NPM_PACKAGES):
         print(f"{name} → {CACHE / name}", flush=True)
         install(name)
 

@@ -144,6 +144,10 @@ class Running:
     def signal(self, which: int) -> None:
         self.process.send_signal(which)
 
+    def kill(self, pid: int) -> None:
+        """End one of its processes, which must be one of its workers, without warning."""
+        os.kill(pid, signal.SIGKILL)
+
     def workers(self) -> list[int]:
         """The process ids of the workers (not of what was started to do a chore)."""
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()

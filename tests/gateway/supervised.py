@@ -99,8 +99,8 @@ def main() -> int:
     supervisor.FIRST_CHORE_S = supervisor.CHORE_S = tree.get("chore_s", supervisor.CHORE_S)
     supervisor.LEDGER_S = tree.get("ledger_s", supervisor.LEDGER_S)
 
-    def recover(folder: Path) -> None:
-        (folder / "recovered").write_text("")
+    def recover(config: Config) -> None:
+        (config.data / "recovered").write_text("")
 
     try:
         return supervisor.Supervisor(

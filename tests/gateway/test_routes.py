@@ -1,8 +1,9 @@
 import pytest
 
 from farthing.gateway.breaker import Breaker
-from farthing.gateway.config.values import Alias, Served, Upstream as Settings
+from farthing.gateway.config.values import Alias, Served
 from farthing.gateway.config.values import Breaker as Rule
+from farthing.gateway.config.values import Upstream as Settings
 from farthing.gateway.metering import Surface
 from farthing.gateway.problem import Problem
 from farthing.gateway.routes import Routes, split_target, surface_at

@@ -1,6 +1,8 @@
 """Schemas: every released one opens and is brought up to date with its rows; a newer one is refused."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -128,3 +130,43 @@ def test_two_processes_may_make_it_at_once(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "data")]) for _ in range(4)]
     assert [process.wait(60) for process in running] == [0] * 4
     assert summarise_ledger(tmp_path / "data").whole.attempts == 0
+
+
+def test_a_migration_between_two_looks_of_another_process_is_seen_whole(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    slow, fast = (sqlite3.connect(path, isolation_level=None) for _ in range(2))
+    slow.execute("PRAGMA journal_mode = WAL")
+    begun: list[str] = []
+
+    def traced(sql: str) -> None:
+        if "application_id" in sql and not begun:
+            begun.append(sql)
+            migrate(fast, path)
+
+    slow.set_trace_callback(traced)
+    assert migrate(slow, path) == len(MIGRATIONS) and begun
+    slow.close()
+    fast.close()
+
+
+def test_many_processes_open_a_new_folder_at_once(tmp_path: Path) -> None:
+    script = """
+import os, sys, time
+from pathlib import Path
+from farthing.ledger.bank import SqliteBank
+from farthing.ledger.key_store import SqliteKeys
+from farthing.ledger.ledger import Ledger
+for round in range(5):
+    folder, at, children = Path(sys.argv[1]) / str(round), time.monotonic() + 0.1, []
+    for n in range(12):
+        if not (pid := os.fork()):
+            while time.monotonic() < at:
+                pass
+            [Ledger.open, SqliteBank, lambda at: SqliteKeys(at, create=True)][n % 3](folder).close()
+            os._exit(0)
+        children.append(pid)
+    failed = [pid for pid in children if os.waitpid(pid, 0)[1]]
+    assert not failed, failed
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

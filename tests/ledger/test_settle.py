@@ -106,7 +106,7 @@ def test_what_the_dead_held_expires_and_their_leases_go(tmp_path: Path, store: S
     for _ in range(2):
         store.write([end], {})
         have = budgets(tmp_path)
-        # (its worker's lease ended with it: what is missing from it now counts for nothing, and goes with the next dead)
+        # (its worker's lease ended with it: what is missing from it now counts for nothing, and goes with the next)
         assert have["spent"] == {"all": 40} and have["leases"] == {f"all {MINE}": 1_000, f"all {OTHER}": -40}
         assert [name for name, *_ in have["holds"]] == [mine.attempt]
     store.write([theirs], {})  # its beginning, late: it holds nothing any more

@@ -11,10 +11,12 @@ import typer
 
 from farthing.cli.common import Json, console, instant, print_json
 from farthing.cli.ledger import DEFAULT, Data
+from farthing.cli.shared_ledger import Database, address
 from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
-    from farthing.ledger.bank import PurseState
+    from farthing.ledger.bank import Bank, PurseState
+    from farthing.ledger.key_store import KeyStore
     from farthing.ledger.keys import Key, KeyBudget, Keys
 
 app = typer.Typer(
@@ -53,6 +55,7 @@ def create(
     request_type: Annotated[str, typer.Option(metavar="R", help="The same for the type of request.")] = "",
     tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="A tag of every request; repeatable.")] = None,
     data: Data = DEFAULT,
+    database_env: Database = None,
     as_json: Json = False,
 ) -> None:
     """A new key. Its token is shown once and cannot be shown again.
@@ -65,26 +68,28 @@ def create(
     defaults = KeyDefaults(feature=feature, request_type=request_type, user=user, segment=segment, tags=_tags(tag))
     budgets = _budgets(budget_usd or [], period or [], hard=not alert_only)
     until_us = None if expires is None else _moment_us(expires)
-    with _keys(data, create=True) as keys:
+    url = address(data, database_env, needed=True)
+    with _keys(data, url, create=True) as keys:
         made, token = keys.create(
             name, team=team, models=_listed(models), features=_listed(features), budgets=budgets,
             limits=None if limits == KeyLimits() else limits, defaults=defaults, expires_us=until_us,
         )  # fmt: skip
-    _hand_over(made, token, data, as_json, f"key {made.name} ({made.id}) was made")
+    _hand_over(made, token, data, url, as_json, f"key {made.name} ({made.id}) was made")
 
 
 @app.command("list")
-def list_keys(data: Data = DEFAULT, as_json: Json = False) -> None:
+def list_keys(data: Data = DEFAULT, database_env: Database = None, as_json: Json = False) -> None:
     """Every key: its budget, what was spent of it in the present period, when it ends. Tokens are not known.
 
     Example: farthing keys list
     """
     from farthing.reports.keys import key_json, keys_view
 
-    with _keys(data) as keys:
+    url = address(data, database_env, needed=True)
+    with _keys(data, url) as keys:
         found = keys.all()
     now_s = time.time()
-    states = _states(data, found, now_s)
+    states = _states(data, url, found, now_s)
     if as_json:
         print_json([key_json(key, states, now_s) for key in found])
     else:
@@ -92,12 +97,12 @@ def list_keys(data: Data = DEFAULT, as_json: Json = False) -> None:
 
 
 @app.command("revoke")
-def revoke(who: Who, data: Data = DEFAULT) -> None:
+def revoke(who: Who, data: Data = DEFAULT, database_env: Database = None) -> None:
     """End a key. It holds at once, on every worker of a running gateway.
 
     Example: farthing keys revoke search-prod
     """
-    with _keys(data) as keys:
+    with _keys(data, address(data, database_env, needed=True)) as keys:
         ended = keys.revoke(who)
     print(f"key {ended.name} ({ended.id}) is revoked")
 
@@ -109,6 +114,7 @@ def rotate(
         str | None, typer.Option(metavar="SPAN", help="How long the present token goes on (1h); else it ends now.")
     ] = None,
     data: Data = DEFAULT,
+    database_env: Database = None,
     as_json: Json = False,
 ) -> None:
     """A new token for a key; its id, budgets and history stay.
@@ -116,30 +122,37 @@ def rotate(
     Example: farthing keys rotate search-prod --grace 1h
     """
     grace_s = 0 if grace is None else _span_s(grace)
-    with _keys(data) as keys:
+    url = address(data, database_env, needed=True)
+    with _keys(data, url) as keys:
         made, token = keys.rotate(who, grace_s)
     old = f"goes on for {grace}" if grace_s else "has ended"
-    _hand_over(made, token, data, as_json, f"key {made.name} ({made.id}) has a new token; the one before {old}")
+    _hand_over(made, token, data, url, as_json, f"key {made.name} ({made.id}) has a new token; the one before {old}")
 
 
 @contextmanager
-def _keys(data: Path, create: bool = False) -> "Iterator[Keys]":
+def _keys(data: Path, url: str | None, create: bool = False) -> "Iterator[Keys]":
+    """The keys of the data folder, or of the database at `url` that it shares with others."""
     from farthing.ledger.keys import Keys, KeysUnavailable
 
+    store: KeyStore | None = None
+    if url is not None:
+        from farthing.ledger.postgres.keys import PostgresKeys
+
+        store = PostgresKeys(url, data)
     try:
-        with Keys(data, create=create) as keys:
+        with Keys(data, store, create=create) as keys:
             yield keys
     except KeysUnavailable as error:
         raise FarthingError(f"{data}: the keys cannot be reached now: {error}; nothing was changed") from None
 
 
-def _hand_over(key: "Key", token: str, data: Path, as_json: bool, what: str) -> None:
+def _hand_over(key: "Key", token: str, data: Path, url: str | None, as_json: bool, what: str) -> None:
     """Print a token, this once, and how it is used."""
     if as_json:
         from farthing.reports.keys import key_json
 
         now_s = time.time()
-        print_json({"token": token, **key_json(key, _states(data, [key], now_s), now_s)})
+        print_json({"token": token, **key_json(key, _states(data, url, [key], now_s), now_s)})
         return
     print(f"""{what}. Its token is shown only now; keep it where secrets are kept:
 
@@ -152,11 +165,17 @@ OpenAI clients: OPENAI_BASE_URL=http://127.0.0.1:4141/v1 and OPENAI_API_KEY=the 
 Anthropic clients: ANTHROPIC_BASE_URL=http://127.0.0.1:4141 and ANTHROPIC_API_KEY=the token.""")
 
 
-def _states(data: Path, keys: "list[Key]", now_s: float) -> "dict[str, PurseState]":
+def _states(data: Path, url: str | None, keys: "list[Key]", now_s: float) -> "dict[str, PurseState]":
     from farthing.ledger.bank import BankUnavailable, SqliteBank
     from farthing.reports.keys import purse_of
 
-    bank = SqliteBank(data)
+    bank: Bank
+    if url is None:
+        bank = SqliteBank(data)
+    else:
+        from farthing.ledger.postgres.bank import PostgresBank
+
+        bank = PostgresBank(url)
     try:
         return bank.states([purse_of(ref, now_s) for key in keys for ref in key.refs])
     except BankUnavailable as error:

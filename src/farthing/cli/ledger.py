@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farthing.cli.common import Cards, Json, book_with, console, instant, print_json
+from farthing.cli.shared_ledger import Database, address, bring
 from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def summary(
     as_of: AsOf = None,
     card: Cards = None,
     data: Data = DEFAULT,
+    database_env: Database = None,
     as_json: Json = False,
 ) -> None:
     """Requests, tokens by kind, exact dollars, what is unknown, errors and latency.
@@ -50,6 +52,7 @@ def summary(
     if reprice:
         if by:
             raise FarthingError("--reprice sums by offer; leave --by out")
+        bring(data, database_env)
         _reprice(data, low, high, as_of, card, as_json)
         return
     if as_of is not None or card:
@@ -57,6 +60,7 @@ def summary(
     from farthing.ledger.summary import summarise_ledger
     from farthing.reports import ledger as views
 
+    bring(data, database_env)
     found = summarise_ledger(data, [name.strip() for name in by.split(",") if name.strip()], low, high)
     if as_json:
         print_json(views.summary_json(found))
@@ -72,6 +76,7 @@ def export(
     since: Since = None,
     until: Until = None,
     data: Data = DEFAULT,
+    database_env: Database = None,
 ) -> None:
     """Every attempt as a row, amounts exact; or FOCUS columns by day.
 
@@ -80,6 +85,7 @@ def export(
     from farthing.ledger.export import export as write
 
     low, high = _span(since, until)
+    bring(data, database_env)
     rows = write(data, out, format, low, high, focus=focus)
     print(f"{rows:,} rows written to {out}")
 
@@ -90,6 +96,7 @@ def verify(
     as_of: AsOf = None,
     card: Cards = None,
     data: Data = DEFAULT,
+    database_env: Database = None,
     as_json: Json = False,
 ) -> None:
     """Is every attempt there once, is each closed day whole, does each charge follow from its price record.
@@ -99,6 +106,7 @@ def verify(
     Example: farthing ledger verify
     """
     if reprice:
+        bring(data, database_env)
         _reprice(data, None, None, as_of, card, as_json)
         return
     if as_of is not None or card:
@@ -106,6 +114,7 @@ def verify(
     from farthing.ledger.verify import verify as check
     from farthing.reports import ledger as views
 
+    bring(data, database_env)
     found = check(data)
     if as_json:
         print_json(views.verification_json(found))
@@ -116,14 +125,25 @@ def verify(
 
 
 @app.command("close-days")
-def close_days(data: Data = DEFAULT) -> None:
+def close_days(data: Data = DEFAULT, database_env: Database = None) -> None:
     """Move days that are over (and an hour longer) to Parquet. A running gateway does it by itself.
+
+    Where gateways share a database, in the folder that did so first: the archive.
 
     Example: farthing ledger close-days
     """
     from farthing.ledger.days import close_days as close
 
-    for day in close(data):
+    if (url := address(data, database_env, needed=True)) is None:
+        closed = close(data)
+    else:
+        from farthing.ledger.postgres.pull import archive
+
+        archived = archive(url, data)
+        if archived is None:
+            print("nothing to do: another data folder is the archive, and closes the days of all gateways")
+        closed = archived or []
+    for day in closed:
         print(f"{day.day.isoformat()}: {day.rows:,} rows in {day.file}")
 
 

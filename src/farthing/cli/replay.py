@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farthing.cli.common import At, Cards, Json, book_with, console, instant, print_json, progress
+from farthing.cli.shared_ledger import bring_files
 from farthing.cli.usage import Format, Map, mapping
 from farthing.problems import FarthingError, Problems
 
@@ -154,6 +155,7 @@ def _usage(
     if profile:
         return _generated(profile, requests, now, "")
     if files:
+        bring_files(files)
         source = ", ".join(files) if len(files) <= 3 else f"{files[0]} and {len(files) - 1} more"
     else:
         logs = find_agent_logs()

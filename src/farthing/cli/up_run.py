@@ -92,14 +92,22 @@ def _dollars(text: str | None) -> Decimal | None:
 
 def _close_days(config: "Config") -> list[str]:
     """The command that the supervisor runs once an hour: DuckDB is not for a process that should stay small."""
-    return [sys.executable, "-m", "farthing", "ledger", "close-days", "--data", str(config.data)]
+    command = [sys.executable, "-m", "farthing", "ledger", "close-days", "--data", str(config.data)]
+    if config.database is not None:
+        command += ["--database-env", config.database.whence.removeprefix("$")]
+    return command
 
 
-def _recover(folder: Path) -> None:
+def _recover(config: "Config") -> None:
     """Mark what a killed worker left open."""
     from farthing.ledger.ledger import Ledger
 
-    Ledger.open(folder).close()
+    store = None
+    if config.database is not None:
+        from farthing.ledger.postgres.store import shared_store
+
+        store = shared_store(config.database.reveal(), config.data)
+    Ledger.open(config.data, store=store, hold_s=config.rules.hold_s).close()
 
 
 def _say(line: str) -> None:

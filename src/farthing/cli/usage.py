@@ -60,10 +60,12 @@ def usage(
         return
     if not files:
         raise FarthingError("no file given; `farthing usage FILE…`, or `farthing usage --profiles`")
+    from farthing.cli.shared_ledger import bring_files
     from farthing.problems import Problems
     from farthing.usage.read import read_usage
     from farthing.usage.summary import summarise
 
+    bring_files(files)
     problems = Problems()
     with progress("reading") as tick:
         records = counted(read_usage(files, problems, format, mapping(map)), tick)

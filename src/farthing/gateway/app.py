@@ -198,7 +198,8 @@ class Gateway:
         )  # fmt: skip
         if state.tracer is not None:
             call.trace = state.tracer.begin(request, headers)
-        call.admission = admission = state.gate.admit(call)
+        tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
+        call.admission = admission = state.gate.admit(key, by, tokens)
         try:
             await serve(state, call)
         except Problem as problem:

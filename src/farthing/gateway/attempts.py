@@ -61,9 +61,9 @@ async def serve(state: "State", call: Call) -> None:
 async def _back_off(
     state: "State", call: Call, decision: Decision, last: Failed, failures: tuple[Failure, ...]
 ) -> bool:
-    """Wait before the next attempt, where it goes to the same target; whether there is time for it."""
+    """Wait before the next attempt, where it goes to the same target; whether there is time and somebody to answer."""
     if decision.target != last.failure.target:
-        return True
+        return not client_left(call.receive)
     retries = state.config.retries
     tries = sum(failure.target == decision.target for failure in failures)
     wait = random.uniform(0, min(retries.most_s, retries.first_s * 2.0 ** (tries - 1)))

@@ -67,11 +67,17 @@ def most_connections() -> int:
     return max((files - _OWN_FILES) // 2, 50)
 
 
+_UNFINISHED = "ASGI callable returned without completing"
+
+
 class _NotCancelled(logging.Filter):
-    """A request that is ended at a shutdown is no fault of the application."""
+    """A request that is ended at a shutdown is no fault of the application, nor an answer that is left unfinished: so
+    a client sees that the upstream broke off, or does not read."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+        if record.exc_info:
+            return not isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not str(record.msg).startswith(_UNFINISHED)
 
 
 class Connection(HttpToolsProtocol):

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from farthing.ledger.row import Attempt
 
 MOST_BYTES = 16 << 20
 """What is kept of one answer."""
+MOST_WAITING = 128 << 20
+"""Bytes that wait for the disk; beyond, nothing more is kept until it has caught up."""
 
 
 class Content:
@@ -26,11 +29,29 @@ class Content:
         self._folder = folder
         self._worker = worker.replace(":", "_")
         self._thread = ThreadPoolExecutor(1, "farthing-content")
+        self._lock = Lock()
+        self._waiting_bytes = 0
         self.failures = 0
 
     def keep(self, row: Attempt, sent: bytes, answer: bytes) -> None:
         """Keep one attempt's request and answer."""
-        self._thread.submit(self._write, row, sent, answer[:MOST_BYTES])
+        size = len(sent) + len(answer)
+        if self._waiting_bytes + size > MOST_WAITING:
+            self._failed("the disk is too slow")
+            return
+        with self._lock:
+            self._waiting_bytes += size
+        written = self._thread.submit(self._write, row, sent, answer[:MOST_BYTES])
+        written.add_done_callback(lambda _: self._written(size))
+
+    def _written(self, size: int) -> None:
+        with self._lock:
+            self._waiting_bytes -= size
+
+    def _failed(self, why: object) -> None:
+        self.failures += 1
+        if self.failures == 1:
+            print(f"farthing: prompts and answers cannot be kept: {why}", file=sys.stderr, flush=True)
 
     def _write(self, row: Attempt, sent: bytes, answer: bytes) -> None:
         at = datetime.fromtimestamp(row.started_us / 1e6, UTC)
@@ -47,9 +68,7 @@ class Content:
             finally:
                 os.close(handle)
         except OSError as error:
-            self.failures += 1
-            if self.failures == 1:
-                print(f"farthing: prompts and answers cannot be kept: {error}", file=sys.stderr, flush=True)
+            self._failed(error)
 
     def close(self) -> None:
         """Write what waits."""
@@ -60,6 +79,7 @@ def _readable(body: bytes) -> Any:
     """A body as JSON where it is that, else as text."""
     try:
         msgspec.json.decode(body)
-        return msgspec.Raw(body)
+        # A line's end is white space in JSON, but here it would begin another record, which a client could forge.
+        return msgspec.Raw(body.replace(b"\n", b" ").replace(b"\r", b" "))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode("utf-8", "replace")

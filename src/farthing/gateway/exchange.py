@@ -6,6 +6,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from farthing.gateway.call import Call
 from farthing.gateway.encoding import unpacker
 from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
@@ -324,7 +326,9 @@ class Exchange:
     ) -> Failed | None:  # fmt: skip
         """A streamed answer, passed on as it comes."""
         call, state = self._call, self._state
-        relay = Relay(call, self._upstream, self._out, named, state.config.timeouts.drain_s, state.content is not None)
+        relay = Relay(
+            call, self._upstream, self._out, named, self._upstream.settings.timeouts.drain_s, state.content is not None
+        )
         headers = (
             passed_headers(pairs, call.admission is not None)
             if self._out.reply is None
@@ -390,18 +394,13 @@ class Exchange:
             if meter in state.token_meters:
                 call.tokens += count
         opened = self._row
-        row = Attempt(
-            attempt=opened.attempt, request=opened.request, number=opened.number, state=name,
-            started_us=opened.started_us, ended_us=ended_us, first_us=self._first_us, worker=opened.worker,
-            key=opened.key, protocol=opened.protocol, surface=opened.surface, provider=opened.provider,
-            upstream=opened.upstream, model_asked=opened.model_asked, model_served=served.model,
-            tier_asked=opened.tier_asked, tier_served=served.tier, region=served.region or opened.region,
-            streamed=opened.streamed, status=status, error=error, quantities=served.quantities,
-            usd=str(priced.usd) if priced.usd is not None else None, unknown=priced.unknown,
-            price=state.price_name(priced), reported_usd=None if served.reported_usd is None
-            else str(served.reported_usd), estimated=served.estimated, feature=opened.feature,
-            request_type=opened.request_type, user=opened.user, segment=opened.segment, session=opened.session,
-            tags=opened.tags, decision=opened.decision, answer=served.id, holds=holds,
+        row = replace(
+            opened, state=name, ended_us=ended_us, first_us=self._first_us, model_served=served.model,
+            tier_served=served.tier, region=served.region or opened.region, status=status, error=error,
+            quantities=served.quantities, usd=str(priced.usd) if priced.usd is not None else None,
+            unknown=priced.unknown, price=state.price_name(priced),
+            reported_usd=None if served.reported_usd is None else str(served.reported_usd),
+            estimated=served.estimated, answer=served.id, holds=holds,
         )  # fmt: skip
         self._row = row
         state.end(row, call.trace)

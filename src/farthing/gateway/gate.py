@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
-from farthing.gateway.call import Call
 from farthing.gateway.caller import Attribution
 from farthing.gateway.config.values import Config, LimitRule
 from farthing.gateway.limits import Admission, Limit, Limited
@@ -63,13 +62,15 @@ class Gate:
 
     def check_scope(self, key: Key | None, model: str, feature: str) -> None:
         """Raise `Problem` (403) where the key may not use the model, or not for this feature."""
-        if key is None:
-            return
-        if not self.in_scope(key, model):
+        if key is not None and not self.in_scope(key, model):
             raise Problem(
                 403, f"this key may not use {model!r}; it may use {', '.join(key.models)}", code="model_denied"
             )
-        if key.features and not any(fnmatchcase(feature, pattern) for pattern in key.features):
+        self.check_feature(key, feature)
+
+    def check_feature(self, key: Key | None, feature: str) -> None:
+        """Raise `Problem` (403) where the key may not be used for this feature."""
+        if key is not None and key.features and not any(fnmatchcase(feature, pattern) for pattern in key.features):
             named = repr(feature) if feature else "a request that names none (x-farthing-feature)"
             raise Problem(
                 403, f"this key may not be used for feature {named}; it may for {', '.join(key.features)}",
@@ -98,20 +99,17 @@ class Gate:
             found += key.refs
         return found
 
-    def admit(self, call: Call) -> Admission | None:
-        """Count the request under its limits. Raises `Problem` (429)."""
+    def admit(self, key: Key | None, by: Attribution, tokens: int) -> Admission | None:
+        """Count a request of about so many tokens under its limits. Raises `Problem` (429)."""
         limits = [
             self._limit(f"{scope}#{number}", rule)
             for number, rule in enumerate(self._config.limits)
-            if (scope := _scope(rule.per, rule.who, call.key, call.by)) is not None
+            if (scope := _scope(rule.per, rule.who, key, by)) is not None
         ]
-        if call.key is not None and call.key.limits is not None:
-            limits.append(self._limit(f"key:{call.key.id}", call.key.limits))
+        if key is not None and key.limits is not None:
+            limits.append(self._limit(f"key:{key.id}", key.limits))
         if not limits:
             return None
-        asked = call.asked
-        output = asked.max_output_tokens if asked.max_output_tokens is not None else 0
-        tokens = asked.prompt_tokens_estimate + output * asked.choices
         found = self._shared.limits.admit(limits, tokens)
         if isinstance(found, Limited):
             raise _limited(found)

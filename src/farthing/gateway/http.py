@@ -161,6 +161,20 @@ def passed_status(status: int) -> int:
     return status if status < 600 else 502
 
 
+_TOLD: dict[str, bytes | None] = {}
+_MOST_NAMES = 1024
+
+
+def _told(name: str) -> bytes | None:
+    """The name that a header is passed on under, None where it is held back; kept, as upstreams send the same ones."""
+    lower = name.lower()
+    if len(_TOLD) >= _MOST_NAMES:
+        _TOLD.clear()
+    held_back = lower in _HELD_BACK or lower.startswith(_OURS)
+    found = _TOLD[name] = None if held_back else lower.encode("ascii", "ignore")
+    return found
+
+
 def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -> list[Header]:
     """The upstream's answer headers that the client gets: without those of the connection, and none in our name.
 
@@ -168,9 +182,9 @@ def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -
     """
     made: list[Header] = []
     for name, value in upstream:
-        lower = name.lower()
-        if lower in _HELD_BACK or lower.startswith(_OURS) or (limited and "ratelimit-" in lower):
+        told = _TOLD[name] if name in _TOLD else _told(name)
+        if told is None or (limited and b"ratelimit-" in told):
             continue
-        if len(value) <= _LONGEST and _FIT(value):
-            made.append((lower.encode("ascii", "ignore"), value.encode("latin-1")))
+        if len(value) <= _LONGEST and ((value.isascii() and value.isprintable()) or _FIT(value)):
+            made.append((told, value.encode("latin-1")))
     return made

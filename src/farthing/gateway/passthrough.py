@@ -7,9 +7,21 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from farthing.gateway.caller import token_of
+from farthing.gateway.caller import Attribution, attribution, token_of
 from farthing.gateway.deferred import BatchOutput, Deferred, StoredResponse
-from farthing.gateway.http import Receive, Scope, Send, client_left, passed_headers, too_large, wanted_headers
+from farthing.gateway.http import (
+    BrokenOff,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    answer_headers,
+    client_left,
+    passed_headers,
+    passed_status,
+    too_large,
+    wanted_headers,
+)
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.gateway.watch import Watch
@@ -26,6 +38,8 @@ _PASSED = {
 }  # fmt: skip
 MOST_UPLOAD = 1 << 30
 _SAFE = "/:-_.~@!$&'()*+,;="
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_NOTHING = Asked()
 
 
 def is_passed(path: str) -> bool:
@@ -50,22 +64,44 @@ async def pass_through(
     surface = surface_of(path)
     key = state.gate.key_of(token_of(headers))
     state.gate.check_unbounded(key, surface)
+    by = attribution(headers, _NOTHING, *state.gate.defaults(key))
+    state.gate.check_feature(key, by.feature)
     upstream = _upstream(state, surface, headers)
-    if ".." in path or "//" in path:
-        raise Problem(400, "the path holds '..' or '//': name the object itself", code="bad_request")
-    passage = Passage(state, upstream, request, surface, key.id if key else "")
-    await passage.run(headers, scope, receive, send, started)
+    if ".." in path or "//" in path or "." in path.split("/"):
+        raise Problem(400, "the path holds '.', '..' or '//': name the object itself", code="bad_request")
+    if scope["method"] not in _METHODS or (surface == "responses" and not _free(scope["method"], path)):
+        raise Problem(404, f"{scope['method']} {path} is not passed on: it is not known to be free", code="not_found")
+    admission = state.gate.admit(key, by, 0)
+    try:
+        passage = Passage(state, upstream, request, surface, key.id if key else "", by)
+        await passage.run(headers, scope, receive, send, started)
+    finally:
+        if admission is not None:
+            admission.release()
+
+
+def _free(method: str, path: str) -> bool:
+    """Whether what is asked of stored responses costs nothing: reading, deleting, cancelling, counting. A path that
+    is not known may generate (/v1/responses/, /v1/responses/compact), and that is not metered here."""
+    parts = path.removeprefix("/v1/responses/").split("/")
+    if method == "POST":
+        return parts == ["input_tokens"] or (len(parts) == 2 and bool(parts[0]) and parts[1] == "cancel")
+    return bool(parts[0]) and method in ("GET", "HEAD", "DELETE")
 
 
 class Passage:
     """One request that is passed through: its row, and the rows of the work that its answer tells of."""
 
-    def __init__(self, state: "State", upstream: "Upstream", request: str, surface: str, key: str) -> None:
+    def __init__(
+        self, state: "State", upstream: "Upstream", request: str, surface: str, key: str, by: Attribution
+    ) -> None:
         self._state = state
         self._upstream = upstream
         self._fields: dict[str, Any] = {
             "request": request, "worker": state.ledger.worker, "key": key, "protocol": upstream.protocol,
-            "provider": upstream.provider, "upstream": upstream.name,
+            "provider": upstream.provider, "upstream": upstream.name, "feature": by.feature,
+            "request_type": by.request_type, "user": by.user, "segment": by.segment, "session": by.session,
+            "tags": by.tags,
         }  # fmt: skip
         self._row: dict[str, Any] = self._fields | {
             "attempt": attempt_id(), "surface": surface, "started_us": time.time_ns() // 1000,
@@ -85,6 +121,12 @@ class Passage:
         except Problem as problem:
             error = problem.code or str(problem.status)
             raise
+        except ClientGone:
+            error = "client_left"
+            raise
+        except BrokenOff as broken:
+            error = str(broken) or "broken"
+            raise
         finally:
             ended_us = time.time_ns() // 1000
             name = "cancelled" if error == "client_left" else "failed" if error else "done"
@@ -102,18 +144,19 @@ class Passage:
         watch.expect("the answer", upstream.settings.timeouts.total_s)
         try:
             async with request as response:
-                pairs = [(name, value) for name, value in response.headers.items()]
+                pairs = upstream.hiding.pairs(answer_headers(response.headers))
                 status = int(response.status)
                 if status == 401:
                     told = f"upstream {upstream.name!r} refused the gateway's credentials"
                     raise Problem(502, told, code="upstream_credentials")
                 made = [*passed_headers(pairs), (b"x-farthing-request-id", self._row["request"].encode())]
                 started[0] = True
-                await send({"type": "http.response.start", "status": status, "headers": made})
+                await send({"type": "http.response.start", "status": passed_status(status), "headers": made})
+                hiding = upstream.hiding.stream()
                 reader = self._reader(scope, status)
                 while (piece := await response.body_reader.read_chunk()) is not None:
                     watch.alive()
-                    chunk = bytes(piece)
+                    chunk = hiding.feed(bytes(piece))
                     if reader is not None:
                         self._record(reader.feed(chunk))
                     if not client_left(receive):
@@ -122,17 +165,19 @@ class Passage:
                         return status, "client_left"  # what is metered is read to its end all the same
                 if reader is not None:
                     self._record(reader.finish())
-                await send({"type": "http.response.body", "body": b""})
+                await send({"type": "http.response.body", "body": hiding.end()})
                 return status, "" if status < 400 else str(status)
         except asyncio.CancelledError:
             if not watch.late:
                 raise
             if started[0]:
-                return 504, "timeout"
+                raise BrokenOff("timeout") from None
             raise Problem(504, f"upstream {upstream.name!r} did not answer in time", code="upstream_failed") from None
         except RequestError:
             if started[0]:
-                raise  # the client must see that the answer is not whole: its connection is closed
+                raise BrokenOff from None
+            if client_left(receive):
+                raise ClientGone from None  # with its upload half sent
             told = f"upstream {upstream.name!r} cannot be reached, or broke off"
             raise Problem(502, told, code="upstream_failed", again=True) from None
         finally:

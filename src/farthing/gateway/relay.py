@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.call import Call
-from farthing.gateway.http import client_left
+from farthing.gateway.http import Held, client_left
 from farthing.gateway.metering import Served, StreamMeter, Surface
 from farthing.gateway.outgoing import Outgoing
 from farthing.gateway.problem import Header, Problem, error_body
@@ -28,8 +28,17 @@ class Relay:
     `retry`: set where it broke before a byte was passed on; `refused`: since the upstream said an error at once."""
 
     def __init__(
-        self, call: Call, upstream: Upstream, out: Outgoing, headers: dict[str, str], drain_s: float, keep: bool = False
+        self,
+        call: Call,
+        upstream: Upstream,
+        out: Outgoing,
+        headers: dict[str, str],
+        drain_s: float,
+        held: Held,
+        keep: bool = False,
     ) -> None:
+        self._bound = held
+        self._counted = 0
         self._call = call
         self._breaker = upstream.breaker
         self._idle_s = upstream.settings.timeouts.idle_s
@@ -87,6 +96,8 @@ class Relay:
                 if not started and len(self._begun) < _HELD:
                     self._begun += chunk
                 out = self._through(chunk)
+                if meter.pending > _HELD or self._counted:
+                    self._count(meter.pending)
                 if self.left:
                     if meter.settled:
                         break
@@ -120,11 +131,12 @@ class Relay:
         except Exception as error:
             from pyreqwest.exceptions import PyreqwestError
 
-            if not isinstance(error, (PyreqwestError, ValueError)):
+            if not isinstance(error, (PyreqwestError, ValueError, Problem)):
                 raise
             if not self.left:
                 self.broke = "broken"
         finally:
+            self._count(0)
             watch.paused = False
             watch.rest()
         if self.left:
@@ -168,6 +180,14 @@ class Relay:
         cut = len(whole) - pending
         self._held = whole[cut:]
         return whole[:cut]
+
+    def _count(self, pending: int) -> None:
+        """Count an unfinished event that is large among what the worker holds. Raises `Problem` beyond the bound."""
+        counted, self._counted = self._counted, pending
+        if pending > counted:
+            self._bound.add(pending - counted)
+        else:
+            self._bound.drop(counted - pending)
 
     def _leave(self) -> None:
         """The client has gone: read on for the usage that is paid for anyway, for a while."""

@@ -56,6 +56,7 @@ class Shared:
         self.limits = limits
         self.metrics = metrics
         self._watch = watch
+        self._recording = True
         self._cards: tuple[Card, ...] = ()
         self._book: Book | None = None
 
@@ -92,8 +93,11 @@ class Shared:
         self.metrics.count("refusals", problem.code or str(problem.status))
 
     def recording(self) -> bool:
-        """Whether a row that is accepted now becomes durable soon, and this worker is not taken for dead."""
-        return self.ledger.healthy and (self._watch is None or not self._watch.dead)
+        """Whether a row that is accepted now becomes durable soon, and this worker is not taken for dead.
+
+        As of the last tick: a ledger that has since become full says so when the open row is written.
+        """
+        return self._recording
 
     def write(self, row: Attempt) -> None:
         """Write an open row. Raises `Problem` (503) where the ledger takes none: then nothing may be sent."""
@@ -120,6 +124,7 @@ class Shared:
         for event, number in self.purses.counters.items():
             metrics.total("bank", event, number)
         health = self.ledger.health()
+        self._recording = health.ok and (self._watch is None or not self._watch.dead)
         metrics.gauge("ledger_waiting_rows", health.waiting)
         metrics.gauge("ledger_failing_seconds", health.failing_s)
         metrics.gauge("ledger_ok", float(health.ok))

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from farthing.gateway.tracing import Tracer
 
 _PLACES = 10**15  # nearly every charge ends within so many decimals
+_MOST_COUNTED = 10_000 * NANO
+"""What one request reserves at most of budgets that only warn: a client's absurd `max_tokens` and `n` refuse it
+nothing, and must not fill the 64 bits that all reservations together have."""
 _MOST_PLACES = 2048  # clients name models, so what is remembered of them is bounded
 
 
@@ -132,7 +135,9 @@ class State:
             call.asked, place.expected, self.config.rules, started_us=call.started_us, hard=hard,
             remaining=remaining if hard else None, region=place.region,
         )  # fmt: skip
-        return worst if hard or worst.nano is not None else Worst(0, None, worst.why)
+        if hard:
+            return worst
+        return Worst(0, None, worst.why) if worst.nano is None else Worst(min(worst.nano, _MOST_COUNTED), None)
 
     # --- prices ---------------------------------------------------------------------------------
 

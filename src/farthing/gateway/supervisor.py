@@ -67,7 +67,7 @@ class Supervisor:
         started: Callable[[Config, int], None],
         say: Say,
         chore: Callable[[Config], list[str]] | None = None,
-        recover: Callable[[Path], None] | None = None,
+        recover: Callable[[Config], None] | None = None,
         tend: Callable[[], None] | None = None,
     ) -> None:
         self._load, self._make, self._started, self._say = load, make, started, say
@@ -304,10 +304,10 @@ class Supervisor:
         if self._chore_running is not None and self._chore_running.poll() is None:
             self._chore_running.terminate()
         if self._lost and self._recover is not None:
-            folder, recover = self._config.data, self._recover
+            config, recover = self._config, self._recover
 
             def recovered(_: socket.socket) -> int:
-                recover(folder)
+                recover(config)
                 return 0
 
             fork(recovered, time.monotonic()).ended(wait=True)

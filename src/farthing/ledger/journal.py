@@ -163,7 +163,7 @@ class Journal:
 
 def _named(segment: _Segment) -> bool:
     try:
-        there = os.stat(segment.path)
+        there = segment.path.stat()
     except FileNotFoundError:
         return False
     return os.path.samestat(there, os.fstat(segment.handle))

@@ -25,7 +25,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._log = f"{self.path}-wal"
+        self._log = folder / f"{FILE}-wal"
         self._was = _identity(self.path)
         self._log_was = _identity(self._log)
 
@@ -51,9 +51,9 @@ class Place:
             _remove_log(self.path)
 
 
-def _identity(path: Path | str) -> _Identity:
+def _identity(path: Path) -> _Identity:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return (found.st_dev, found.st_ino)

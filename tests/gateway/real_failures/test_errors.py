@@ -207,9 +207,9 @@ def test_an_answer_cut_off_by_a_filter_is_no_error(gateway: Running, upstream: U
 
 def test_requests_that_are_wrong_do_not_make_an_upstream_ill(upstream: Upstream, tmp_path: Path) -> None:
     """LiteLLM #34836 and #35104: what a client did wrong cooled a deployment down for everybody, here also where the
-    refusal comes in a stream; and it came back by itself when its time was over (deltallm #247, where it never did)."""
+    refusal comes in a stream. Deltallm #247: a deployment that was left alone never came back."""
     config = UPSTREAMS + "[retries]\ncount = 0\n[breaker]\nfailures = 2\nopen_s = 0.5\n"
-    wrong = data({"error": {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}})
+    wrong = data({"error": {"message": "too long", "type": "invalid_request_error", "code": None}})
     with Running(tmp_path, config, upstream.url) as own:
         fresh(upstream)
         for _ in range(4):

@@ -152,7 +152,7 @@ def test_every_end_of_a_responses_stream_states_usage(
 
 
 def test_a_responses_stream_without_usage_is_not_free(gateway: Running, upstream: Upstream) -> None:
-    """CLIProxyAPI #2179, new-api #5235: a stream that ended without usage was billed 0, or its hold given back whole."""
+    """CLIProxyAPI #2179, new-api #5235: a stream that ended without usage was billed 0, or its hold freed."""
     fresh(upstream).reply(*RESPONSES_BEGIN, response("completed"))
     row = ask(gateway, RESPONSES, {"model": GPT, "input": "hi", "stream": True}).row
     assert row.estimated and row.usd and row.quantities["output"] >= 1

@@ -1,8 +1,9 @@
 """What a routing policy is asked and what it answers: facts of a request, the attempt's context, the decision."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from fractions import Fraction
+from functools import cache
 
 import msgspec
 
@@ -77,6 +78,13 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False)
     arm: str
 
 
+@cache
+def _writer() -> "Callable[[Decision], str]":
+    from farthing.policies.routing.log import write_log  # which imports this module
+
+    return write_log
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an attempt goes: "upstream/model"; None: nowhere, and `reason` says why.
 
@@ -98,9 +106,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def log(self) -> str:
         """The decision as compact JSON, for `Attempt.decision`; `log.read_log` gives it back."""
-        from farthing.policies.routing.log import write_log
-
-        return write_log(self)
+        return _writer()(self)
 
 
 def upstream_of(target: str) -> str:
