@@ -93,7 +93,7 @@ def test_anthropic_upstreams_get_a_version_and_translated_requests_none_of_the_o
 
 
 def test_an_error_that_quotes_the_key_does_not_show_it():
-    body = upstream(key=SECRET).without_secret(b'{"error":"bad key sk-very-secret-key"}')
+    body = upstream(key=SECRET).hiding.body(b'{"error":"bad key sk-very-secret-key"}')
     assert b"secret" not in body
 
 
