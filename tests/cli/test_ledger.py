@@ -48,6 +48,28 @@ def test_the_summary_for_a_person(data: Path) -> None:
     assert all(len(line) <= 100 for line in shown.splitlines())
 
 
+def test_what_providers_say_is_compared_with_our_charges(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path) as ledger:
+        ledger.write([done(n, ledger=ledger, usd="0.10", reported_usd="0.101") for n in range(3)])
+        ledger.write([done(9, ledger=ledger, usd=None, unknown="no offer", reported_usd="1/3")])
+        ledger.write([done(10, ledger=ledger, usd="5")])
+    reported = run("ledger", "summary", "--data", tmp_path, "--json").json["whole"]["reported"]
+    assert reported == {
+        "attempts": 4, "usd": "0.6363333333333333333333333333", "usd_fraction": "1909/3000", "compared": 3,
+        "compared_reported_usd": "0.303", "compared_known_usd": "0.3", "difference_usd": "0.003",
+    }  # fmt: skip
+    # 0.303 by them, 3 x 0.10 by us: 0.003 more, which is 1 % of ours
+    shown = run("ledger", "summary", "--data", tmp_path).out
+    assert "providers say what 4 attempts cost: $0.6363" in shown
+    assert "3 of them have a charge of ours: $0.30300 by them, $0.30000 by us: theirs are $0.0030" in shown
+    assert "more (1 %)" in shown
+    none = tmp_path / "none"
+    with Ledger.open(none) as ledger:
+        ledger.write([done(1, ledger=ledger)])
+    assert run("ledger", "summary", "--data", none, "--json").json["whole"]["reported"] is None
+    assert "providers" not in run("ledger", "summary", "--data", none).out
+
+
 def test_exports_hold_every_row_and_exact_amounts(data: Path, tmp_path: Path) -> None:
     rows = list(some(600))
     for name in ("out.csv", "out.jsonl", "out.parquet"):

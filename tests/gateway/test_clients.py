@@ -489,3 +489,16 @@ def test_bodies_are_untouched_and_only_known_headers_pass(through: Place) -> Non
     names = [name for name, _ in record.headers]
     assert "openai-organization" not in names and record.key == f"Bearer {OPENAI_KEY}"
     assert through.key not in str(record.headers)
+
+
+def test_a_response_that_breaks_off_ends_by_its_error_event(through: Place) -> None:
+    """The event that OpenAI documents for it; the client gives it to its caller."""
+    events = through.openai().responses.create(model=GPT, input="[[words=9 fault=die at=6]]", stream=True)
+    kinds: list[str] = []
+    try:
+        kinds += [event.type for event in events]
+    except openai.APIError:
+        kinds.append("error")
+    assert kinds[0] == "response.created" and kinds[-1] == "error" and "response.completed" not in kinds
+    row = through.row()
+    assert row is not None and row.state == "failed" and row.estimated and row.usd

@@ -11,7 +11,11 @@ from pathlib import Path
 
 def environment(**more: str) -> dict[str, str]:
     """What a process needs of ours, and `more`."""
-    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH", "XDG_CACHE_HOME")}
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "PYTHONPATH", "XDG_CACHE_HOME")
+    }
     return {**keep, **more}
 
 

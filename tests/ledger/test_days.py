@@ -172,6 +172,63 @@ def test_retention_drops_whole_days(tmp_path: Path) -> None:
     assert drop_days(tmp_path, date(2020, 1, 1)) == []
 
 
+PURSES = {
+    "all/day@2026-11-19": True,
+    "user:a@b/c/day@2026-11-19": True,  # a scope may hold any character
+    "team:ml/week@2026-11-09": True,  # ended on the 16th
+    "key:k_1/month@2026-10-01": True,
+    "key:leased/day@2026-11-18": False,
+    "key:held/day@2026-11-18": False,
+    "all/day@2026-11-20": False,
+    "team:ml/week@2026-11-16": False,
+    "key:k_1/month@2026-11-01": False,
+    "all/total@ever": False,
+    "odd": False, "odd/day@yesterday": False, "odd/day@2026-13-01": False, "odd/week@2026-11-10": False,
+    "odd/year@2020-01-01": False,
+}  # fmt: skip
+"""Whether the purse goes when the days before 2026-11-20 do."""
+
+
+def kept_purses(folder: Path) -> set[str]:
+    hot = connect(folder)
+    found = {purse for (purse,) in hot.execute("SELECT id FROM purse")}
+    hot.close()
+    return found
+
+
+def with_purses(folder: Path, newest: int) -> None:
+    with Ledger.open(folder) as ledger:
+        ledger.write([done(1, ledger=ledger, started_us=newest)])
+    hot = connect(folder)
+    hot.executemany("INSERT INTO purse VALUES (?, 5, 0)", [(purse,) for purse in PURSES])
+    hot.execute("INSERT INTO lease VALUES ('key:leased/day@2026-11-18', 'w', 0)")
+    hot.execute("INSERT INTO hold VALUES ('a', 'key:held/day@2026-11-18', 7, 1)")
+    hot.close()
+
+
+def test_purses_of_ended_periods_go_with_their_days(tmp_path: Path) -> None:
+    with_purses(tmp_path, NOON_US + DAY_US)
+    drop_days(tmp_path, DAY)
+    assert kept_purses(tmp_path) == {purse for purse, gone in PURSES.items() if not gone}
+
+
+@pytest.mark.parametrize("known", ["a row", "a closed day", "nothing"])
+def test_a_period_ends_by_the_rows_and_not_by_a_clock_that_is_ahead(tmp_path: Path, known: str) -> None:
+    """Whoever drops "everything before next year" must not give a month's budget out anew."""
+    with_purses(tmp_path, NOON_US - DAY_US)  # the 19th
+    if known == "a closed day":
+        close_days(tmp_path, LATER)
+    elif known == "nothing":
+        hot = connect(tmp_path)
+        hot.execute("DELETE FROM attempt")
+        hot.close()
+    drop_days(tmp_path, date(2028, 1, 1))
+    gone = {"team:ml/week@2026-11-09", "key:k_1/month@2026-10-01"} if known != "nothing" else set()
+    assert kept_purses(tmp_path) == PURSES.keys() - gone
+    drop_days(tmp_path, date(2028, 1, 1))  # the row itself is gone by now; the day that was dropped is remembered
+    assert kept_purses(tmp_path) == PURSES.keys() - gone
+
+
 def test_a_missing_day_is_said(tmp_path: Path) -> None:
     with Ledger.open(tmp_path) as ledger:
         ledger.write([done(1, ledger=ledger)])

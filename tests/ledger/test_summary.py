@@ -26,25 +26,36 @@ AMOUNTS = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(AMOUNTS, st.sampled_from(["a", "b", ""]), st.booleans()), max_size=30))
+ROWS = st.lists(st.tuples(AMOUNTS, st.sampled_from(["a", "b", ""]), st.booleans(), AMOUNTS), max_size=30)
+
+
+@given(ROWS)
 @settings(deadline=None, max_examples=25)
-def test_sums_are_exact(rows: list[tuple[Fraction | None, str, bool]]) -> None:
+def test_sums_are_exact(rows: list[tuple[Fraction | None, str, bool, Fraction | None]]) -> None:
     import tempfile
 
     expected: dict[str | None, Fraction] = defaultdict(Fraction)
     with tempfile.TemporaryDirectory() as folder:
         with Ledger.open(folder) as ledger:
-            for number, (usd, feature, old) in enumerate(rows):
+            for number, (usd, feature, old, theirs) in enumerate(rows):
                 expected[feature or None] += usd or 0
-                text = None if usd is None else str(usd)
+                text, told = (None if amount is None else str(amount) for amount in (usd, theirs))
                 started_us = NOON_US if old else NOON_US + 3 * DAY_US
-                ledger.write([done(number, usd=text, feature=feature, started_us=started_us, reported_usd=text)])
+                ledger.write([done(number, usd=text, feature=feature, started_us=started_us, reported_usd=told)])
         close_days(Path(folder), NOON_US + 2 * DAY_US)
         found = summarise_ledger(Path(folder), ["feature"])
     assert {group.key["feature"]: group.known_usd for group in found.groups} == expected
     assert found.whole.known_usd == sum(expected.values())
-    assert found.whole.unknown == sum(usd is None for usd, _, _ in rows)
-    assert (found.whole.reported_usd or 0) == found.whole.known_usd
+    assert found.whole.unknown == sum(usd is None for usd, *_ in rows)
+    reported = [theirs for *_, theirs in rows if theirs is not None]
+    assert (found.whole.reported, found.whole.reported_usd) == (len(reported), sum(reported) if reported else None)
+    for group in [found.whole, *found.groups]:
+        key = group.key.get("feature", "whole")
+        both = [(us, them) for us, feature, _, them in rows if us is not None and them is not None
+                and key in ("whole", feature or None)]  # fmt: skip
+        assert group.compared == len(both)
+        assert group.compared_usd == (sum(us for us, _ in both) if both else None)
+        assert group.compared_reported_usd == (sum(them for _, them in both) if both else None)
 
 
 @pytest.fixture

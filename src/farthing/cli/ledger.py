@@ -151,8 +151,11 @@ def close_days(data: Data = DEFAULT, database_env: Database = None) -> None:
 def drop_days(
     before: Annotated[str, typer.Option(metavar="DAY", help="Delete whole days before this one (2026-01-01).")],
     data: Data = DEFAULT,
+    database_env: Database = None,
 ) -> None:
     """Retention: delete whole days, without reading their rows. They cannot be brought back.
+
+    What budgets spent in periods that ended before that day is forgotten, too.
 
     Example: farthing ledger drop-days --before 2026-01-01
     """
@@ -162,8 +165,13 @@ def drop_days(
         day = date.fromisoformat(before)
     except ValueError:
         raise FarthingError(f"--before {before!r} is not a day such as 2026-01-01") from None
+    url = address(data, database_env, needed=True)
     for gone in drop(data, day):
         print(f"{gone.day.isoformat()}: {gone.rows:,} rows deleted")
+    if url is not None:
+        from farthing.ledger.postgres.pull import forget_purses
+
+        forget_purses(url, data, day)
 
 
 def _span(since: str | None, until: str | None) -> "tuple[datetime | None, datetime | None]":

@@ -19,23 +19,21 @@ if TYPE_CHECKING:
 async def serve(state: "State", call: Call) -> None:
     """Answer `call`. Raises `Problem` where no attempt could be made, or none answered."""
     targets = state.routes.targets(call.asked.model, call.surface)
-    asked, by = call.asked, call.by
-    ask = Ask(
-        request_id=call.id, model=asked.model, at=call.at, surface=call.surface.value, protocol=call.protocol,
-        key=call.key.id if call.key else "", feature=by.feature, request_type=by.request_type, user=by.user,
-        segment=by.segment, session=by.session, tags=by.tags, stream=asked.stream,
-        prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens, images=asked.images,
-        tools=asked.tools,
-    )  # fmt: skip
     failures: tuple[Failure, ...] = ()
     last: Failed | None = None
     retries = state.config.retries
     while True:
         number = len(failures) + 1
-        context = Context(
-            attempt=number, failed=failures, unavailable=state.unavailable(), targets=targets, retries=retries.count
-        )
-        decision = state.chain.decide(ask, context)
+        unavailable = state.unavailable()
+        usual = state.usual(targets) if number == 1 and not unavailable else None
+        if usual is not None:
+            decision, log = usual
+        else:
+            context = Context(
+                attempt=number, failed=failures, unavailable=unavailable, targets=targets, retries=retries.count
+            )
+            decision = state.chain.decide(_ask(call), context)
+            log = decision.log()
         if decision.target is None or call.watch.left_s <= 0:
             break
         if last is not None:
@@ -43,7 +41,7 @@ async def serve(state: "State", call: Call) -> None:
                 break
             again = decision.target == last.failure.target
             state.shared.metrics.count("retries" if again else "fallbacks", split_target(decision.target)[0])
-        last = await Exchange(state, call, decision, number).run()
+        last = await Exchange(state, call, decision, log, number).run()
         if last is None:
             return
         failures = (*failures, last.failure)
@@ -56,6 +54,18 @@ async def serve(state: "State", call: Call) -> None:
         )  # fmt: skip
     call.answered, call.status = True, last.status
     await send_whole(call.send, last.status, [*last.headers, *call.own_headers()], last.body)
+
+
+def _ask(call: Call) -> Ask:
+    """What policies may look at of the request."""
+    asked, by = call.asked, call.by
+    return Ask(
+        request_id=call.id, model=asked.model, at=call.at, surface=call.surface.value, protocol=call.protocol,
+        key=call.key.id if call.key else "", feature=by.feature, request_type=by.request_type, user=by.user,
+        segment=by.segment, session=by.session, tags=by.tags, stream=asked.stream,
+        prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens, images=asked.images,
+        tools=asked.tools,
+    )  # fmt: skip
 
 
 async def _back_off(

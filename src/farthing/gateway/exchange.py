@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from farthing.gateway.state import Place, State
 
 
+_GOES_ON = "the response goes on in the background: what it costs is known when it is fetched"
 _SMALL = 1 << 20  # an answer of a stated length up to this is read in one go
 
 
@@ -50,15 +51,15 @@ class Exchange:
     """One attempt. Whatever happens in it, its hold is settled and its row ends."""
 
     __slots__ = (
-        "_call", "_decision", "_done", "_first_us", "_held", "_hold", "_out", "_place", "_row", "_state", "_target",
+        "_call", "_done", "_first_us", "_held", "_hold", "_log", "_out", "_place", "_row", "_state", "_target",
         "_upstream",
     )  # fmt: skip
 
-    def __init__(self, state: "State", call: Call, decision: Decision, number: int) -> None:
+    def __init__(self, state: "State", call: Call, decision: Decision, log: str, number: int) -> None:
         assert decision.target is not None
         self._state = state
         self._call = call
-        self._decision = decision
+        self._log = log
         self._target = decision.target
         self._hold: Hold | None = None
         self._held = 0  # bytes of a long answer, while it is in memory
@@ -112,6 +113,8 @@ class Exchange:
         if not call.budgets or call.surface is Surface.COUNT_TOKENS:
             return None
         self._hold, cap = await state.reserve(call, self._place)
+        if cap is None and call.asked.limit_is_new and any(budget.hard for budget in call.budgets):
+            return call.asked.max_output_tokens  # in the words of the upstream, which may pass the other by
         return cap
 
     def _release(self) -> None:
@@ -129,7 +132,7 @@ class Exchange:
             surface=call.surface.value, provider=place.provider, upstream=self._upstream.name,
             model_asked=asked.model, tier_asked=asked.tier, region=self._upstream.settings.region,
             streamed=asked.stream, feature=by.feature, request_type=by.request_type, user=by.user,
-            segment=by.segment, session=by.session, tags=by.tags, decision=self._decision.log(),
+            segment=by.segment, session=by.session, tags=by.tags, decision=self._log,
             holds=self._hold.amounts if self._hold is not None else {},
         )  # fmt: skip
         self._state.write(self._row)
@@ -327,7 +330,13 @@ class Exchange:
         """A streamed answer, passed on as it comes."""
         call, state = self._call, self._state
         relay = Relay(
-            call, self._upstream, self._out, named, self._upstream.settings.timeouts.drain_s, state.content is not None
+            call,
+            self._upstream,
+            self._out,
+            named,
+            self._upstream.settings.timeouts.drain_s,
+            state.held,
+            state.content is not None,
         )
         headers = (
             passed_headers(pairs, call.admission is not None)
@@ -383,6 +392,8 @@ class Exchange:
         """Price what was served, settle the hold, write the final row."""
         call, state, place = self._call, self._state, self._place
         served = served or Served(unknown=unknown, complete=False)
+        if call.asked.background and not served.complete and not served.error:
+            served = Served(unknown=_GOES_ON, complete=False, id=served.id, model=served.model, tier=served.tier)
         ended_us = call.now_us()
         priced = state.price(served, place, call.asked, self._row.started_us, ended_us)
         holds = {}

@@ -70,7 +70,7 @@ class Admission:
         Fewer are given back to the second of admission; more count from now, and may bring the limit into debt.
         """
         tokens = min(max(tokens, 0), MOST_TOKENS)
-        if tokens != self._tokens and any([limit.tokens_per_minute is not None for limit in self._limits]):
+        if tokens != self._tokens and any(limit.tokens_per_minute is not None for limit in self._limits):
             self._owner._settle(self._places, int(self._now_s), tokens - self._tokens)
             self._tokens = tokens
 

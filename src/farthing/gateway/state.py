@@ -28,7 +28,7 @@ from farthing.gateway.worst import Worst
 from farthing.ledger.budgets import NANO
 from farthing.ledger.row import Attempt
 from farthing.money import decimal_text
-from farthing.policies.routing import Chain
+from farthing.policies.routing import Ask, Chain, Context, Decision
 from farthing.rates.card import Offer
 from farthing.rates.select import Unknown
 from farthing.units import METERS
@@ -83,6 +83,7 @@ class State:
         self.in_flight = 0
         self.keeps_tracer = False
         """The next configuration goes on with this one's tracer."""
+        self._usual: dict[tuple[str, ...], tuple[Decision, str]] = {}
         self._places: dict[tuple[str, str], Place] = {}
         self._left_out = frozenset(config.left_out)
         self._listed: dict[str, list[str]] = {}
@@ -197,6 +198,20 @@ class State:
             or (one.settings.most_in_flight is not None and one.in_flight >= one.settings.most_in_flight)
         ]  # fmt: skip
         return self._left_out.union(found) if found else self._left_out
+
+    def usual(self, targets: tuple[str, ...]) -> tuple[Decision, str] | None:
+        """What passthrough decides at a first attempt where every upstream can be asked, and its log: the same for all
+        requests with these targets. None where there are policies, which look at the request."""
+        if self.chain.specs:
+            return None
+        found = self._usual.get(targets)
+        if found is None:
+            if len(self._usual) >= _MOST_PLACES:
+                self._usual.clear()
+            context = Context(targets=targets, retries=self.config.retries.count)
+            decision = self.chain.decide(Ask(request_id="", model=""), context)
+            found = self._usual[targets] = (decision, decision.log())
+        return found
 
     def retry_after_s(self) -> int:
         """When an upstream that is left alone will be tried again, at the latest."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from farthing.ledger.ended import forget_purses, newest_us
 from farthing.ledger.hot import COLUMNS, ClosedDay, closed_days, count_column_type, load_hot
 from farthing.ledger.schema import DAY_US, OPEN, connect
 from farthing.ledger.view import DAYS, MEMORY, columns_in, day_sums, ordered_meters, parquet_sql
@@ -74,13 +75,15 @@ def close_days(folder: Path, now_us: int | None = None, grace_s: float = GRACE_S
 def drop_days(folder: Path, before: date) -> list[Closed]:
     """Delete whole days before `before`, without reading their rows; those that were deleted.
 
-    What is still hot of those days goes too, but for open rows. Raises `FarthingError` as `close_days` does.
+    What is still hot of those days goes too, but for open rows, and what budgets spent in periods that ended before
+    `before`. Raises `FarthingError` as `close_days` does.
     """
     hot = _connect(folder)
     end = (before - _EPOCH).days
     try:
         with _alone(folder):
             dropped = []
+            newest = newest_us(hot)
             for known in closed_days(hot):
                 if known.day < end:
                     hot.execute("BEGIN IMMEDIATE")
@@ -91,6 +94,7 @@ def drop_days(folder: Path, before: date) -> list[Closed]:
                     (folder / DAYS / known.file).unlink(missing_ok=True)
                     dropped.append(Closed(day=_EPOCH + timedelta(known.day), file=known.file, rows=known.rows))
             _delete(hot, f"started_us < {end * DAY_US} AND state <> {OPEN}")
+            forget_purses(hot, end * DAY_US, newest)
             _prune(hot)
             return dropped
     except sqlite3.Error as error:

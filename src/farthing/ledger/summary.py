@@ -43,6 +43,7 @@ _COLUMNS_OF = {
     "model": ("model_served", "model_asked"), "tier": ("tier_served", "tier_asked"), "status": ("http_status",),
     "offer": ("provider", "model_served", "model_asked"), "day": (), "hour": (), "month": (),
 }  # fmt: skip
+_BOTH = "(usd IS NOT NULL OR usd_exact IS NOT NULL) AND (reported_usd IS NOT NULL OR reported_exact IS NOT NULL)"
 _COUNTED = {
     "requests": "count(*) FILTER (number = 1)",
     "attempts": "count(*)",
@@ -50,9 +51,17 @@ _COUNTED = {
     "estimated": "count(*) FILTER (estimated)",
     "unknown": "count(*) FILTER (usd IS NULL AND usd_exact IS NULL AND state <> 'open')",
     "reported": "count(reported_usd) + count(reported_exact)",
+    "compared": f"count(*) FILTER ({_BOTH})",
     "endless": "count(usd_exact)",
     "reported_endless": "count(reported_exact)",
 }
+_SUMMED = {
+    "known_usd": ("usd", "true"),
+    "reported_usd": ("reported_usd", "true"),
+    "compared_usd": ("usd", _BOTH),
+    "compared_reported_usd": ("reported_usd", _BOTH),
+}
+"""Sums of amounts: the column, and of which attempts."""
 EXACT_ROWS = 20_000_000
 """Up to so many attempts latencies are exact (nearest rank); beyond, within 1 %, which is said: exact ones would
 need all of them in memory at once."""
@@ -68,7 +77,9 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     `requests` counts first attempts, so that groups add up: a request that fell back is counted where it began.
     `open`: not ended yet, in no sum. `failed`, `cancelled`, `lost`: attempts by how they ended. `estimated`: whose
-    usage the provider did not state. Latencies are of attempts that were answered, from start to end, in seconds.
+    usage the provider did not state. `reported`: attempts of which the provider says what they cost, `reported_usd`;
+    `compared`: those that have a charge as well, `compared_usd` by us and `compared_reported_usd` by them.
+    Latencies are of attempts that were answered, from start to end, in seconds.
     """
 
     key: dict[str, str | None]
@@ -85,6 +96,9 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     reasons: dict[str, int]
     reported: int
     reported_usd: Usd | None
+    compared: int
+    compared_usd: Usd | None
+    compared_reported_usd: Usd | None
     latency_p50_s: float | None
     latency_p95_s: float | None
 
@@ -150,13 +164,17 @@ def summarise_ledger(
 def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -> list[Group]:
     counts = "".join(f", {view.count_sql(name)}" for name in view.meters)
     listed = "".join(f"{sql}, " for sql in keys)
+    amounts = [f"coalesce(sum({column}) FILTER ({which}), 0)" for column, which in _SUMMED.values()]
     rows = view.query(
-        f"SELECT {listed}{', '.join(_COUNTED.values())}, coalesce(sum(usd), 0), coalesce(sum(reported_usd), 0){counts} "
+        f"SELECT {listed}{', '.join([*_COUNTED.values(), *amounts])}{counts} "
         f"FROM attempts {'GROUP BY ALL' if keys else ''}"
     )
     figures = [dict(zip(_COUNTED, row[len(by) :], strict=False)) for row in rows]
-    fractions = _fractions(view, keys, "usd_exact") if any(f["endless"] for f in figures) else {}
-    reported = _fractions(view, keys, "reported_exact") if any(f["reported_endless"] for f in figures) else {}
+    endless = {"usd": any(f["endless"] for f in figures), "reported_usd": any(f["reported_endless"] for f in figures)}
+    fractions = {
+        name: _fractions(view, keys, column.replace("_usd", "") + "_exact", which) if endless[column] else {}
+        for name, (column, which) in _SUMMED.items()
+    }
     reasons: dict[tuple[Any, ...], dict[str, int]] = {}
     if any(f["unknown"] for f in figures):
         for *words, reason, number in view.query(
@@ -168,16 +186,22 @@ def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -
     groups = []
     for row, counted in zip(rows, figures, strict=True):
         key: tuple[Any, ...] = tuple(row[: len(by)])
-        usd, told_usd, *sums = row[len(by) + len(_COUNTED) :]
+        told = row[len(by) + len(_COUNTED) :]
+        usd = {
+            name: Fraction(amount) + fractions[name].get(key, ZERO) for name, amount in zip(_SUMMED, told, strict=False)
+        }
+        sums = told[len(_SUMMED) :]
         del counted["endless"], counted["reported_endless"]
         p50, p95 = latencies.get(key, (None, None))
         groups.append(
             Group(
                 key=dict(zip(by, key, strict=True)),
                 quantities={name: int(n) for name, n in zip(view.meters, sums, strict=True) if n},
-                known_usd=Fraction(usd) + fractions.get(key, ZERO),
+                known_usd=usd["known_usd"],
                 reasons=reasons.get(key, {}),
-                reported_usd=Fraction(told_usd) + reported.get(key, ZERO) if counted["reported"] else None,
+                reported_usd=usd["reported_usd"] if counted["reported"] else None,
+                compared_usd=usd["compared_usd"] if counted["compared"] else None,
+                compared_reported_usd=usd["compared_reported_usd"] if counted["compared"] else None,
                 latency_p50_s=p50,
                 latency_p95_s=p95,
                 **counted,
@@ -193,17 +217,24 @@ def _whole(groups: Sequence[Group], latency: tuple[float | None, float | None]) 
     for group in groups:
         quantities.update(group.quantities)
         reasons.update(group.reasons)
-    told = [group.reported_usd for group in groups if group.reported_usd is not None]
     return Group(
         key={},
         quantities=dict(quantities),
         known_usd=sum((group.known_usd for group in groups), ZERO),
         reasons=dict(reasons.most_common()),
-        reported_usd=sum(told, ZERO) if told else None,
+        reported_usd=_sum([group.reported_usd for group in groups]),
+        compared_usd=_sum([group.compared_usd for group in groups]),
+        compared_reported_usd=_sum([group.compared_reported_usd for group in groups]),
         latency_p50_s=latency[0],
         latency_p95_s=latency[1],
         **{name: sum(getattr(group, name) for group in groups) for name in _COUNTED if "endless" not in name},
     )
+
+
+def _sum(amounts: Sequence[Usd | None]) -> Usd | None:
+    """The sum of those that there are; None where there is none."""
+    told = [amount for amount in amounts if amount is not None]
+    return sum(told, ZERO) if told else None
 
 
 def _latencies(view: View, keys: Sequence[str], exactly: bool) -> dict[tuple[Any, ...], tuple[float, float]]:
@@ -235,19 +266,20 @@ def _latencies(view: View, keys: Sequence[str], exactly: bool) -> dict[tuple[Any
     }
 
 
-def _fractions(view: View, keys: Sequence[str], column: str) -> dict[tuple[Any, ...], Usd]:
-    """The sums of amounts that have no exact decimals, by group: numerators are summed by denominator in SQL."""
+def _fractions(view: View, keys: Sequence[str], column: str, which: str) -> dict[tuple[Any, ...], Usd]:
+    """The sums of amounts that have no exact decimals (of attempts that meet `which`), by group: numerators are summed
+    by denominator in SQL."""
     listed = "".join(f"{sql}, " for sql in keys)
     top, bottom = f"split_part({column}, '/', 1)", f"split_part({column}, '/', 2)"
     parts: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
     # Longer numbers than a HUGEINT sums safely come one by one.
     for *key, below, above in view.query(
         f"SELECT {listed}{bottom}, CAST(sum(CAST({top} AS HUGEINT)) AS VARCHAR) FROM attempts "
-        f"WHERE {column} IS NOT NULL AND length({top}) <= 27 GROUP BY ALL"
+        f"WHERE {column} IS NOT NULL AND {which} AND length({top}) <= 27 GROUP BY ALL"
     ):
         parts.setdefault(tuple(key), []).append((int(above), int(below)))
     for *key, text in view.query(
-        f"SELECT {listed}{column} FROM attempts WHERE {column} IS NOT NULL AND length({top}) > 27"
+        f"SELECT {listed}{column} FROM attempts WHERE {column} IS NOT NULL AND {which} AND length({top}) > 27"
     ):
         amount = exact(text)
         parts.setdefault(tuple(key), []).append((amount.numerator, amount.denominator))

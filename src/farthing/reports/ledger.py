@@ -47,11 +47,31 @@ def group_json(group: Group) -> dict[str, Any]:
         **_amount(group.known_usd if not (group.unknown or group.open) else None, "total_usd"),
         "unknown": group.unknown,
         "unknown_reasons": group.reasons,
-        "reported": group.reported,
-        **_amount(group.reported_usd, "reported_usd"),
+        "reported": _reported_json(group),
         "latency_p50_s": group.latency_p50_s,
         "latency_p95_s": group.latency_p95_s,
     }
+
+
+def _reported_json(group: Group) -> dict[str, Any] | None:
+    """What providers say that attempts cost, and how far from our charges that is where there are both."""
+    if not group.reported:
+        return None
+    return {
+        "attempts": group.reported,
+        **_amount(group.reported_usd, "usd"),
+        "compared": group.compared,
+        **_amount(group.compared_reported_usd, "compared_reported_usd"),
+        **_amount(group.compared_usd, "compared_known_usd"),
+        **_amount(_drift(group), "difference_usd"),
+    }
+
+
+def _drift(group: Group) -> "Fraction | None":
+    """Theirs less ours, over the attempts that have both."""
+    if group.compared_usd is None or group.compared_reported_usd is None:
+        return None
+    return group.compared_reported_usd - group.compared_usd
 
 
 def _count(name: str, count: int) -> int | str:
@@ -117,12 +137,29 @@ def summary_view(summary: LedgerSummary) -> "Screen":
     if whole.estimated:
         parts.append(Text(f"{_many(whole.estimated, 'attempt')} with usage that the provider did not state: estimated"))
     if whole.reported_usd is not None:
-        parts.append(
-            Text(f"providers say what {_many(whole.reported, 'attempt')} cost: {show_usd(whole.reported_usd)}")
-        )
+        parts.append(Text(_reported(whole)))
     if not summary.latency_exact:
         parts.append(Text("latencies are within 1 %, not exact, over so many attempts", style="dim"))
     return Screen(*parts)
+
+
+def _reported(whole: Group) -> str:
+    assert whole.reported_usd is not None
+    told = f"providers say what {_many(whole.reported, 'attempt')} cost: {show_usd(whole.reported_usd)}"
+    drift = _drift(whole)
+    if drift is None or whole.compared_usd is None or whole.compared_reported_usd is None:
+        return f"{told}; none of them has a charge of ours"
+    if whole.compared < whole.reported:
+        told += (
+            f"\n  {whole.compared:,} of them have a charge of ours: {show_usd(whole.compared_reported_usd)} by them,"
+        )
+        told += f" {show_usd(whole.compared_usd)} by us"
+    else:
+        told += f", and our charges {show_usd(whole.compared_usd)}"
+    if not drift:
+        return f"{told}: the same"
+    part = f" ({abs(float(drift / whole.compared_usd)) * 100:.2g} %)" if whole.compared_usd else ""
+    return f"{told}: theirs are {show_usd(abs(drift))} {'more' if drift > 0 else 'less'}{part}"
 
 
 def _groups(by: Sequence[str], groups: Sequence[Group]) -> "Table":
@@ -189,9 +226,7 @@ def verification_view(found: Verification) -> "Screen":
     ]
     parts += [Text(f"  {n:,} not computed: {why}") for why, n in found.unchecked_why.items()]
     if found.spilled:
-        parts.append(
-            Text(f"{_many(found.spilled, 'row')} in journals: the next start of a worker brings them in")
-        )
+        parts.append(Text(f"{_many(found.spilled, 'row')} in journals: the next start of a worker brings them in"))
     parts += [Text(clean(str(problem))) for problem in found.problems[:LISTED]]
     if found.differences:
         parts += ["", _differences(found.differences)]

@@ -82,7 +82,7 @@ def spelled(name: str, escaped: int) -> str:
     st.booleans(),
 )
 def test_a_double_is_never_missed(members: list[Any], between: tuple[str, str], ascii_only: bool) -> None:
-    """Against Python's own decoder, which shows every member."""
+    """Against Python's own decoder, which shows every member. (Go's takes `User` for `user`.)"""
     stated = [("model", "gpt", 99), *((n, v, e) for n, v, e in members if n != "model" or v == "m")]
     stated = [(n, 3 if n == "n" else v, e) for n, v, e in stated]
     comma, colon = between
@@ -92,8 +92,14 @@ def test_a_double_is_never_missed(members: list[Any], between: tuple[str, str], 
     pairs: list[tuple[str, Any]] = json.loads("{" + body + "}", object_pairs_hook=list)
     names = [name for name, _ in pairs]
     known = {"model", "messages", "input", "metadata", "user", "n"}
-    twice = [name for position, name in enumerate(names) if name in names[:position] and name in known]
-    expected = f"{twice[0]} is stated twice: state it once" if twice else ""
+    wrong = [
+        f"{name} is stated twice: state it once"
+        if name in known
+        else "a field is called user but for its capitals: write user"
+        for position, name in enumerate(names)
+        if (name in names[:position] and name in known) or name == "User"
+    ]
+    expected = wrong[0] if wrong else ""
     assert read_request(Surface.CHAT, ("{" + body + "}").encode()).problem == expected
 
 

@@ -92,7 +92,7 @@ def chat(content: str = "word", model: str = GPT, **more: Any) -> bytes:
 
 def start(model: str = CLAUDE, **usage: Any) -> bytes:
     """Anthropic's first event."""
-    message = {"id": "msg_9", "type": "message", "role": "assistant", "model": model, "content": [],
+    message: Json = {"id": "msg_9", "type": "message", "role": "assistant", "model": model, "content": [],
                "stop_reason": None, "stop_sequence": None, "usage": usage}  # fmt: skip
     return named({"type": "message_start", "message": message})
 

@@ -40,7 +40,7 @@ def test_an_error_answer_to_a_stream_keeps_its_status_and_body(
     told = ask(gateway, CHAT, said(f"[[status={status}]]", stream=stream))
     assert told.status == status and f"ordered status {status}" in told.error["message"]
     row = told.row
-    assert (row.state, row.usd, row.quantities) == ("failed", 0, {})
+    assert row.state == "failed" and row.usd == 0 and not row.quantities
 
 
 @pytest.mark.parametrize(

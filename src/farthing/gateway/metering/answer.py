@@ -24,6 +24,9 @@ from farthing.usage.readers.values import BadRow, Row, whole
 from farthing.usage.record import quantities
 
 _OUTPUT = frozenset(name for name, meter in METERS.items() if meter.direction == "output")
+_TOKENS = frozenset(name for name, meter in METERS.items() if meter.unit == "token")
+_MOST_TOKENS = 10**9
+"""A hundred times what any model takes: a count beyond it is a counter's fault (2**32 - 1) that would spend budgets."""
 NO_HEADERS: Mapping[str, str] = {}
 _COST_HEADER = "x-litellm-response-cost"
 
@@ -97,7 +100,7 @@ def served(
     usage = answer.usage
     if usage and answer.final and not answer.calls and _COST_HEADER not in headers:
         tokens = only_tokens(surface, usage)
-        if tokens and (not answer.pieces or "output" in tokens):
+        if tokens and (not answer.pieces or "output" in tokens) and max(tokens.values()) <= _MOST_TOKENS:
             return _of_tokens(surface, answer, tokens, headers)
     unknown, counts = "", dict[str, int]()
     stated = usage or usage_from_timings(answer.timings) or usage_from_headers(headers)
@@ -108,6 +111,8 @@ def served(
                 for meter, calls in answer.calls.items():
                     counts[meter] = counts.get(meter, 0) + calls
             unknown = "" if counts else "the stated usage counts nothing"  # no request consumes nothing
+            if any(count > _MOST_TOKENS and meter in _TOKENS for meter, count in counts.items()):
+                unknown = f"the stated usage cannot be true: more than {_MOST_TOKENS:,} tokens in one answer"
         except BadRow as bad:
             unknown = word(f"the stated usage cannot be true: {bad}")
     else:

@@ -18,11 +18,32 @@ FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _MOST_FORGIVEN = 4 << 20
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_SMALL = 1 << 17
+MOST_OBJECTS = 100_000
+_MOST_NAMES = 2 * MOST_OBJECTS
+_MOST_QUOTES = 8 * MOST_OBJECTS
 
 
 def without_surrogates(text: bytes) -> bytes:
     """`text` with every surrogate escape as U+FFFD: of the same length, and taken by a strict decoder."""
     return _SURROGATE.sub(rb"\\ufffd", text)
+
+
+def crowded(text: bytes) -> bool:
+    """Whether JSON `text` has more objects, lists or members than any request or answer: as Python's objects they take
+    a hundred times the memory of their bytes, and seconds."""
+    if len(text) < _SMALL:
+        return False
+    if text.count(b'"') - text.count(b'\\"') > _MOST_QUOTES:
+        return True
+    if not _is_crowded(text):
+        return False
+    return _is_crowded(_STRINGS.sub(b"", text))  # a program's text is full of braces
+
+
+def _is_crowded(text: bytes) -> bool:
+    return text.count(b"{") + text.count(b"[") > MOST_OBJECTS or text.count(b":") > _MOST_NAMES
 
 
 class Decoder(Generic[T]):
@@ -44,7 +65,8 @@ class Decoder(Generic[T]):
         if len(text) > _MOST_FORGIVEN:
             return None
         try:
-            row = json.loads(text.decode("utf-8", "replace"), strict=False, parse_float=Decimal)
+            whole = without_surrogates(text) if b"\\u" in text else text
+            row = json.loads(whole.decode("utf-8", "replace"), strict=False, parse_float=Decimal)
         except (ValueError, RecursionError):
             return None
         return self.from_row(row) if isinstance(row, dict) else None

@@ -14,7 +14,7 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _MEMBER = re.compile(  # its name, and its value where that is no object or list
     rb"[ \t\r\n,]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^][{}\", \t\r\n]++)?", re.DOTALL
 )
-_NAME = re.compile(rb'"([a-z_]+)"[ \t\r\n]*:')
+_NAME = re.compile(rb'"([A-Za-z_\xc5\xbf\xe2\x84\xaa]+)"[ \t\r\n]*:')  # with the letters that fold to s and k
 LONG = 64
 """A value of more bytes is quicker compared as a whole than searched."""
 _TOKEN = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
@@ -55,7 +55,8 @@ def members(text: bytes, start: int = 0, known: Iterable[bytes] = ()) -> Iterato
 
 
 def may_double(text: bytes, names: frozenset[bytes], known: Iterable[tuple[str, bytes]] = ()) -> bool:
-    """Whether a member of the object `text` with one of these `names` may be stated twice; False is certain.
+    """Whether a member of the object `text` with one of these `names` may be stated twice, or once in capitals; False
+    is certain.
 
     One search instead of a walk along the members: it also finds names within inner objects, and takes an escaped
     letter for any name. `names` consist of lower-case letters and `_`. `known`: long values that are already cut out,
@@ -68,7 +69,9 @@ def may_double(text: bytes, names: frozenset[bytes], known: Iterable[tuple[str, 
         return True
     found = _NAME.findall(text)
     once = set(found)
-    return len(once) != len(found) and any(found.count(name) > 1 for name in once & names)
+    if len(once) != len(found) and any(found.count(name) > 1 for name in once & names):
+        return True
+    return any([not name.isascii() or (not name.islower() and name.lower() in names) for name in once])  # noqa: C419
 
 
 def _without(text: bytes, name: str, value: bytes) -> bytes:

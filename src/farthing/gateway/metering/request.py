@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from farthing.gateway.metering.decoding import FAULTS, without_surrogates
+from farthing.gateway.metering.decoding import FAULTS, MOST_OBJECTS, crowded, without_surrogates
 from farthing.gateway.metering.members import LONG, may_double, members
 from farthing.gateway.metering.prompt_size import find_media, is_built_in, prompt_size
 from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, RESPONSES, Surface
@@ -15,8 +15,12 @@ from farthing.gateway.metering.words import word
 from farthing.usage.record import LARGEST_COUNT
 
 _MOST_LABELS = 64
+_MOST_VALUE = 1 << 16
+"""A field beside the prompt that is longer is not read: as Python's objects it would take a hundred times as much."""
 _SHORT = 512
 """A body of fewer bytes is quicker searched as a whole than cut."""
+_LIST = ord("[")
+_PROMPTS = b'["'
 _PATH = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$?\.?(.*)`)?$")
 
 
@@ -30,18 +34,19 @@ class _Body(msgspec.Struct):
     max_output_tokens: int | None = None
     n: int | None = None
     best_of: int | None = None
-    service_tier: Any = None
-    speed: Any = None
-    user: Any = None
-    safety_identifier: Any = None
-    session_id: Any = None
-    metadata: Any = None
-    stream_options: Any = None
-    previous_response_id: Any = None
-    conversation: Any = None
-    web_search_options: Any = None
-    plugins: Any = None
-    mcp_servers: Any = None
+    background: msgspec.Raw = msgspec.Raw()
+    service_tier: msgspec.Raw = msgspec.Raw()
+    speed: msgspec.Raw = msgspec.Raw()
+    user: msgspec.Raw = msgspec.Raw()
+    safety_identifier: msgspec.Raw = msgspec.Raw()
+    session_id: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
+    stream_options: msgspec.Raw = msgspec.Raw()
+    previous_response_id: msgspec.Raw = msgspec.Raw()
+    conversation: msgspec.Raw = msgspec.Raw()
+    web_search_options: msgspec.Raw = msgspec.Raw()
+    plugins: msgspec.Raw = msgspec.Raw()
+    mcp_servers: msgspec.Raw = msgspec.Raw()
     messages: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
     prompt: msgspec.Raw = msgspec.Raw()
@@ -52,6 +57,7 @@ class _Body(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Body).decode
 _tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _type = msgspec.json.Decoder(Any).decode
 _ONCE = frozenset(_Body.__struct_fields__)
 _ONCE_BYTES = frozenset(name.encode() for name in _ONCE)
@@ -82,6 +88,8 @@ def _read(body: bytes) -> _Body:
             body.decode("utf-8")
         except UnicodeDecodeError as fault:
             raise _Problem(f"the body is not UTF-8 (byte {fault.start}): send JSON in UTF-8") from None
+    if crowded(body):
+        raise _Problem(f"the body holds more than {MOST_OBJECTS:,} objects, lists or members: send fewer")
     try:
         return _decode(body)
     except FAULTS as fault:
@@ -115,8 +123,8 @@ def _problem(found: _Body, body: bytes) -> str:
         return "model is missing: name one, as text"
     if word(found.model) != model:
         return "model is too long or holds control characters: name one, as text"
-    if twice := _stated_twice(found, body):
-        return f"{twice} is stated twice: state it once"
+    if doubtful := _doubtful(found, body):
+        return doubtful
     for name, stated in (
         ("max_tokens", found.max_tokens), ("max_completion_tokens", found.max_completion_tokens),
         ("max_output_tokens", found.max_output_tokens),
@@ -129,8 +137,9 @@ def _problem(found: _Body, body: bytes) -> str:
     return ""
 
 
-def _stated_twice(found: _Body, body: bytes) -> str:
-    """The first field that is stated twice; "" where none is."""
+def _doubtful(found: _Body, body: bytes) -> str:
+    """What is wrong with the first field that upstreams may read in two ways; "" where none is: it is stated twice, or
+    in capitals, which some parsers (Go's) take for the same."""
     if len(body) < _SHORT and not may_double(body, _ONCE_BYTES):
         return ""
     long = []
@@ -144,32 +153,37 @@ def _stated_twice(found: _Body, body: bytes) -> str:
         return ""
     seen = set[str]()
     for member in members(body, known=[value for _, value in long]):
-        if member.name in seen and member.name in _ONCE:
-            return member.name
+        if member.name in _ONCE:
+            if member.name in seen:
+                return f"{member.name} is stated twice: state it once"
+        elif (plain := member.name.casefold()) in _ONCE:
+            return f"a field is called {plain} but for its capitals: write {plain}"
         seen.add(member.name)
     return ""
 
 
 def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
     media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
-    kinds = _tool_kinds(bytes(found.tools))
-    size = prompt_size(surface, len(body), media, tools=len(kinds), unbounded=_beyond(surface, found, kinds))
-    options = found.stream_options
-    labels = _labels(found.metadata)
+    kinds = _tool_kinds(found.tools)
+    size = prompt_size(surface, len(body), media, tools=len(kinds or ()), unbounded=_beyond(surface, found, kinds))
+    options = _value(found.stream_options)
+    labels = _labels(_value(found.metadata))
     return Asked(
         model=found.model or "",
         stream=bool(found.stream),
         stream_usage=isinstance(options, dict) and options.get("include_usage") is True,
         max_output_tokens=_limit(surface, found),
-        choices=max(found.n or 1, found.best_of or 1) if surface is CHAT or surface is COMPLETIONS else 1,
-        tier="fast" if found.speed == "fast" else word(found.service_tier),
-        user=word(found.user) or word(found.safety_identifier) or labels.get("user_id", ""),
-        session=word(found.session_id),
+        limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
+        choices=_choices(surface, found),
+        background=surface is RESPONSES and _value(found.background) is True,
+        tier="fast" if _value(found.speed) == "fast" else word(_value(found.service_tier)),
+        user=word(_value(found.user)) or word(_value(found.safety_identifier)) or labels.get("user_id", ""),
+        session=word(_value(found.session_id)),
         metadata=labels,
         images=media.images,
         audio=media.audio,
         documents=media.documents,
-        tools=len(kinds),
+        tools=len(kinds or ()),
         prompt_tokens_bound=size.bound,
         prompt_tokens_estimate=size.estimate,
         prompt_size_from=size.how,
@@ -178,33 +192,69 @@ def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
 
 def _limit(surface: Surface, found: _Body) -> int | None:
     """The stated limit of one answer, in tokens; None where none is stated, 0 where nothing is generated."""
-    if surface is CHAT:
-        return found.max_tokens if found.max_completion_tokens is None else found.max_completion_tokens
+    if surface is CHAT:  # of two limits each upstream knows one
+        new, old = found.max_completion_tokens, found.max_tokens
+        return old if new is None else new if old is None else max(new, old)
     if surface is RESPONSES:
         return found.max_output_tokens
     return 0 if surface is EMBEDDINGS or surface is COUNT_TOKENS else found.max_tokens
 
 
-def _tool_kinds(tools: bytes) -> list[str]:
-    """The `type` of each tool ("" where it has none, as Anthropic's own clients' tools)."""
-    if not tools or tools == b"null":
+def _value(raw: msgspec.Raw) -> Any:
+    """What a field says; None where it is absent, absurdly long or cannot be read."""
+    if not raw or len(raw) > _MOST_VALUE:
+        return None
+    try:
+        return _type(raw)
+    except FAULTS:
+        return None
+
+
+def _is_stated(raw: msgspec.Raw) -> bool:
+    return bool(raw) and bytes(raw) != b"null"
+
+
+def _choices(surface: Surface, found: _Body) -> int:
+    """How many answers are asked for: of each prompt in a list of prompts as many."""
+    if surface is not CHAT and surface is not COMPLETIONS:
+        return 1
+    each = max(found.n or 1, found.best_of or 1)
+    if surface is CHAT or not found.prompt or memoryview(found.prompt)[0] != _LIST:
+        return each
+    try:
+        prompts = _items(found.prompt)
+    except FAULTS:
+        return each
+    several = bool(prompts) and memoryview(prompts[0])[0] in _PROMPTS
+    return each * len(prompts) if several else each
+
+
+def _tool_kinds(tools: msgspec.Raw) -> list[str] | None:
+    """The `type` of each tool ("" where it has none, as Anthropic's own clients' tools); None: they cannot be read."""
+    if not _is_stated(tools):
         return []
     try:
         found = _tools(tools)
         return [word(_type(tool["type"])) if "type" in tool else "" for tool in found]
     except FAULTS:
-        return []
+        return None
 
 
-def _beyond(surface: Surface, found: _Body, kinds: list[str]) -> str:
+def _beyond(surface: Surface, found: _Body, kinds: list[str] | None) -> str:
     """What the prompt holds that the body does not; "" where there is nothing."""
-    if found.previous_response_id is not None or found.conversation is not None:
+    if _is_stated(found.previous_response_id) or _is_stated(found.conversation):
         return "a stored conversation"
-    if surface is RESPONSES and found.prompt and bytes(found.prompt) != b"null":
+    if surface is RESPONSES and _is_stated(found.prompt):
         return "a stored prompt"
-    if found.web_search_options is not None or found.plugins or found.mcp_servers:
+    if _is_stated(found.web_search_options) or _holds(found.plugins) or _holds(found.mcp_servers):
         return "what built-in tools read"
+    if kinds is None:
+        return "tools of an unusual form"
     return "what built-in tools read" if kinds and any(map(is_built_in, kinds)) else ""
+
+
+def _holds(raw: msgspec.Raw) -> bool:
+    return _is_stated(raw) and (len(raw) > _MOST_VALUE or bool(_value(raw)))
 
 
 def _labels(stated: object) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.metering.answer import NO_HEADERS, Answer, served
-from farthing.gateway.metering.decoding import Decoder
+from farthing.gateway.metering.decoding import Decoder, crowded
 from farthing.gateway.metering.gather_chat import text_size
 from farthing.gateway.metering.gather_messages import usage_from_metrics
 from farthing.gateway.metering.gather_responses import Response, take_response
@@ -18,6 +18,7 @@ from farthing.gateway.metering.words import code
 from farthing.usage.readers.values import Row, whole
 
 _LARGEST = 256 << 20
+_LONG = 1 << 17
 NO_OBJECT = "the answer is not a JSON object"
 """Why nothing is known of an answer that is none."""
 
@@ -87,7 +88,7 @@ def read_response(
     text = _plain(body, headers)
     if isinstance(text, str):
         return Served(unknown=text, complete=False)
-    if not _gather(surface, text, answer):
+    if (len(text) >= _LONG and crowded(text)) or not _gather(surface, text, answer):
         if 400 <= status < 500:
             return Served(error=str(status))
         return Served(unknown=NO_OBJECT, complete=False, error=str(status) * (status >= 400))

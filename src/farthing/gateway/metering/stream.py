@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from farthing.gateway.metering.answer import NO_HEADERS, Answer, served
+from farthing.gateway.metering.decoding import crowded
 from farthing.gateway.metering.gather_chat import ChatGatherer
 from farthing.gateway.metering.gather_messages import MessagesGatherer
 from farthing.gateway.metering.gather_responses import ResponsesGatherer
@@ -107,6 +108,9 @@ class StreamMeter:
         if not data:
             return False
         self._seen = True
+        if len(data) > _HELD and crowded(data):
+            self._answer.note("an event of the stream was too crowded to be read")
+            return False
         return self._gather.read(data)
 
     def _too_large(self) -> None:

@@ -9,9 +9,11 @@ import msgspec
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What metering and enforcement need to know of a request.
 
-    `problem`: why the request cannot be taken, one line without any of its content; the other fields then hold
-    their defaults. `max_output_tokens`: the stated limit of one answer, None where none is stated (the model's own
-    then holds); `choices`: how many answers are asked for. `stream_usage`: the client asked for usage in the stream.
+    `problem`: why the request cannot be taken, one line without any of its content; the other fields then hold their
+    defaults. `max_output_tokens`: the stated limit of one answer, None where none is stated (the model's own then
+    holds); `limit_is_new`: it is stated as `max_completion_tokens` alone, which not every upstream knows. `choices`:
+    how many answers are asked for, of all prompts. `background`: the work goes on without the client. `stream_usage`:
+    the client asked for usage in the stream.
 
     `prompt_tokens_bound`: the prompt is not longer, whatever the tokeniser (None: it cannot be bounded from the
     body); `prompt_tokens_estimate`: a likely size; `prompt_size_from` says how both were got, or why there is no bound.
@@ -22,7 +24,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     stream_usage: bool = False
     max_output_tokens: int | None = None
+    limit_is_new: bool = False
     choices: int = 1
+    background: bool = False
     tier: str = ""
     user: str = ""
     session: str = ""

@@ -6,7 +6,10 @@ one before; rows that come twice change nothing.
 """
 
 import socket
+import sqlite3
+import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ import msgspec
 
 from farthing.files import write_whole
 from farthing.ledger.days import GRACE_S, Closed, close_days
+from farthing.ledger.ended import ended, newest_us
 from farthing.ledger.hot import closed_days
 from farthing.ledger.postgres.connection import driver, reason
 from farthing.ledger.postgres.schema import opened
@@ -78,6 +82,29 @@ def archive(url: str, folder: Path, now_us: int | None = None, grace_s: float = 
             return closed
     except (driver().Error, StoreUnavailable) as error:
         raise FarthingError(f"days cannot be closed now: {reason(error)}") from None
+
+
+def forget_purses(url: str, folder: Path, before: date) -> int:
+    """Delete what budgets spent in periods that ended before `before`; how many. See `ended.forget_purses`.
+
+    `folder`: where the rows of all gateways were brought, which tells how far time has come. Raises `FarthingError`.
+    """
+    try:
+        hot = connect_hot(folder, read_only=True)
+        try:
+            newest = newest_us(hot)
+        finally:
+            hot.close()
+        limit = min((before - date(1970, 1, 1)).days * DAY_US, newest, time.time_ns() // 1000)
+        with opened(url, **_PATIENT) as connection:
+            listed = connection.execute("SELECT id FROM purse").fetchall()
+            return connection.execute(
+                "DELETE FROM purse p WHERE id = ANY(%s) AND NOT EXISTS (SELECT 1 FROM lease WHERE purse = p.id) "
+                "AND NOT EXISTS (SELECT 1 FROM hold WHERE purse = p.id)",
+                (list(ended((purse for (purse,) in listed), limit)),),
+            ).rowcount
+    except (driver().Error, sqlite3.Error) as error:
+        raise FarthingError(f"purses cannot be dropped now: {reason(error)}") from None
 
 
 _PATIENT = {"options": "-c timezone=UTC -c client_encoding=UTF8 -c lock_timeout=10s"}
