@@ -43,7 +43,9 @@ class Hostile:
                     return
                 got += part
             head, _, body = got.partition(b"\r\n\r\n")
-            length = next((int(l[15:]) for l in head.lower().split(b"\r\n") if l.startswith(b"content-length:")), 0)
+            length = next(
+                (int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0
+            )
             while len(body) < length and (part := link.recv(1 << 20)):
                 body += part
             self.seen.append((head, body))

@@ -124,6 +124,41 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command("decisions")
+def decisions(
+    policy: Annotated[
+        Path,
+        typer.Option("--policy", metavar="FILE", help="The policies: the gateway's farthing.toml, or a file of them."),
+    ],
+    since: Since = None,
+    until: Until = None,
+    data: Data = DEFAULT,
+    database_env: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Make every routing decision again from its row, and compare: each is reproducible from the ledger alone.
+
+    The exit status is 1 where one comes out otherwise than it was logged, or cannot be read.
+
+    Example: farthing ledger decisions --policy farthing.toml
+    """
+    from farthing.gateway.config.presets import presets
+    from farthing.ledger.decisions import check_decisions
+    from farthing.policies.routing.file import read_policy_file
+    from farthing.reports import decisions as views
+
+    low, high = _span(since, until)
+    file = read_policy_file(policy, {name: preset.provider for name, preset in presets().items()})
+    bring(data, database_env)
+    found = check_decisions(data, file.chain, low, high)
+    if as_json:
+        print_json(views.checked_json(found, file.name))
+    else:
+        console().print(views.checked_view(found, file.name))
+    if not found.ok:
+        raise typer.Exit(1)
+
+
 @app.command("close-days")
 def close_days(data: Data = DEFAULT, database_env: Database = None) -> None:
     """Move days that are over (and an hour longer) to Parquet. A running gateway does it by itself.

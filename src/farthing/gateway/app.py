@@ -17,6 +17,7 @@ from farthing.gateway.http import (
     Scope,
     Send,
     client_left,
+    hung_up,
     read_body,
     send_whole,
     wanted_headers,
@@ -141,10 +142,12 @@ class Gateway:
             pass  # what has no end by now is closed
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, RuntimeError) and hung_up(receive):
+                return  # uvloop's word for a connection that was cut off while something was sent
             traceback.print_exc(file=sys.stderr)
             if started[0] or client_left(receive):
-                raise
+                return  # told already; the connection is closed
             fault = Problem(500, "the gateway failed; its log tells more", code="internal", again=True)
             headers = [*error_headers(fault), (b"x-farthing-request-id", request.encode())]
             await send_whole(send, 500, headers, error_body(protocol, fault))

@@ -15,7 +15,7 @@ from typing import Any
 import httptools
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 KEEP_ALIVE_S = 75.0
@@ -93,6 +93,7 @@ class Connection(HttpToolsProtocol):
         self._body_bytes = 0
         self._framing_bytes = 0
         self._in_body = False
+        self._running: RequestResponseCycle | None = None
         self._offered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -100,6 +101,18 @@ class Connection(HttpToolsProtocol):
         self.due = self.loop.time() + KEEP_ALIVE_S
         if len(self.connections) > self._most:
             self._refuse(503, "this gateway has too many connections", b"retry-after: 1\r\n")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn's own tells the request that was read last, which may wait behind the one that is served.
+        if (running := self._running) is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():

@@ -143,6 +143,12 @@ def client_left(receive: Receive) -> bool:
     return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
 
 
+def hung_up(receive: Receive) -> bool:
+    """Whether its connection is closed, or about to be: nothing can be sent any more."""
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    return transport is not None and bool(transport.is_closing())
+
+
 def answer_headers(headers: Any) -> list[tuple[str, str]]:
     """The headers of an upstream's answer. A value beyond ASCII, which the client library does not give, is left out:
     no such header matters, and the answer is paid for."""

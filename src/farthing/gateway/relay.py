@@ -96,8 +96,9 @@ class Relay:
                 if not started and len(self._begun) < _HELD:
                     self._begun += chunk
                 out = self._through(chunk)
-                if meter.pending > _HELD or self._counted:
-                    self._count(meter.pending)
+                size = meter.pending + (len(self.kept) if self.kept is not None else 0)
+                if size > _HELD or self._counted:
+                    self._count(size)
                 if self.left:
                     if meter.settled:
                         break
@@ -181,13 +182,14 @@ class Relay:
         self._held = whole[cut:]
         return whole[:cut]
 
-    def _count(self, pending: int) -> None:
-        """Count an unfinished event that is large among what the worker holds. Raises `Problem` beyond the bound."""
-        counted, self._counted = self._counted, pending
-        if pending > counted:
-            self._bound.add(pending - counted)
+    def _count(self, size: int) -> None:
+        """Count what is held of the answer, where that is much, among what the worker holds. Raises `Problem` beyond
+        the bound."""
+        counted, self._counted = self._counted, size
+        if size > counted:
+            self._bound.add(size - counted)
         else:
-            self._bound.drop(counted - pending)
+            self._bound.drop(counted - size)
 
     def _leave(self) -> None:
         """The client has gone: read on for the usage that is paid for anyway, for a while."""

@@ -142,6 +142,7 @@ class Shared:
         await self.purses.close()
         self.metrics.close()
         self.limits.close()
-        await asyncio.to_thread(self.ledger.close)
+        if lost := await asyncio.to_thread(self.ledger.close):
+            print(f"farthing: {lost:,} rows are lost: no disk took them", file=sys.stderr, flush=True)
         if self._watch is not None:  # last: while it is there, other machines take this worker for alive
             await asyncio.to_thread(self._watch.close)

@@ -69,6 +69,11 @@ class Checked(msgspec.Struct, kw_only=True):
     unreadable: int = 0
     first: list[Different] = msgspec.field(default_factory=list)
 
+    @property
+    def ok(self) -> bool:
+        """Whether every logged decision could be read, and came out the same."""
+        return not (self.differ or self.unreadable)
+
 
 def check_decisions(
     folder: Path, chain: Chain, since: datetime | None = None, until: datetime | None = None

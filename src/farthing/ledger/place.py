@@ -16,7 +16,7 @@ from pathlib import Path
 
 FILE = "ledger.sqlite"
 LOCK = "ledger.lock"
-REMOVED, REPLACED, LOG_REMOVED = "was removed", "was replaced by another file", "has lost its log (its -wal)"
+REMOVED, REPLACED, LOG_REMOVED = "was removed", "was replaced by another file", "has lost its log (-wal or -shm)"
 _Identity = tuple[int, int] | None
 
 
@@ -25,19 +25,22 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._log = folder / f"{FILE}-wal"
+        self._logs = (folder / f"{FILE}-wal", folder / f"{FILE}-shm")
         self._was = _identity(self.path)
-        self._log_was = _identity(self._log)
+        self._logs_were = [_identity(log) for log in self._logs]
 
     def amiss(self) -> str:
         """What happened to the file meanwhile: `REMOVED`, `REPLACED`, `LOG_REMOVED`, or "" (some microseconds)."""
         now = _identity(self.path)
         if now != self._was:
             return REMOVED if now is None else REPLACED
-        log = _identity(self._log)
-        if self._log_was is None:
-            self._log_was = log
-        return LOG_REMOVED if log != self._log_was else ""
+        for number, log in enumerate(self._logs):
+            found = _identity(log)
+            if found != self._logs_were[number]:
+                if self._logs_were[number] is not None:
+                    return LOG_REMOVED
+                self._logs_were[number] = found
+        return ""
 
     def why(self) -> str:
         """`amiss` in words, "" where nothing is."""
@@ -47,7 +50,7 @@ class Place:
     def drop_log(self) -> None:
         """Where another file was put in the place of ours, remove our log from beside it: it would be read as that
         file's."""
-        if self.amiss() == REPLACED and self._log_was is not None and _identity(self._log) == self._log_was:
+        if self.amiss() == REPLACED and self._logs_were[0] and _identity(self._logs[0]) == self._logs_were[0]:
             _remove_log(self.path)
 
 

@@ -5,6 +5,7 @@ of dead workers found.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -37,6 +38,9 @@ _INSERTS = {
 }
 """One statement for each power of two, the largest first; SQLite compiles each once."""
 
+SETTLE_S = 0.3
+"""How long after a file was taken away it is put back: whoever removes one removes the next, and two workers that open
+a database while its log is removed between them would write past each other. By then all have noticed and wait."""
 WORKER_DIED = "the worker died before the end was recorded"
 
 Prices = Mapping[str, tuple[str, str]]
@@ -99,6 +103,7 @@ class SqliteStore:
         self._worker = worker
         self._written = 0
         """The last batch that is known to be in the file that the folder names."""
+        self._amiss_since: float | None = None
 
     def amiss(self) -> str:
         return self._place.why()
@@ -130,7 +135,12 @@ class SqliteStore:
         """See that the open file is the one in the folder: put it back, or go over to the one there if it has all that
         was written to this. Raises `StoreUnavailable`."""
         if not self._place.amiss():
+            self._amiss_since = None
             return
+        if self._amiss_since is None:
+            self._amiss_since = time.monotonic()
+        if time.monotonic() - self._amiss_since < SETTLE_S:
+            raise StoreUnavailable(self._place.why())
         try:
             if self._worker and not is_named(self._folder, self._worker):
                 raise StoreUnavailable(f"{self._folder}: the data folder was removed or replaced while it was in use")
@@ -148,6 +158,7 @@ class SqliteStore:
         self._connection.close()
         self._connection, self._place = connection, place
         self._packer = Packer(connection, self._worker)
+        self._amiss_since = None
 
     def _goes_on(self, other: sqlite3.Connection) -> bool:
         """Whether `other` is this ledger, with every batch that was written here."""

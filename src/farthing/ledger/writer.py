@@ -16,9 +16,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import ENOENT
 
-import msgspec
-
 from farthing.ledger.ground import Ground
+from farthing.ledger.health import Health as Health
+from farthing.ledger.health import LedgerFull as LedgerFull
 from farthing.ledger.journal import TOGETHER, Journal, frames, missing, packed, packed_prices
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Mark, Store
@@ -38,25 +38,6 @@ _EMPTY_BYTES = 65_536  # emptied: names in it should not outlive the ledger's
 _PATIENCE_S = 1.0  # a lock is usually gone by then
 _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
 _AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
-
-
-class LedgerFull(Exception):
-    """The ledger can keep no more rows: neither database nor journal takes them, and memory is at its bound."""
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the writer fares. `ok`: rows that are accepted now become durable soon. `reason`: what is amiss, if anything.
-
-    `waiting`: rows in memory. `spilled`: rows in the journal only, because the store refused them. `unjournaled`: rows
-    in memory that the journal refused: a kill would take them. `failing_s`: since when the store refuses.
-    """
-
-    ok: bool
-    reason: str
-    waiting: int
-    spilled: int
-    unjournaled: bool
-    failing_s: float
 
 
 class Writer:
@@ -241,7 +222,7 @@ class Writer:
                     self._store.write([*self._batch, *due], prices, Mark(worker=self._worker, through=through))
             except Exception as error:  # whatever it is, the rows stay
                 delay = self._failed(error, delay)
-                if self._closing and (not self._waiting() or time.monotonic() > self._deadline):
+                if self._closing and time.monotonic() > self._last():
                     return  # what is in the journal is found at the next start
                 continue
             delay = 0.0
@@ -252,6 +233,13 @@ class Writer:
                 self._batch = []
                 self._opens.stored(due)
             self._stored()
+
+    def _last(self) -> float:
+        """While closing, until when the store is tried again."""
+        if self._waiting():
+            return self._deadline
+        since = self._failing_since
+        return since + _PATIENCE_S if self._ground.amiss and since is not None else 0.0
 
     def _await_work(self, delay: float) -> None:
         """Sleep until there is something to do (holding the lock, which sleeping lets go)."""
@@ -324,6 +312,7 @@ class Writer:
         with self._lock:
             self._failing_since = self._failing_since or now
             self._reason = str(error) or type(error).__name__
+            self._look(at_once=True)
             brief = "locked" in self._reason and now - self._failing_since < _PATIENCE_S
             if brief and not self._closing and self._waiting() * 4 <= self._most:
                 return _longer(delay)

@@ -1,5 +1,7 @@
 """Budgets: passed under concurrency, by names nobody knew, by prices nobody knew; and budgets that never came back."""
 
+import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -102,15 +104,23 @@ output = 0
 """
 
 
+OWN = """
+[[upstream]]
+name = "own"
+protocol = "openai"
+url = "{url}/v1"
+auth = "none"
+models = ["free-1"]
+surfaces = ["chat/completions"]
+"""
+
+
 def test_what_is_free_passes_a_budget_that_is_spent(upstream: Upstream, tmp_path: Path) -> None:
     """LiteLLM #29912 and #38971: models priced at 0 were refused once the budget was spent."""
-    own_upstream = (
-        '[gateway]\ncards = ["own.toml"]\n[[upstream]]\nname = "own"\nprovider = "own"\nprotocol = "openai"\n'
-        'url = "{url}/v1"\nauth = "none"\nmodels = ["free-1"]\nsurfaces = ["chat/completions"]\n'
-        '[[model]]\nname = "alias/free"\ntargets = ["own/free-1"]\n'
-    )
+    alias = '[[model]]\nname = "alias/free"\ntargets = ["own/free-1"]\n'
+    config = '[gateway]\ncards = ["own.toml"]\n' + OWN + alias + UPSTREAMS
     (tmp_path / "own.toml").write_text(CARD)
-    with Running(tmp_path, own_upstream + UPSTREAMS, upstream.url) as own:
+    with Running(tmp_path, config, upstream.url) as own:
         _, token = own.key("poor", budgets=budget("0.00008"))
         assert ask(own, CHAT, said("[[words=40]]", max_tokens=40), bearer(token)).status == 200
         assert ask(own, CHAT, said("[[words=40]]", max_tokens=40), bearer(token)).status == 429
@@ -136,6 +146,22 @@ def test_a_model_without_a_price_is_no_way_past_a_budget(keyed: Running, upstrea
     assert held >= 50 * 600, "what was reserved counts as spent: 50 tokens at $0.60 a million, in nanodollars"
 
 
+def test_a_cap_is_written_in_the_words_that_the_upstream_knows(upstream: Upstream, tmp_path: Path) -> None:
+    """Bifrost #5606: `max_tokens` became `max_completion_tokens`, which servers of open models pass over: answers of
+    any length. Here the same goes for the cap that a hard budget adds."""
+    (tmp_path / "own.toml").write_text(CARD.replace("= 0\n", "= 1\n"))
+    config = '[gateway]\ncards = ["own.toml"]\n' + OWN + '[[budget]]\nper = "all"\nusd = 1\nperiod = "total"\n'
+    with Running(tmp_path, config, upstream.url) as own:
+        fresh(upstream)
+        message = [{"role": "user", "content": "[[words=2]]"}]
+        assert ask(own, CHAT, {"model": "free-1", "messages": message}).status == 200
+        assert ask(own, CHAT, {"model": "free-1", "messages": message, "max_tokens": 7}).status == 200
+        assert ask(own, MESSAGES, {"model": "free-1", "messages": message, "max_tokens": 9}).status == 200
+        sent = [json.loads(record.body) for record in upstream.records()]
+        assert not any("max_completion_tokens" in one for one in sent)
+        assert sent[0]["max_tokens"] > 0 and [one["max_tokens"] for one in sent[1:]] == [7, 9]
+
+
 @pytest.mark.parametrize("orders", ["status=500", "status=400", "fault=error_in_200", "fault=html"])
 def test_nothing_stays_reserved_for_a_request_that_failed(keyed: Running, upstream: Upstream, orders: str) -> None:
     """One-api #1047, new-api #4429 and #4443: what was taken in advance was not given back after a failure, so that
@@ -151,8 +177,6 @@ def test_nothing_stays_reserved_for_a_request_that_failed(keyed: Running, upstre
 def test_a_period_that_ended_is_over_at_once(tmp_path: Path) -> None:
     """LiteLLM #39726, #24675, #34896: spent budgets stayed spent after their reset, from a stale cache, or for as many
     hours as the time zone differs from UTC; #10288: days began at the hour of the first request."""
-    import asyncio
-
     midnight = 1_795_132_800.0  # 2026-11-20T00:00Z
     house = House(tmp_path)
     try:
@@ -197,8 +221,6 @@ def test_a_budget_is_neither_passed_nor_lost_by_a_fallback(keyed: Running, upstr
 
 def test_a_stream_that_is_dropped_at_once_frees_what_it_did_not_use(keyed: Running, upstream: Upstream) -> None:
     """Holds of cancelled streams leaked until a key was useless."""
-    import json
-
     _, token = keyed.key("drops", budgets=budget("0.0002"))
     body = said("[[words=3 prompt=7 gap_ms=20]]", max_tokens=100, stream=True)
     for _ in range(6):
@@ -225,8 +247,6 @@ def test_a_reservation_knows_the_dear_tier_of_a_long_prompt() -> None:
     offer = costs.offer("openai", "gpt-5.4")
     assert isinstance(offer, Offer)
     body: Any = said("x" * 300_000, "gpt-5.4", max_tokens=1)
-    import json
-
     asked = read_request(Surface.CHAT, json.dumps(body).encode())
     worst = costs.worst(asked, offer, Rules(), started_us=1_795_000_000_000_000, hard=True)
     # $5.00 a million over 272K, $2.50 up to there; and the answer's one token

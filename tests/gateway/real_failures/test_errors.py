@@ -175,6 +175,20 @@ def test_a_retry_after_that_is_a_date_is_heeded(gateway: Running, upstream: Upst
     assert told.status == 429 and len(upstream.records()) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_upstream_that_hangs_gives_way_in_its_own_time(upstream: Upstream, tmp_path: Path, stream: bool) -> None:
+    """Portkey python-sdk #300, vLLM production-stack #749: a time-out was not tried elsewhere, or there was none."""
+    first = 'provider = "openai"\ntimeouts = { first_byte_s = 0.4, total_s = 0.5 }'
+    config = UPSTREAMS.replace('provider = "openai"', first, 1)
+    config += '[[model]]\nname = "either"\ntargets = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4-6"]\n'
+    with Running(tmp_path, config, upstream.url) as own:
+        fresh(upstream).next("fault=hang")
+        began = time.monotonic()
+        told = ask(own, CHAT, said("[[words=2]]", "either", stream=stream))
+        assert told.status == 200 and b"word1" in told.body and time.monotonic() - began < 2
+        assert [(row.upstream, row.error) for row in told.rows(2)] == [("openai", "timeout"), ("anthropic", None)]
+
+
 def test_a_target_is_not_asked_again_by_a_loop_of_fallbacks(gateway: Running, upstream: Upstream) -> None:
     """LiteLLM's fallback loops: both targets fail; each is tried as often as stated, then the client is told."""
     fresh(upstream)

@@ -78,7 +78,8 @@ def test_a_request_cannot_say_where_it_goes(gateway: Running, upstream: Upstream
     """LiteLLM #24952, #5418, #37053, mlflow GHSA-h7x2-h6g9-p789: `api_base` in a body sent the provider's key to an
     address of the caller's. Here a body is the upstream's business, and addresses stand in the configuration."""
     fresh(upstream)
-    more: Json = {field: "http://127.0.0.1:1/steal" if "base" in field else {"api_base": "http://127.0.0.1:1"}})
+    more: Json = {field: "http://127.0.0.1:1/steal" if "base" in field else {"api_base": "http://127.0.0.1:1"}}
+    body = said() | more
     headers = {"host": "169.254.169.254", "x-forwarded-host": "127.0.0.1:1", "x-upstream-url": "http://127.0.0.1:1"}
     told = ask(gateway, CHAT, body, headers)
     assert told.status == 200 and len(upstream.records()) == 1
@@ -111,6 +112,13 @@ def test_a_key_that_is_revoked_or_changed_is_so_on_every_worker(keyed: Running, 
     with Keys(keyed.data) as keys:
         keys.revoke("revoked")
     assert {ask(keyed, CHAT, said(), bearer(token)).status for _ in range(12)} == {401}
+
+
+def test_a_key_is_taken_where_azures_clients_put_it(keyed: Running, upstream: Upstream) -> None:
+    """Bifrost 2.0.0: calls with an `api-key` header were put down to nobody."""
+    key, token = keyed.key("azure")
+    told = ask(keyed, CHAT, said("[[words=1]]"), {"api-key": token})
+    assert told.status == 200 and told.row.key == key.id
 
 
 def test_models_are_listed_as_the_key_may_use_them(keyed: Running, upstream: Upstream) -> None:
@@ -169,6 +177,33 @@ def test_answers_without_an_id_are_rows_of_their_own(gateway: Running, upstream:
     for _ in range(3):
         ask(gateway, CHAT, said())
     assert len(gateway.rows(before + 3)) == before + 3
+
+
+def test_a_stored_answer_is_paid_for_once_however_often_it_is_fetched(keyed: Running, upstream: Upstream) -> None:
+    """LiteLLM #17814 and #25015: each GET of a response was charged as if it were made anew."""
+    _, token = keyed.key("fetches")
+    used = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110}
+    made = {"id": "resp_once", "object": "response", "status": "completed", "model": GPT, "usage": used}
+    fresh(upstream).reply(json.dumps(made | {"background": False}).encode())
+    told = ask(keyed, RESPONSES, {"model": GPT, "input": "x"}, bearer(token))
+    expected = told.row.usd
+    later = made | {"id": "resp_later", "background": True, "created_at": int(time.time())}
+    upstream.reply(json.dumps(later | {"status": "queued", "usage": None}).encode())
+    queued = ask(keyed, RESPONSES, {"model": GPT, "input": "x", "background": True}, bearer(token))
+    assert queued.row.usd != expected
+    for answer in (made | {"background": False}, later):
+        for _ in range(3):
+            upstream.reply(json.dumps(answer).encode())
+            with closing(HTTPConnection("127.0.0.1", keyed.port, timeout=5)) as link:
+                link.request("GET", f"/v1/responses/{answer['id']}", headers=bearer(token))
+                assert link.getresponse().status == 200
+    keyed.wait(lambda: _paid(keyed) == [expected, expected], "one charge each", 5)
+    time.sleep(0.3)
+    assert _paid(keyed) == [expected, expected]
+
+
+def _paid(gateway: Running) -> list[Any]:
+    return [row.usd for row in gateway.rows() if row.quantities == {"input": 100, "output": 10}]
 
 
 # --- the rest

@@ -22,7 +22,8 @@ def book() -> Costs:
     return Costs(Book())
 
 
-def cost(book: Costs, provider: str, model: str, tier: str = "", asked: str = "", **quantities: int) -> Priced:
+def cost(book: Costs, provider: str, model: str, tier: str, quantities: dict[str, int], asked: str = "") -> Priced:
+    """The charge of an answer that was asked for at the priority tier and served at `tier`."""
     served = Served(quantities=quantities, model=model, tier=tier)
     return book.price(
         served, provider=provider, model_asked=asked or model, started_us=NOW, ended_us=NOW, tier_asked="priority"
@@ -57,7 +58,7 @@ STANDARD = "standard"
     ("claude-sonnet-4-5", {"input": 1000, "cache_write_5m": 199_001, "output": 100}, "1.5007575"),
 ])  # fmt: skip
 def test_claude(book: Costs, model: str, quantities: dict[str, int], usd: str) -> None:
-    assert cost(book, "anthropic", model, STANDARD, **quantities).usd == Fraction(usd)
+    assert cost(book, "anthropic", model, STANDARD, quantities).usd == Fraction(usd)
 
 
 @pytest.mark.parametrize(("model", "tier", "quantities", "usd"), [
@@ -77,20 +78,40 @@ def test_claude(book: Costs, model: str, quantities: dict[str, int], usd: str) -
     ("gpt-5.4", "default", {"input": 72_000, "cache_read": 200_000, "output": 1000}, "0.245"),
 ])  # fmt: skip
 def test_openai(book: Costs, model: str, tier: str, quantities: dict[str, int], usd: str) -> None:
-    assert cost(book, "openai", model, tier, **quantities).usd == Fraction(usd)
+    assert cost(book, "openai", model, tier, quantities).usd == Fraction(usd)
 
 
 def test_a_tier_without_a_price_is_unknown_and_not_the_standard_one(book: Costs) -> None:
     """Langfuse #13780: whatever tier was served, the standard price was shown."""
-    found = cost(book, "openai", "gpt-4o-mini", "flex", input=9)
+    found = cost(book, "openai", "gpt-4o-mini", "flex", {"input": 9})
     assert found.usd is None and "flex" in found.unknown
+
+
+@pytest.mark.parametrize("tier", ["on_demand", "auto", "default", ""])
+def test_names_of_the_usual_tier(book: Costs, tier: str) -> None:
+    """Groq says "on_demand" for what others call default; an unknown word for it must not make the price unknown."""
+    found = book.price(
+        Served(quantities={"input": 1000}, model="openai/gpt-oss-120b", tier=tier), provider="groq",
+        model_asked="openai/gpt-oss-120b", started_us=NOW, ended_us=NOW,
+    )  # fmt: skip
+    assert found.usd == Fraction("0.00015")
 
 
 def test_gemini_over_200k(book: Costs) -> None:
     """LiteLLM #11017, #11049: over 200K, also of what was cached: 1,000 x $2.50 + 200,000 x $0.25 + 1,000 x $15."""
-    found = cost(book, "google", "gemini-2.5-pro", STANDARD, input=1000, cache_read=200_000, output=1000)
+    found = cost(book, "google", "gemini-2.5-pro", STANDARD, {"input": 1000, "cache_read": 200_000, "output": 1000})
     assert found.usd == Fraction("0.0675")
-    assert cost(book, "google", "gemini-2.5-pro", STANDARD, input=200_000).usd == Fraction("0.25")
+    assert cost(book, "google", "gemini-2.5-pro", STANDARD, {"input": 200_000}).usd == Fraction("0.25")
+
+
+def test_images_are_not_text(book: Costs) -> None:
+    """LiteLLM #17410, claude-code-hub #663: an image of 1,120 tokens was priced at the text's $12 a million, not $120:
+    10 x $2 + 225 x $12 + 1,120 x $120."""
+    parts = {"reasoning_tokens": 225, "text_tokens": 0, "image_tokens": 1120}
+    usage = {"completion_tokens": 1345, "prompt_tokens": 10, "total_tokens": 1355, "completion_tokens_details": parts}
+    found = read_response(Surface.CHAT, "google", json.dumps({"id": "c", "usage": usage}).encode())
+    charge = cost(book, "google", "gemini-3-pro-image-preview", STANDARD, dict(found.quantities))
+    assert charge.usd == Fraction("0.13712")
 
 
 @pytest.mark.parametrize(("provider", "served", "asked", "known"), [
@@ -104,14 +125,15 @@ def test_gemini_over_200k(book: Costs) -> None:
 ])  # fmt: skip
 def test_names(book: Costs, provider: str, served: str, asked: str, known: bool) -> None:
     """Names that no list has are priced as what they are versions of, or unknown: never at nothing."""
-    found = cost(book, provider, served, STANDARD, asked=asked, input=1000)
+    found = cost(book, provider, served, STANDARD, {"input": 1000}, asked)
     assert (found.usd is not None) == known and (known or found.unknown)
     assert found.usd != 0
 
 
 def test_a_fine_tuned_model_is_not_priced_as_its_base(book: Costs) -> None:
     """Fine-tuned names were stripped to the base model's, which costs half: gpt-4o-mini, $0.30 and $1.20 a million."""
-    found = cost(book, "openai", "ft:gpt-4o-mini-2024-07-18:acme::x", STANDARD, input=10**6, output=10**6)
+    million = {"input": 10**6, "output": 10**6}
+    found = cost(book, "openai", "ft:gpt-4o-mini-2024-07-18:acme::x", STANDARD, million)
     assert found.usd == Fraction("1.5")
 
 

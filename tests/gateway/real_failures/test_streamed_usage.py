@@ -104,6 +104,10 @@ def test_a_first_chunk_without_choices_reaches_the_client(gateway: Running, upst
     # APISIX #13662: the total of a stream was its output alone, so limits and sums missed the whole prompt.
     ({"input_tokens": 900, "cache_read_input_tokens": 50, "output_tokens": 4}, {"output_tokens": 7},
      {"input": 900, "cache_read": 50, "output": 7}),
+    # Bifrost #5354: the whole prompt at the start, what was cached of it at the end: not both.
+    ({"input_tokens": 5000, "cache_read_input_tokens": 0, "output_tokens": 0},
+     {"input_tokens": 100, "cache_read_input_tokens": 4900, "output_tokens": 3},
+     {"input": 100, "cache_read": 4900, "output": 3}),
     # LiteLLM #11789: 2455 cached tokens at the full rate, in streams only.
     ({"input_tokens": 4, "cache_read_input_tokens": 2455, "cache_creation_input_tokens": 0, "output_tokens": 1},
      {"output_tokens": 23}, {"input": 4, "cache_read": 2455, "output": 23}),
@@ -178,6 +182,28 @@ def test_lines_end_in_three_ways_and_are_cut_anywhere(gateway: Running, upstream
     told = ask(gateway, CHAT, said(**STREAM))
     assert words.encode() in told.body and b"data: :" not in told.body, "a comment stays one (llm-gateway #2053)"
     assert told.row.quantities == {"input": 3, "output": 5} and told.row.state == "done"
+
+
+def test_thoughts_alone_are_an_answer(gateway: Running, upstream: Upstream) -> None:
+    """CLIProxyAPI #2708: streams of `reasoning_content` were recorded as 0 tokens, for nulls among their counts."""
+    counts = usage(7, 5, reasoning_tokens=5, prompt_tokens_details=None, completion_tokens_details=None)
+    fresh(upstream).reply(
+        data(chunk({"reasoning_content": "hm"})), data(chunk(finish="length")), data(chunk(usage=counts)), DONE
+    )  # fmt: skip
+    row = ask(gateway, CHAT, said(**STREAM)).row
+    assert row.quantities == {"input": 7, "output": 5, "reasoning": 5} and (row.state, row.estimated) == ("done", False)
+
+
+def test_the_end_of_one_of_several_answers_is_not_the_end(gateway: Running, upstream: Upstream) -> None:
+    """With `n` the first finish reason was taken for the stream's end, and the rest was neither passed on nor counted."""
+    several = [{**chunk(), "choices": [{"index": n, "delta": {"content": f"w{n}"}}]} for n in range(3)]
+    ends = [{**chunk(), "choices": [{"index": n, "delta": {}, "finish_reason": "stop"}]} for n in (1, 0, 2)]
+    fresh(upstream).reply(
+        data(several[1]), data(ends[0]), data(several[0]), data(several[2]), data(ends[1]), data(ends[2]),
+        data(chunk(usage=usage(3, 9))), DONE,
+    )  # fmt: skip
+    told = ask(gateway, CHAT, said(n=3, **STREAM))
+    assert b"w2" in told.body and told.row.quantities == {"input": 3, "output": 9}
 
 
 def test_a_model_that_writes_about_usage_is_not_believed(gateway: Running, upstream: Upstream) -> None:

@@ -78,9 +78,10 @@ def test_interleaved_calls_keep_their_arguments(gateway: Running, upstream: Upst
 @pytest.mark.parametrize("finish", ["stop", "tool_calls"])
 def test_a_call_without_arguments_and_its_reason(gateway: Running, upstream: Upstream, finish: str) -> None:
     """Bifrost #3511, aisix #170: calls with no arguments broke, blocks were dropped; several servers say "stop" where
-    a call is the answer."""
+    a call is the answer (bifrost #6123, LiteLLM #34692: the client then never made the call)."""
     fresh(upstream).reply(
-        data(chunk({"role": "assistant", "content": None, "tool_calls": [call(0, "a", "one")]})),
+        data(chunk({"role": "assistant", "content": "Let me see."})),
+        data(chunk({"content": None, "tool_calls": [call(0, "a", "one")]})),
         data(chunk(finish=finish, usage=USAGE)), DONE,
     )  # fmt: skip
     told = ask(gateway, MESSAGES, said(tools=TOOLS, stream=True))
@@ -194,6 +195,15 @@ def test_reasons_to_stop(gateway: Running, upstream: Upstream, reason: str, expe
     told = ask(gateway, CHAT, said(model=CLAUDE, stream=True))
     reasons = [one["choices"][0]["finish_reason"] for one in events(told.body) if one["choices"]]
     assert [one for one in reasons if one] == [expected]
+
+
+def test_an_answer_that_was_all_thought_is_an_answer(gateway: Running, upstream: Upstream) -> None:
+    """Content of null, with the limit spent on reasoning, broke translations that expected a text."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "length"}
+    fresh(upstream).reply(json.dumps({"id": "c", "model": GPT, "choices": [choice], "usage": USAGE}).encode())
+    told = ask(gateway, MESSAGES, said())
+    assert (told.status, told.json["content"], told.json["stop_reason"]) == (200, [], "max_tokens")
+    assert told.json["usage"]["output_tokens"] == 9
 
 
 def test_an_upstreams_own_fields_survive_where_nothing_is_translated(gateway: Running, upstream: Upstream) -> None:

@@ -91,6 +91,15 @@ def default_auth(protocol: Protocol) -> Auth:
     return "x-api-key" if protocol == "anthropic" else "bearer"
 
 
-def default_target(protocol: Protocol) -> OpenAITarget | AnthropicTarget:
-    """What an upstream of `protocol` is taken to understand where nothing else is said."""
-    return AnthropicTarget() if protocol == "anthropic" else OpenAITarget()
+_OPENAIS = ("openai", "azure")
+
+
+def default_target(protocol: Protocol, provider: str = "openai") -> OpenAITarget | AnthropicTarget:
+    """What an upstream of `protocol` is taken to understand where nothing else is said.
+
+    OpenAI itself refuses `max_tokens` for its newer models; most others know nothing else, and pass over
+    `max_completion_tokens` in silence: the answer, and its cost, would then have no limit.
+    """
+    if protocol == "anthropic":
+        return AnthropicTarget()
+    return OpenAITarget(max_tokens_field="max_completion_tokens" if provider in _OPENAIS else "max_tokens")

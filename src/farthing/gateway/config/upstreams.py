@@ -61,7 +61,8 @@ class UpstreamReader:
         protocol = self._protocol(table, preset)
         key, whence, auth = self._key(table, preset, protocol, name)
         same = preset is not None and preset.protocol == protocol
-        base = preset.target if preset is not None and same else default_target(protocol)
+        provider = provider_name(table.text("provider") or (preset.provider if preset else name)) or name
+        base = preset.target if preset is not None and same else default_target(protocol, provider)
         how: Any = table.choice("stream_usage", ("asked", "unasked"))
         models = table.texts("models") or (preset.models if preset else ("*",))
         region = table.text("region") or ""
@@ -70,7 +71,7 @@ class UpstreamReader:
         made = Upstream(
             name=name, preset=preset.name if preset else "", place=place, protocol=protocol, auth=auth, key=key,
             key_from=whence, models=models, region=region,
-            provider=provider_name(table.text("provider") or (preset.provider if preset else name)) or name,
+            provider=provider,
             url=read_url(table, preset, self.secrets.environ, self.own),
             headers=read_headers(table), query=read_query(table), offer=self.prices(table),
             served=read_served(table, self.prices), surfaces=read_surfaces(table, preset, protocol),

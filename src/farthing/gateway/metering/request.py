@@ -15,6 +15,7 @@ from farthing.gateway.metering.words import word
 from farthing.usage.record import LARGEST_COUNT
 
 _MOST_LABELS = 64
+_MOST_OTHERS = 32
 _MOST_VALUE = 1 << 16
 """A field beside the prompt that is longer is not read: as Python's objects it would take a hundred times as much."""
 _SHORT = 512
@@ -47,6 +48,9 @@ class _Body(msgspec.Struct):
     web_search_options: msgspec.Raw = msgspec.Raw()
     plugins: msgspec.Raw = msgspec.Raw()
     mcp_servers: msgspec.Raw = msgspec.Raw()
+    models: msgspec.Raw = msgspec.Raw()
+    fallbacks: msgspec.Raw = msgspec.Raw()
+    preset: msgspec.Raw = msgspec.Raw()
     messages: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
     prompt: msgspec.Raw = msgspec.Raw()
@@ -170,6 +174,7 @@ def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
     labels = _labels(_value(found.metadata))
     return Asked(
         model=found.model or "",
+        other_models=_others(found) if found.models or found.fallbacks or found.preset else (),
         stream=bool(found.stream),
         stream_usage=isinstance(options, dict) and options.get("include_usage") is True,
         max_output_tokens=_limit(surface, found),
@@ -188,6 +193,21 @@ def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
         prompt_tokens_estimate=size.estimate,
         prompt_size_from=size.how,
     )
+
+
+def _others(found: _Body) -> tuple[str, ...]:
+    """The models that the upstream may serve instead of the one that is named: OpenRouter's `models` and `preset`,
+    Anthropic's `fallbacks`. What cannot be read is refused: the upstream may read it."""
+    names: list[Any] = []
+    for stated in (_value(found.models), _value(found.fallbacks)):
+        names += stated if isinstance(stated, list) else [] if stated is None else [stated]
+    named = [one.get("model") if isinstance(one, dict) else one for one in names]
+    if (preset := _value(found.preset)) is not None:
+        named.append(f"@preset/{preset}" if isinstance(preset, str) else preset)
+    others = [one for one in named if isinstance(one, str) and one.strip() and word(one) == one.strip()]
+    if len(others) != len(named) or len(named) > _MOST_OTHERS:
+        raise _Problem(f"models, fallbacks, preset: name up to {_MOST_OTHERS} models, each as text")
+    return tuple(dict.fromkeys(one for one in others if one != found.model))
 
 
 def _limit(surface: Surface, found: _Body) -> int | None:

@@ -21,6 +21,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     problem: str = ""
     model: str = ""
+    other_models: tuple[str, ...] = ()
     stream: bool = False
     stream_usage: bool = False
     max_output_tokens: int | None = None
