@@ -52,6 +52,6 @@ def test_the_folder_is_removed_under_a_gateway(tmp_path: Path) -> None:
         assert ask(gateway, "") == 200
         shutil.rmtree(gateway.data)
         gateway.wait(lambda: gateway.get("/readyz")[0] == 503, "word of it")
-        assert b"folder was removed" in gateway.get("/readyz")[1]
+        assert b"was removed" in gateway.get("/readyz")[1]
         # What cannot be recorded is not served; until that is noticed, memory keeps it.
         gateway.wait(lambda: ask(gateway, "") == 503, "a refusal", timeout_s=5)

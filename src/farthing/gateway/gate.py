@@ -1,6 +1,6 @@
 """Who may pass: keys and their scopes, limits, and which budgets a request must stay within."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
@@ -60,12 +60,13 @@ class Gate:
         names = (model, rest) if rest and head in self._upstreams else (model,)
         return any(fnmatchcase(name, pattern) for name in names for pattern in key.models)
 
-    def check_scope(self, key: Key | None, model: str, feature: str) -> None:
-        """Raise `Problem` (403) where the key may not use the model, or not for this feature."""
-        if key is not None and not self.in_scope(key, model):
-            raise Problem(
-                403, f"this key may not use {model!r}; it may use {', '.join(key.models)}", code="model_denied"
-            )
+    def check_scope(self, key: Key | None, models: Iterable[str], feature: str) -> None:
+        """Raise `Problem` (403) where the key may not use one of the models, or not for this feature."""
+        for model in models:
+            if key is not None and not self.in_scope(key, model):
+                raise Problem(
+                    403, f"this key may not use {model!r}; it may use {', '.join(key.models)}", code="model_denied"
+                )
         self.check_feature(key, feature)
 
     def check_feature(self, key: Key | None, feature: str) -> None:

@@ -137,8 +137,24 @@ class State:
             remaining=remaining if hard else None, region=place.region,
         )  # fmt: skip
         if hard:
-            return worst
+            others = call.asked.other_models and place.offer is None
+            return self._dearest(call, place, worst) if others else worst
         return Worst(0, None, worst.why) if worst.nano is None else Worst(min(worst.nano, _MOST_COUNTED), None)
+
+    def _dearest(self, call: Call, place: Place, worst: Worst) -> Worst:
+        """The dearest of `worst` and of the other models that the upstream may turn to."""
+        asked, most = call.asked, worst.nano
+        if worst.cap_output is not None:
+            asked = msgspec.structs.replace(asked, max_output_tokens=worst.cap_output)
+        for model in asked.other_models if most is not None else ():
+            offer = self.costs.offer(place.provider, model, place.region)
+            other = self.costs.worst(
+                asked, offer, self.config.rules, started_us=call.started_us, hard=True, region=place.region
+            )
+            if other.nano is None:
+                return other
+            most = max(most or 0, other.nano)
+        return Worst(most, worst.cap_output, worst.why)
 
     # --- prices ---------------------------------------------------------------------------------
 

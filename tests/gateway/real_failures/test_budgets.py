@@ -162,6 +162,44 @@ def test_a_cap_is_written_in_the_words_that_the_upstream_knows(upstream: Upstrea
         assert sent[0]["max_tokens"] > 0 and [one["max_tokens"] for one in sent[1:]] == [7, 9]
 
 
+TWO = (
+    CARD.replace("= 0\n", "= 1\n")
+    + """
+[[offer]]
+provider = "own"
+model = "dear-1"
+[[offer.price]]
+source = "ours"
+[offer.price.rates]
+input = 100
+output = 100
+"""
+)
+
+
+@pytest.mark.parametrize("field", [{"models": ["free-1", "dear-1"]}, {"fallbacks": [{"model": "dear-1"}]}])
+def test_what_an_upstream_may_turn_to_is_in_the_bound(upstream: Upstream, tmp_path: Path, field: Any) -> None:
+    """OpenRouter's `models` and Anthropic's `fallbacks` let the upstream serve another model: of its own price, and
+    perhaps none that the key may use. Gateways that look at `model` alone are passed by (as with LiteLLM's fallbacks
+    in a body)."""
+    (tmp_path / "own.toml").write_text(TWO)
+    config = '[gateway]\ncards = ["own.toml"]\n' + OWN.replace('["free-1"]', '["free-1", "dear-1"]')
+    with Running(tmp_path, config, upstream.url) as own:
+        _, token = own.key("poor", budgets=budget("0.001"))
+        body = said(model="free-1", max_tokens=20)
+        assert ask(own, CHAT, body, bearer(token)).status == 200
+        assert ask(own, CHAT, body | field, bearer(token)).error["code"] == "budget_exceeded"
+        assert ask(own, CHAT, body | {"models": ["no-price"]}, bearer(token)).error["code"] == "unknown_price"
+        assert ask(own, CHAT, body | {"preset": "mine"}, bearer(token)).error["code"] == "unknown_price"
+        _, narrow = own.key("narrow", models=["free-*"])
+        assert ask(own, CHAT, body | {"models": ["free-1"]}, bearer(narrow)).status == 200
+        assert ask(own, CHAT, body | field, bearer(narrow)).error["code"] == "model_denied"
+        _, rich = own.key("rich")
+        assert ask(own, CHAT, body | field, bearer(rich)).status == 200
+        for odd in ({"models": [7]}, {"models": {"a": 1}}, {"fallbacks": ["x"] * 99}, {"preset": 5}):
+            assert ask(own, CHAT, body | odd, bearer(rich)).error["code"] == "bad_request"
+
+
 @pytest.mark.parametrize("orders", ["status=500", "status=400", "fault=error_in_200", "fault=html"])
 def test_nothing_stays_reserved_for_a_request_that_failed(keyed: Running, upstream: Upstream, orders: str) -> None:
     """One-api #1047, new-api #4429 and #4443: what was taken in advance was not given back after a failure, so that

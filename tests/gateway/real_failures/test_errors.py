@@ -237,3 +237,6 @@ def test_requests_that_are_wrong_do_not_make_an_upstream_ill(upstream: Upstream,
         assert ask(own, CHAT, said("[[words=1]]")).error["code"] == "no_upstream"
         time.sleep(0.6)
         assert ask(own, CHAT, said("[[words=1]]")).status == 200
+        for _ in range(2):  # one that answers 200 each time and then breaks off is ill as well
+            ask(own, CHAT, said("[[words=9 fault=die at=4]]", stream=True))
+        assert ask(own, CHAT, said("[[words=1]]")).error["code"] == "no_upstream"

@@ -195,7 +195,7 @@ def test_thoughts_alone_are_an_answer(gateway: Running, upstream: Upstream) -> N
 
 
 def test_the_end_of_one_of_several_answers_is_not_the_end(gateway: Running, upstream: Upstream) -> None:
-    """With `n` the first finish reason was taken for the stream's end, and the rest was neither passed on nor counted."""
+    """With `n`, the first finish reason was taken for the stream's end, and the rest neither passed on nor counted."""
     several = [{**chunk(), "choices": [{"index": n, "delta": {"content": f"w{n}"}}]} for n in range(3)]
     ends = [{**chunk(), "choices": [{"index": n, "delta": {}, "finish_reason": "stop"}]} for n in (1, 0, 2)]
     fresh(upstream).reply(

@@ -199,10 +199,13 @@ def _others(found: _Body) -> tuple[str, ...]:
     """The models that the upstream may serve instead of the one that is named: OpenRouter's `models` and `preset`,
     Anthropic's `fallbacks`. What cannot be read is refused: the upstream may read it."""
     names: list[Any] = []
-    for stated in (_value(found.models), _value(found.fallbacks)):
-        names += stated if isinstance(stated, list) else [] if stated is None else [stated]
+    for raw in (found.models, found.fallbacks):
+        if _is_stated(raw):
+            stated = _value(raw)
+            names += stated if isinstance(stated, list) else [stated]
     named = [one.get("model") if isinstance(one, dict) else one for one in names]
-    if (preset := _value(found.preset)) is not None:
+    if _is_stated(found.preset):
+        preset = _value(found.preset)
         named.append(f"@preset/{preset}" if isinstance(preset, str) else preset)
     others = [one for one in named if isinstance(one, str) and one.strip() and word(one) == one.strip()]
     if len(others) != len(named) or len(named) > _MOST_OTHERS:

@@ -13,7 +13,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     defaults. `max_output_tokens`: the stated limit of one answer, None where none is stated (the model's own then
     holds); `limit_is_new`: it is stated as `max_completion_tokens` alone, which not every upstream knows. `choices`:
     how many answers are asked for, of all prompts. `background`: the work goes on without the client. `stream_usage`:
-    the client asked for usage in the stream.
+    the client asked for usage in the stream. `other_models`: what the upstream may serve in the place of `model`.
 
     `prompt_tokens_bound`: the prompt is not longer, whatever the tokeniser (None: it cannot be bounded from the
     body); `prompt_tokens_estimate`: a likely size; `prompt_size_from` says how both were got, or why there is no bound.
