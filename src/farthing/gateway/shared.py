@@ -118,6 +118,7 @@ class Shared:
         """Once a second: what is counted elsewhere goes to the metrics, and these are written down."""
         if self._watch is not None and self._watch.dead and not draining:
             os.kill(os.getpid(), signal.SIGTERM)  # it gets no money any more: end gracefully, and be started anew
+        self.limits.tick()
         metrics = self.metrics
         for what, number in self.limits.refusals.items():
             metrics.total("limit_refusals", what, number)

@@ -93,7 +93,7 @@ def test_clients_that_ask_to_continue_or_send_in_chunks(gateway: Running, upstre
 
 
 def test_addresses_as_clients_write_them(gateway: Running, upstream: Upstream) -> None:
-    """Claude Code asks for /v1/messages?beta=true; a base URL without /v1 is the commonest mistake, and was a bare 404."""
+    """Claude Code asks for /v1/messages?beta=true; a base URL without /v1 is a common mistake, and was a bare 404."""
     assert ask(gateway, "/v1/messages?beta=true", said("[[words=1]]", CLAUDE)).status == 200
     told = ask(gateway, "/chat/completions", said())
     assert told.status == 404 and "/v1" in told.error["message"]

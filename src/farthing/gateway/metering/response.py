@@ -18,6 +18,9 @@ from farthing.gateway.metering.words import code
 from farthing.usage.readers.values import Row, whole
 
 _LARGEST = 256 << 20
+_BEGUN = frozenset(range(500, 600)) - {503, 529}
+"""Error statuses after which something may have been consumed. Not after 4xx, nor where the provider was too busy to
+begin (503, 529)."""
 _LONG = 1 << 17
 NO_OBJECT = "the answer is not a JSON object"
 """Why nothing is known of an answer that is none."""
@@ -80,8 +83,8 @@ def read_response(
 ) -> Served:
     """What the answer `body` says was served. Header names in lower case. Never raises for bytes.
 
-    An answer of status 4xx without usage consumed nothing (no provider bills a refused request); of one of 5xx
-    without usage it is unknown.
+    An answer of status 4xx without usage consumed nothing (no provider bills a refused request), nor one of 503 or
+    529 (too busy to begin); of another 5xx without usage it is unknown.
     """
     answer = Answer(complete=True, final=True)
     provider = spelled(provider)
@@ -89,13 +92,13 @@ def read_response(
     if isinstance(text, str):
         return Served(unknown=text, complete=False)
     if (len(text) >= _LONG and crowded(text)) or not _gather(surface, text, answer):
-        if 400 <= status < 500:
+        if status >= 400 and status not in _BEGUN:
             return Served(error=str(status))
         return Served(unknown=NO_OBJECT, complete=False, error=str(status) * (status >= 400))
     if status >= 400:
         answer.error = answer.error or str(status)
     if status >= 400 and not answer.usage and not answer.timings:
-        unknown = "" if status < 500 else f"the provider answered {status} and stated no usage"
+        unknown = f"the provider answered {status} and stated no usage" if status in _BEGUN else ""
         return Served(error=answer.error, unknown=unknown)
     if surface is COUNT_TOKENS:
         return _counted(answer, text)
