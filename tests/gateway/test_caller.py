@@ -1,4 +1,4 @@
-from farthing.gateway.caller import Attribution, attribution, read_tags, token_of
+from farthing.gateway.caller import Attribution, attribution, merged, read_tags, token_of
 from farthing.gateway.metering import Asked
 
 NONE = Attribution()
@@ -16,7 +16,9 @@ def test_the_key_is_found_where_either_protocol_puts_it():
 def test_headers_go_before_the_body_and_the_body_before_defaults():
     asked = Asked(user="body-user", session="s1", metadata={"feature": "body-feature", "team": "x", "user_id": "u"})
     key = Attribution(feature="key-feature", user="key-user", segment="key-segment", tags={"team": "key", "env": "dev"})
-    found = attribution({b"x-farthing-user": b"header-user", b"x-farthing-tags": b"env=prod,beta"}, asked, key, NONE)
+    found = attribution(
+        {b"x-farthing-user": b"header-user", b"x-farthing-tags": b"env=prod,beta"}, asked, merged(key, NONE)
+    )
     assert found == Attribution(
         feature="body-feature", user="header-user", segment="key-segment", session="s1",
         tags={"team": "x", "env": "prod", "beta": "true"},
@@ -24,7 +26,7 @@ def test_headers_go_before_the_body_and_the_body_before_defaults():
 
 
 def test_the_first_default_that_says_it_holds():
-    found = attribution({}, Asked(), Attribution(user="alice"), Attribution(user="nobody", feature="chat"))
+    found = attribution({}, Asked(), merged(Attribution(user="alice"), Attribution(user="nobody", feature="chat")))
     assert (found.user, found.feature) == ("alice", "chat")
 
 

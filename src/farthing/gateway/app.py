@@ -193,7 +193,7 @@ class Gateway:
         asked: Asked = read_request(surface, body)
         if asked.problem:
             raise Problem(400, asked.problem, code="bad_request")
-        by = attribution(headers, asked, *state.gate.defaults(key))
+        by = attribution(headers, asked, state.gate.defaults(key))
         state.gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
         call = Call(
             id=request, surface=surface, headers=headers, body=body, asked=asked, key=key, by=by,

@@ -8,6 +8,7 @@ from farthing.gateway.metering import Asked
 from farthing.gateway.metering.words import word
 
 _FIELDS = ("feature", "request_type", "user", "segment", "session")
+_HEADERS = tuple((field, b"x-farthing-" + field.replace("_", "-").encode()) for field in _FIELDS)
 _MOST_TAGS = 32
 
 
@@ -33,31 +34,39 @@ def token_of(headers: Mapping[bytes, bytes]) -> str:
     return (headers.get(b"x-api-key") or headers.get(b"api-key") or b"").strip().decode("latin-1")
 
 
-def attribution(headers: Mapping[bytes, bytes], asked: Asked, *defaults: Attribution) -> Attribution:
-    """What `headers` say, else what the body says (`user`, `metadata`), else the first of `defaults` that says it.
+def merged(*defaults: Attribution) -> Attribution:
+    """The defaults of several, the first that says a field before the others."""
+    found = {field: next((told for one in defaults if (told := getattr(one, field))), "") for field in _FIELDS}
+    tags: dict[str, str] = {}
+    for one in reversed(defaults):
+        tags |= one.tags
+    return Attribution(**found, tags=tags)
+
+
+def attribution(headers: Mapping[bytes, bytes], asked: Asked, default: Attribution) -> Attribution:
+    """What `headers` say, else what the body says (`user`, `metadata`), else what `default` says.
 
     A label in `metadata` that is called like a field is that field; the others are tags.
     """
     labels = asked.metadata
-    stated = any(name.startswith(b"x-farthing-") for name in headers)
-    if not stated and not labels and not asked.user and not asked.session and len(defaults) == 1:
-        return defaults[0]
-    found: dict[str, str] = {}
+    told: dict[str, str] = {}
+    for field, name in _HEADERS:
+        if (raw := headers.get(name)) and (value := word(raw.decode("utf-8", "replace"))):
+            told[field] = value
+    raw_tags = headers.get(b"x-farthing-tags")
+    if not labels and raw_tags is None and not asked.user and not asked.session:
+        return msgspec.structs.replace(default, **told) if told else default
+    for field, stated in (("user", asked.user), ("session", asked.session)):
+        if stated:
+            told.setdefault(field, stated)
     for field in _FIELDS:
-        header = headers.get(b"x-farthing-" + field.replace("_", "-").encode()) if stated else None
-        found[field] = (
-            (word(header.decode("utf-8", "replace")) if header else "")
-            or (asked.user if field == "user" else asked.session if field == "session" else "")
-            or labels.get(field, "")
-            or next((value for one in defaults if (value := getattr(one, field))), "")
-        )
-    tags: dict[str, str] = {}
-    for one in reversed(defaults):
-        tags |= one.tags
+        if label := labels.get(field):
+            told.setdefault(field, label)
+    tags = dict(default.tags)
     tags |= {name: value for name, value in labels.items() if name not in _FIELDS and name != "user_id"}
-    if raw := headers.get(b"x-farthing-tags"):
-        tags |= read_tags(raw.decode("utf-8", "replace"))
-    return Attribution(**found, tags=dict(list(tags.items())[:_MOST_TAGS]))
+    if raw_tags is not None:
+        tags |= read_tags(raw_tags.decode("utf-8", "replace"))
+    return msgspec.structs.replace(default, **told, tags=dict(list(tags.items())[:_MOST_TAGS]))
 
 
 def read_tags(text: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from farthing.gateway.outgoing import Outgoing, outgoing
 from farthing.gateway.problem import Header, Problem, error_body, error_headers
 from farthing.gateway.relay import Relay
 from farthing.gateway.routes import split_target, surface_at
-from farthing.gateway.stated import stated_error
+from farthing.gateway.stated import Stated, stated_error
 from farthing.gateway.translation import (
     Refused,
     anthropic_response,
@@ -234,7 +234,7 @@ class Exchange:
             stated = stated_error(body)
             if stated is not None:
                 self._blame() if stated.status in BROKEN else self._upstream.breaker.succeeded()
-                self._end("failed", served=served, status=status, error=served.error)
+                self._end_stated("failed", stated, served, status)
                 return self._told(stated.status, served.error, pairs, named, body)
         self._upstream.breaker.succeeded()
         if out.reply is not None:
@@ -371,9 +371,20 @@ class Exchange:
         name = "cancelled" if relay.left else "failed" if relay.broke or served.error else "done"
         if relay.left:
             self._state.shared.metrics.count("drains", "settled" if not served.estimated else "estimated")
-        row = self._end(name, served=served, status=status, error=served.error or relay.broke)
+        if relay.stated is not None:
+            row = self._end_stated(name, relay.stated, served, status)
+        else:
+            row = self._end(name, served=served, status=status, error=served.error or relay.broke)
         if self._state.content is not None:
             self._state.content.keep(row, self._out.body, bytes(relay.kept or b""))
+
+    def _end_stated(self, name: str, stated: Stated, served: Served, status: int) -> Attempt:
+        """End the attempt by an error behind a status of 200: it costs what an answer of the status it means would."""
+        error = served.error
+        if not served.quantities:
+            body, asked = stated.body, self._call.asked
+            served = read_response(self._out.surface, self._place.provider, body, status=stated.status, asked=asked)
+        return self._end(name, served=served, status=status, error=error, meant=stated.status)
 
     # --- after ------------------------------------------------------------------------------------
 
@@ -383,13 +394,13 @@ class Exchange:
             return usd
         if status is None and not served.quantities:  # sent, and no answer: its prompt was paid for, most likely
             return self._state.least(self._call, self._place)
-        refused = (status is not None and status >= 400) or (bool(served.error) and not served.quantities)
-        return Fraction(0) if refused else None
+        return Fraction(0) if status is not None and status >= 400 else None
 
     def _end(
-        self, name: str, *, served: Served | None = None, status: int | None = None, error: str = "", unknown: str = ""
-    ) -> Attempt:
-        """Price what was served, settle the hold, write the final row."""
+        self, name: str, *, served: Served | None = None, status: int | None = None, error: str = "", unknown: str = "",
+        meant: int | None = None,
+    ) -> Attempt:  # fmt: skip
+        """Price what was served, settle the hold, write the final row. `meant`: the status of an error behind 200."""
         call, state, place = self._call, self._state, self._place
         served = served or Served(unknown=unknown, complete=False)
         if call.asked.background and not served.complete and not served.error:
@@ -398,7 +409,7 @@ class Exchange:
         priced = state.price(served, place, call.asked, self._row.started_us, ended_us)
         holds = {}
         if self._hold is not None:
-            holds = state.purses.settle(self._hold, self._charge(priced.usd, served, status))
+            holds = state.purses.settle(self._hold, self._charge(priced.usd, served, meant or status))
             self._hold = None
         self._done = True
         for meter, count in served.quantities.items():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
-from farthing.gateway.caller import Attribution
+from farthing.gateway.caller import Attribution, merged
 from farthing.gateway.config.values import Config, LimitRule
 from farthing.gateway.limits import Admission, Limit, Limited
 from farthing.gateway.problem import Problem
@@ -28,7 +28,8 @@ class Gate:
         self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
         self._budgets = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
         self._limits: dict[str, tuple[LimitRule | KeyLimits, Limit]] = {}
-        self._defaults = (_fallback(config),)
+        self._default = _fallback(config)
+        self._of_keys: dict[str, tuple[Key, Attribution]] = {}
 
     def key_of(self, token: str) -> Key | None:
         """The virtual key that `token` is; None where none is needed. Raises `Problem` (401)."""
@@ -46,11 +47,16 @@ class Gate:
         what = "this is none of the gateway's keys, or it was revoked or has expired" if token else "a key is needed"
         raise Problem(401, f"{what}: `farthing keys create --name NAME` makes one", code="invalid_api_key")
 
-    def defaults(self, key: Key | None) -> tuple[Attribution, ...]:
+    def defaults(self, key: Key | None) -> Attribution:
         """What a request is attributed to where it does not say."""
         if key is None:
-            return self._defaults
-        return (_defaults_of(key), *self._defaults)
+            return self._default
+        known = self._of_keys.get(key.id)
+        if known is None or known[0] is not key:
+            if len(self._of_keys) >= _MOST_LIMITS:
+                self._of_keys.clear()
+            known = self._of_keys[key.id] = (key, merged(_defaults_of(key), self._default))
+        return known[1]
 
     def in_scope(self, key: Key | None, model: str) -> bool:
         """Whether `key` may use `model` (named alone or as UPSTREAM/model)."""

@@ -64,7 +64,7 @@ async def pass_through(
     surface = surface_of(path)
     key = state.gate.key_of(token_of(headers))
     state.gate.check_unbounded(key, surface)
-    by = attribution(headers, _NOTHING, *state.gate.defaults(key))
+    by = attribution(headers, _NOTHING, state.gate.defaults(key))
     state.gate.check_feature(key, by.feature)
     upstream = _upstream(state, surface, headers)
     if ".." in path or "//" in path or "." in path.split("/"):

@@ -60,7 +60,9 @@ def test_an_error_that_is_all_of_a_stream_is_told_in_its_own_words(
     told = ask(gateway, CHAT, said(stream=True))
     assert told.status == status, told.body
     assert "too long for" in told.error["message"] and OPENAI_KEY not in told.body.decode()
-    assert [row.state for row in told.rows(attempts)] == ["failed"] * attempts
+    for row in told.rows(attempts):
+        assert (row.state, row.http_status, row.error) == ("failed", 200, kind)
+        assert (row.usd is None) == (status >= 500) and (status < 500 or row.unknown), "a refusal costs nothing"
 
 
 def test_an_error_in_anthropics_stream_is_told_in_its_own_words(gateway: Running, upstream: Upstream) -> None:
@@ -87,6 +89,17 @@ def test_an_error_inside_status_200_goes_on_to_the_next_target(
     told = ask(gateway, CHAT, said("[[words=2]]", "either", stream=stream))
     assert told.status == 200 and b"word1" in told.body
     assert [row.upstream for row in told.rows(3)] == ["openai", "openai", "anthropic"]
+
+
+def test_an_answer_that_broke_off_in_its_midst_is_not_free(gateway: Running, upstream: Upstream) -> None:
+    """OpenRouter tells a provider's failure beside the part that was made (`choices[0].error`): that may be billed."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": "some words " * 20}, "finish_reason": "error",
+              "error": {"code": 502, "message": "Provider disconnected"}}  # fmt: skip
+    fresh(upstream).reply(json.dumps({"id": "c", "model": GPT, "choices": [choice]}).encode())
+    told = ask(gateway, CHAT, said())
+    assert told.status == 200 and "some words" in told.body.decode()
+    row = told.row
+    assert row.error and row.usd != 0 and (row.usd is not None or row.unknown)
 
 
 def test_a_stream_that_fails_in_its_middle_is_a_failure_everywhere(gateway: Running, upstream: Upstream) -> None:

@@ -1,6 +1,9 @@
 """Keys that leaked, were not revoked, or led elsewhere; requests put down to nobody; metrics without end."""
 
 import json
+import re
+import subprocess
+import sys
 import time
 from contextlib import closing
 from http.client import HTTPConnection
@@ -216,6 +219,25 @@ def test_asking_for_health_costs_nothing(gateway: Running, upstream: Upstream) -
     for path in ("/healthz", "/readyz", "/metrics", "/v1/models"):
         assert gateway.get(path)[0] == 200
     assert not upstream.records() and len(gateway.rows()) == before
+
+
+def test_what_has_no_price_is_seen_in_the_header_the_metrics_and_the_summary(
+    keyed: Running, upstream: Upstream
+) -> None:
+    """LiteLLM #36561: models without a price were $0 everywhere, and nothing said that they were."""
+    _, token = keyed.key("unpriced")
+    told = ask(keyed, CHAT, said("[[words=1]]", "unknown-seen"), bearer(token))
+    assert told.headers["x-farthing-cost-usd"] is None and "unknown-seen" in told.headers["x-farthing-cost-unknown"]
+    told.rows()
+
+    def counted() -> bool:
+        lines = keyed.get("/metrics")[1].decode().splitlines()
+        return any("unknown" in one.partition("{")[0] and 'model="unknown-seen"' in one for one in lines)
+
+    keyed.wait(counted, "the metric", 5)
+    command = [sys.executable, "-m", "farthing", "ledger", "summary", "--by", "model", "--data", str(keyed.data)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"unknown-seen .* unknown ", shown) and "no offer openai/unknown-seen" in shown
 
 
 def test_names_that_clients_make_up_do_not_fill_the_metrics(keyed: Running, upstream: Upstream) -> None:
