@@ -259,7 +259,7 @@ class Exchange:
         headers += call.own_headers()
         headers += self._state.cost_headers(call, row)
         if notes:
-            headers.append((b"x-farthing-notes", "; ".join(notes)[:1000].encode("ascii", "replace")))
+            headers.append(_noted(notes))
         call.answered, call.status = True, status
         if not left:
             await send_whole(call.send, status, headers, body)
@@ -345,6 +345,8 @@ class Exchange:
         )
         headers += call.own_headers()
         headers += state.stream_headers(call, self._place)
+        if self._out.notes:
+            headers.append(_noted(self._out.notes))
         try:
             await relay.run(response.body_reader, status, headers, unpack)
         finally:
@@ -427,6 +429,10 @@ class Exchange:
         self._row = row
         state.end(row, call.trace)
         return row
+
+
+def _noted(notes: tuple[str, ...]) -> Header:
+    return b"x-farthing-notes", "; ".join(notes)[:1000].encode("ascii", "replace")
 
 
 def _is_json(headers: dict[str, str]) -> bool:

@@ -1,6 +1,6 @@
 """Who may pass: keys and their scopes, limits, and which budgets a request must stay within."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
@@ -89,8 +89,8 @@ class Gate:
         nobody = Attribution()
         if (key is not None and key.models) or any(budget.hard for budget in self.budgets(key, nobody)):
             raise Problem(
-                403, f"/v1/{surface} is closed to keys with a list of models or a hard budget: what a batch costs is "
-                "known only when it is done", code="unbounded",
+                403, f"/v1/{surface} is closed where a key has a list of models, or a hard budget applies: what a "
+                "batch costs is known only when it is done", code="unbounded",
             )  # fmt: skip
 
     # --- budgets and limits ---------------------------------------------------------------------
@@ -119,7 +119,7 @@ class Gate:
             return None
         found = self._shared.limits.admit(limits, tokens)
         if isinstance(found, Limited):
-            raise _limited(found)
+            raise _limited(found, limits, key)
         return found
 
     def _limit(self, id: str, rule: LimitRule | KeyLimits) -> Limit:
@@ -170,26 +170,41 @@ def _scope(per: str, who: str, key: Key | None, by: Attribution) -> str | None:
     return f"{per}:{name}"
 
 
-def _limited(found: Limited) -> Problem:
+def scope_text(scope: str, key: Key | None) -> str:
+    """A scope for a person: "key 'search'", "user 'alice'", "requests that name no user", "everything"."""
+    per, _, name = scope.partition("#")[0].partition(":")
+    if per == "all":
+        return "everything"
+    if not name:
+        return f"requests without a {per}"
+    if per == "key" and key is not None and key.id == name:
+        return f"key {key.name!r}"
+    return f"{per} {name!r}"
+
+
+def _limited(found: Limited, limits: Sequence[Limit], key: Key | None) -> Problem:
+    limit = next((one for one in limits if one.id == found.limit), None)
     words = {
-        "requests": "too many requests a minute", "tokens": "too many tokens a minute",
-        "concurrent": "too many requests at once", "size": "the request is larger than the limit of tokens a minute",
+        "requests": f"more than {limit and limit.requests_per_minute} requests a minute",
+        "tokens": f"more than {limit and limit.tokens_per_minute} tokens a minute",
+        "concurrent": f"more than {limit and limit.concurrent} requests at once",
+        "size": f"the request alone is larger than the limit of {limit and limit.tokens_per_minute} tokens a minute",
     }  # fmt: skip
-    scope = found.limit.partition("#")[0]
     return Problem(
-        429, f"{words.get(found.what, 'the limits are busy')} ({scope})", code="rate_limit_exceeded",
-        retry_after_s=found.retry_after_s,
+        429, f"{scope_text(found.limit, key)}: {words.get(found.what, 'the limits are busy')}",
+        code="rate_limit_exceeded", retry_after_s=found.retry_after_s,
         headers=[(name.encode(), value.encode()) for name, value in found.headers.items() if name != "retry-after"],
     )  # fmt: skip
 
 
-def refused(found: Refused, amount: int) -> Problem:
+def refused(found: Refused, amount: int, cap: int | None, key: Key | None) -> Problem:
+    """The answer where a budget has no room. `cap`: the output that was assumed, where none is stated."""
     if found.budget is None:
         return Problem(503, "the budgets cannot be reached now", code="budgets_unavailable", retry_after_s=1)
-    scope = f"{found.budget.id} ({found.budget.period})"
     needs, left = (decimal_text(Fraction(part, NANO)) for part in (amount, max(found.remaining, 0)))
+    hint = "a smaller max_tokens needs less" if cap is None else f"it states no max_tokens, so {cap} were assumed"
     return Problem(
-        429, f"the budget of {scope} has ${left} left, and this request may cost up to ${needs}; a smaller max_tokens "
-        "needs less", code="budget_exceeded", retry_after_s=found.retry_after_s, again=found.why == "held",
-        headers=[(b"x-farthing-budget-remaining-usd", left.encode())],
+        429, f"the {found.budget.period} budget of {scope_text(found.budget.id, key)} has about ${left} left, and this "
+        f"request may cost up to ${needs} ({hint})", code="budget_exceeded", retry_after_s=found.retry_after_s,
+        again=found.why == "held", headers=[(b"x-farthing-budget-remaining-usd", left.encode())],
     )  # fmt: skip

@@ -29,7 +29,9 @@ _HELD_BACK = frozenset(
         "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding",
         "upgrade", "content-length", "set-cookie", "server", "date", "alt-svc", "authorization",
         "x-api-key", "api-key", "strict-transport-security", "openai-organization", "openai-project",
-        "anthropic-organization-id", "cf-ray", "cf-cache-status",
+        "anthropic-organization-id", "cf-ray", "cf-cache-status", "access-control-allow-origin",
+        "access-control-allow-credentials", "access-control-allow-methods", "access-control-allow-headers",
+        "access-control-expose-headers",
     }
 )  # fmt: skip
 _OURS = "x-farthing-"

@@ -49,8 +49,10 @@ def outgoing(
         return Outgoing(surface=surface, body=made.body, reply=made.reply, notes=tuple(map(str, made.notes)))
     if model != asked.model:
         body = with_model(body, model)
+    notes: tuple[str, ...] = ()
     if cap is not None:
         body = with_output_cap(surface, body, cap, _field(target))
+        notes = (f"max_tokens: none is stated, and a hard budget applies: {cap} is sent",)
     hide = False
     if asked.stream and not asked.stream_usage:
         stated = upstream.settings.stream_usage
@@ -58,7 +60,7 @@ def outgoing(
         if ask and surface in (Surface.CHAT, Surface.COMPLETIONS):
             body = with_stream_usage(body)
             hide = True
-    return Outgoing(surface=surface, body=body, hide_usage=hide)
+    return Outgoing(surface=surface, body=body, hide_usage=hide, notes=notes)
 
 
 def _field(target: object) -> str:

@@ -54,7 +54,7 @@ def readiness(gateway: "Gateway", state: "State") -> dict[str, Any]:
     if not health.ok:
         reasons.append(f"ledger: {health.reason or 'behind'}")
     return {
-        "ready": not reasons, "reasons": reasons, "in_flight": gateway.in_flight,
+        "ready": not reasons, "reasons": reasons, "in_flight": gateway.in_flight - 1,
         "ledger": {"waiting": health.waiting, "reason": health.reason},
         "upstreams": {name: "open circuit" if one.breaker.tripped else "ok" for name, one in state.upstreams.items()},
     }  # fmt: skip

@@ -16,7 +16,7 @@ from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
 from farthing.gateway.content import Content
 from farthing.gateway.costs import Costs, Priced
-from farthing.gateway.gate import Gate, refused
+from farthing.gateway.gate import Gate, refused, scope_text
 from farthing.gateway.http import Held
 from farthing.gateway.metering import Asked, Served
 from farthing.gateway.problem import Header, Problem
@@ -110,20 +110,26 @@ class State:
 
         Raises `Problem`: 429 where a budget is short, 403 where the cost has no bound under a hard budget.
         """
+        now_s = call.started_us / 1e6
+        hard = next((budget for budget in call.budgets if budget.hard), None)
+        if hard is not None and call.asked.max_output_tokens is None and self.purses.remaining(call.budgets) is None:
+            # What is left decides how long the answer may be, and this worker has not asked yet.
+            first = await self.purses.reserve(call.budgets, 0, now_s)
+            if isinstance(first, Hold):
+                self.purses.release(first)
         worst = self._worst(call, place)
-        if worst.nano is None and self.config.rules.on_unknown_price == "refuse":
+        if worst.nano is None and hard is not None and self.config.rules.on_unknown_price == "refuse":
             raise Problem(
-                403, f"what {call.asked.model!r} would cost cannot be bounded, and a hard budget applies: {worst.why}",
-                code="unknown_price",
+                403, f"what {call.asked.model!r} would cost cannot be bounded, and {scope_text(hard.id, call.key)} "
+                f"has a hard budget: {worst.why}", code="unknown_price",
             )  # fmt: skip
         amount = worst.nano or 0
-        now_s = call.started_us / 1e6
         hold = self.purses.try_reserve(call.budgets, amount, now_s)
         if hold is None:
             found = await self.purses.reserve(call.budgets, amount, now_s)
             if isinstance(found, Refused):
                 self.shared.metrics.count("budget_refusals", found.why)
-                raise refused(found, amount)
+                raise refused(found, amount, worst.cap_output, call.key)
             hold = found
         return hold, worst.cap_output
 
@@ -265,6 +271,8 @@ class State:
         """The cost of a whole answer, and what is left of the budgets."""
         if row.usd is not None:
             made = [(b"x-farthing-cost-usd", usd_text(row.usd))]
+            if row.estimated:
+                made.append((b"x-farthing-cost-estimated", b"true"))
         else:
             made = [(b"x-farthing-cost-unknown", row.unknown[:200].encode("ascii", "replace") or b"unknown")]
         return made + self.budget_headers(call)

@@ -16,7 +16,7 @@ import pytest
 from farthing.gateway.purses import BudgetRef, Hold, Refused
 from farthing.ledger.keys import KeyBudget
 from tests.gateway.faulty import Upstream
-from tests.gateway.real_failures.asking import CHAT, GPT, MESSAGES, Told, ask, bearer, fresh, said
+from tests.gateway.real_failures.asking import CHAT, CLAUDE, GPT, MESSAGES, Told, ask, bearer, fresh, said
 from tests.gateway.running import UPSTREAMS, Running, purses
 from tests.gateway.test_purses import House, refused
 
@@ -210,6 +210,15 @@ def test_nothing_stays_reserved_for_a_request_that_failed(keyed: Running, upstre
         assert told.status != 429 and told.status >= 400
         told.rows(1 if told.status == 400 else 2)
     assert ask(keyed, CHAT, said("[[words=50]]", max_tokens=100), bearer(token)).status == 200
+
+
+def test_nothing_stays_reserved_for_a_request_that_was_not_sent(keyed: Running, upstream: Upstream) -> None:
+    """The same where the request cannot be carried to the other protocol: it is refused after it was reserved."""
+    _, token = keyed.key("refused", budgets=budget("0.002"))
+    for _ in range(4):
+        told = ask(keyed, CHAT, said(model=CLAUDE, max_tokens=100, logprobs=True), bearer(token))
+        assert told.status == 400
+    assert ask(keyed, CHAT, said("[[words=50]]", CLAUDE, max_tokens=100), bearer(token)).status == 200
 
 
 def test_a_period_that_ended_is_over_at_once(tmp_path: Path) -> None:

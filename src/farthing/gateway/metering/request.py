@@ -105,6 +105,17 @@ def _read(body: bytes) -> _Body:
         raise _Problem(_reason(body, fault)) from None
 
 
+_KINDS = {
+    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "null": "nothing",
+    "object": "an object", "array": "a list",
+}  # fmt: skip
+
+
+def _spoken(kinds: str) -> str:
+    """msgspec's words for JSON's kinds ("int | null") in a reader's."""
+    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))
+
+
 def _reason(body: bytes, fault: Exception) -> str:
     if not body.strip():
         return "the body is empty: send a JSON object"
@@ -114,7 +125,7 @@ def _reason(body: bytes, fault: Exception) -> str:
         return "the body is nested too deeply: send fewer levels"
     told = str(fault)
     if isinstance(fault, msgspec.ValidationError) and (parts := _PATH.match(told)):
-        wanted, got, field = parts[1].replace(" | ", " or "), parts[2], parts[3]
+        wanted, got, field = _spoken(parts[1]), _spoken(parts[2]), parts[3]
         return f"{field}: expected {wanted}, got {got}" if field else f"the body is {got}, not a JSON object"
     if isinstance(fault, msgspec.ValidationError):
         return word(told)
