@@ -150,7 +150,8 @@ COPY (
     NULL::DECIMAL(38, 15) AS reported_usd, NULL::VARCHAR AS reported_exact, 'key-' || hash(i + 5) % 30 AS "key",
     'feature-' || hash(i + 6) % 20 AS feature, 'chat' AS request_type, 'user-' || hash(i + 7) % 50000 AS "user",
     NULL::VARCHAR AS segment, 'session-' || i // 10 AS session, NULL::VARCHAR AS tags, NULL::VARCHAR AS attrs,
-    NULL::VARCHAR AS decision, NULL::VARCHAR AS answer, (hash(i + 8) % 20000)::BIGINT AS input, (hash(i + 9) % 5000)::BIGINT AS cache_read,
+    NULL::VARCHAR AS decision, NULL::VARCHAR AS answer,
+    (hash(i + 8) % 20000)::BIGINT AS input, (hash(i + 9) % 5000)::BIGINT AS cache_read,
     (hash(i + 10) % 2000)::BIGINT AS output
   FROM range({rows}) made(i)
 ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 
@@ -10,7 +11,7 @@ import pytest
 from farthing.ledger.keys import KeyLimits
 from tests.gateway.faulty import Upstream
 from tests.gateway.real_failures.asking import CHAT, CLAUDE, GPT, MESSAGES, RESPONSES, Json, ask, bearer, fresh, said
-from tests.gateway.running import Running
+from tests.gateway.running import UPSTREAMS, Running
 
 
 def free_again(gateway: Running, token: str, within_s: float = 4) -> None:
@@ -72,6 +73,13 @@ def test_a_request_refused_by_one_limit_uses_up_no_other(keyed: Running, upstrea
     assert told.status == 429 and int(told.headers["retry-after"]) > 1, "the two of this minute are used"
 
 
+@pytest.fixture(scope="module")
+def alone(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One worker: what it gives back is free at its next request, for others within a second."""
+    with Running(tmp_path_factory.mktemp("alone"), UPSTREAMS, upstream.url) as running:
+        yield running
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("path", "body"),
@@ -82,17 +90,17 @@ def test_a_request_refused_by_one_limit_uses_up_no_other(keyed: Running, upstrea
     ],
 )
 def test_tokens_a_minute_are_those_that_the_provider_counted(
-    keyed: Running, upstream: Upstream, path: str, body: Json, stream: bool
+    alone: Running, upstream: Upstream, path: str, body: Json, stream: bool
 ) -> None:
     """WSO2 #2932: every request counted as one token. Envoy AI gateway #2248 and #1754: the counter did not move by
     the usage. APISIX #13662: a stream's prompt was not counted. Higress #1080: a stream was counted twice. InsForge
     #977: each event of a stream counted as a request."""
-    _, token = keyed.key(f"tokens {path} {stream}", limits=KeyLimits(tokens_per_minute=1000))
-    before = remaining(keyed, token)
+    _, token = alone.key(f"tokens {path} {stream}", limits=KeyLimits(tokens_per_minute=1000))
+    before = remaining(alone, token)
     for used in (110, 220):
-        told = ask(keyed, path, body | {"stream": stream}, bearer(token))
+        told = ask(alone, path, body | {"stream": stream}, bearer(token))
         assert told.status == 200 and told.row.state == "done"
-        assert remaining(keyed, token) == before - used, "40 of input, 10 cached, 60 of output"
+        assert remaining(alone, token) == before - used, "40 of input, 10 cached, 60 of output"
 
 
 def remaining(gateway: Running, token: str) -> int:
@@ -110,17 +118,17 @@ def test_two_workers_keep_one_limit(keyed: Running, upstream: Upstream) -> None:
     assert (statuses.count(200), statuses.count(429)) == (5, 15)
 
 
-def test_a_key_is_useful_up_to_its_limit(keyed: Running, upstream: Upstream) -> None:
+def test_a_key_is_useful_up_to_its_limit(alone: Running, upstream: Upstream) -> None:
     """LiteLLM #18953, #24677: a key was refused for minutes at 80 % of its tokens, by a window that was carried over.
     What a request may take and did not is given back when it ends."""
-    _, token = keyed.key("nearly all", limits=KeyLimits(tokens_per_minute=1000))
+    _, token = alone.key("nearly all", limits=KeyLimits(tokens_per_minute=1000))
     for _ in range(9):
-        told = ask(keyed, CHAT, said("[[words=10 prompt=90]]", max_tokens=300), bearer(token))
+        told = ask(alone, CHAT, said("[[words=10 prompt=90]]", max_tokens=300), bearer(token))
         if told.status == 429:  # 300 may be needed, and fewer are left of this minute
             assert _ >= 6
             break
         assert told.row.state == "done"
     began = time.monotonic()
-    assert ask(keyed, CHAT, said("[[words=10 prompt=40]]", max_tokens=20), bearer(token)).status == 200
+    assert ask(alone, CHAT, said("[[words=10 prompt=40]]", max_tokens=20), bearer(token)).status == 200
     assert time.monotonic() - began < 1
     fresh(upstream)

@@ -1,6 +1,5 @@
 """Reading a configuration: file, environment and defaults into one `Config`, or one line that says what is wrong."""
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from farthing.gateway.config.secret import Secret
 from farthing.gateway.config.targets import changed
 from farthing.gateway.config.upstreams import UpstreamReader, likely
 from farthing.gateway.config.values import Breaker, Config, Retries, Rules, Timeouts, Upstream
+from farthing.gateway.config.where import Where, file_text, named_file
 from farthing.problems import FarthingError
 from farthing.rates.toml_table import Document, Table
 
@@ -34,8 +34,6 @@ _TABLES = (
     "gateway", "upstream", "model", "policy", "budget", "limit", "timeouts", "retries", "breaker", "bounds", "rules",
     "record", "telemetry", "attribution",
 )  # fmt: skip
-_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]+")
-_MOST_WORKERS = 256
 
 
 def load(
@@ -49,17 +47,13 @@ def load(
     upstreams. `need_keys` False: a key that is not set is told in `notes` and is no error (to check a file elsewhere).
     `today`: whose market rents price deployments of one's own. Raises `FarthingError`: file, line, reason, repair.
     """
-    named = environ.get("FARTHING_CONFIG", "").strip()
-    if path is None and named:
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise FarthingError(f"$FARTHING_CONFIG: no file {path}")
+    path = path or named_file(environ)
     folder = path.parent if path is not None else Path()
-    root = Document(_text(path), str(path)).table() if path is not None else Document("", "").table()
+    root = Document(file_text(path), str(path)).table() if path is not None else Document("", "").table()
     _refuse_strangers(root)
     secrets = Secrets(environ, folder, need_keys)
     table = root.sub("gateway")
-    where = _Where(table, environ, folder)
+    where = Where(table, environ, folder)
     host, port = where.host(host), where.port(port)
     timeouts = changed(root.sub("timeouts"), Timeouts())
     prices = PriceReader()
@@ -97,65 +91,6 @@ def _refuse_strangers(root: Table) -> None:
             root.fail(name, f"{name!r} stands outside a table", "write it under [gateway]")
     root.known += _TABLES
     root.finish()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise FarthingError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise FarthingError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
-
-
-class _Where:
-    """Where the gateway listens and keeps its data: stated, else of the environment, else of [gateway], else ours."""
-
-    def __init__(self, table: Table | None, environ: Mapping[str, str], folder: Path) -> None:
-        self.table = table
-        self.environ = environ
-        self.folder = folder
-
-    def host(self, stated: str | None) -> str:
-        written = self.table.text("host") if self.table else None
-        if self.table is not None and written is not None and not _HOST.fullmatch(written):
-            self.table.fail("host", f"{written!r} is no address to listen at", "such as 127.0.0.1 or 0.0.0.0")
-        found = stated if stated is not None else self._variable("HOST")
-        if found is not None and not _HOST.fullmatch(found):
-            raise FarthingError(f"{found!r} is no address to listen at; such as 127.0.0.1 or 0.0.0.0")
-        return (found or written or Config().host).strip("[]")
-
-    def port(self, stated: int | None) -> int:
-        return self._whole("port", stated, 0, 65_535)
-
-    def workers(self, stated: int | None) -> int:
-        return self._whole("workers", stated, 1, _MOST_WORKERS)
-
-    def data(self, stated: Path | None) -> Path:
-        written = self.table.text("data") if self.table else None
-        if stated is not None:
-            return stated
-        variable = self._variable("DATA")
-        if variable is not None:
-            return Path(variable).expanduser()
-        return self.folder / Path(written).expanduser() if written is not None else Config().data
-
-    def _variable(self, name: str) -> str | None:
-        return self.environ.get(f"FARTHING_{name}", "").strip() or None
-
-    def _whole(self, name: str, stated: int | None, least: int, most: int) -> int:
-        written = self.table.whole(name, least=least) if self.table else None
-        if self.table is not None and written is not None and written > most:
-            self.table.fail(name, f"{name!r} is {written}", f"at most {most}")
-        variable = self._variable(name.upper())
-        if stated is None and variable is not None:
-            if not (variable.isascii() and variable.isdigit() and len(variable) < 10):
-                raise FarthingError(f"$FARTHING_{name.upper()}: {variable!r} is not a whole number")
-            stated = int(variable)
-        if stated is not None and not least <= stated <= most:
-            raise FarthingError(f"{name} is {stated}; from {least} to {most}")
-        default: int = getattr(Config(), name)
-        return stated if stated is not None else written if written is not None else default
 
 
 def _hosts(table: Table | None, folder: Path) -> Path | None:
