@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farthing.cli.common import Json, console, instant, print_json
-from farthing.cli.ledger import DEFAULT, Data
-from farthing.cli.shared_ledger import Database, address
+from farthing.cli.place import ConfigFile, Data, Place, place
+from farthing.cli.shared_ledger import Database, address, bank_of
 from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
-    from farthing.ledger.bank import Bank, PurseState
+    from farthing.ledger.bank import PurseState
     from farthing.ledger.key_store import KeyStore
     from farthing.ledger.keys import Key, KeyBudget, Keys
 
@@ -54,7 +54,8 @@ def create(
     segment: Annotated[str, typer.Option(metavar="S", help="The same for the segment.")] = "",
     request_type: Annotated[str, typer.Option(metavar="R", help="The same for the type of request.")] = "",
     tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="A tag of every request; repeatable.")] = None,
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
     as_json: Json = False,
 ) -> None:
@@ -68,28 +69,32 @@ def create(
     defaults = KeyDefaults(feature=feature, request_type=request_type, user=user, segment=segment, tags=_tags(tag))
     budgets = _budgets(budget_usd or [], period or [], hard=not alert_only)
     until_us = None if expires is None else _moment_us(expires)
-    url = address(data, database_env, needed=True)
-    with _keys(data, url, create=True) as keys:
+    at = place(data, config, database_env, needed=True)
+    url = address(at.data, at.database_env, needed=True)
+    with _keys(at.data, url, create=True) as keys:
         made, token = keys.create(
             name, team=team, models=_listed(models), features=_listed(features), budgets=budgets,
             limits=None if limits == KeyLimits() else limits, defaults=defaults, expires_us=until_us,
         )  # fmt: skip
-    _hand_over(made, token, data, url, as_json, f"key {made.name} ({made.id}) was made")
+    _hand_over(made, token, at, url, as_json, f"key {made.name} ({made.id}) was made in {at.data}")
 
 
 @app.command("list")
-def list_keys(data: Data = DEFAULT, database_env: Database = None, as_json: Json = False) -> None:
+def list_keys(
+    data: Data = None, config: ConfigFile = None, database_env: Database = None, as_json: Json = False
+) -> None:
     """Every key: its budget, what was spent of it in the present period, when it ends. Tokens are not known.
 
     Example: farthing keys list
     """
     from farthing.reports.keys import key_json, keys_view
 
-    url = address(data, database_env, needed=True)
-    with _keys(data, url) as keys:
+    at = place(data, config, database_env, needed=True)
+    url = address(at.data, at.database_env, needed=True)
+    with _keys(at.data, url) as keys:
         found = keys.all()
     now_s = time.time()
-    states = _states(data, url, found, now_s)
+    states = _states(at.data, url, found, now_s)
     if as_json:
         print_json([key_json(key, states, now_s) for key in found])
     else:
@@ -97,14 +102,24 @@ def list_keys(data: Data = DEFAULT, database_env: Database = None, as_json: Json
 
 
 @app.command("revoke")
-def revoke(who: Who, data: Data = DEFAULT, database_env: Database = None) -> None:
+def revoke(
+    who: Who, data: Data = None, config: ConfigFile = None, database_env: Database = None, as_json: Json = False
+) -> None:
     """End a key. It holds at once, on every worker of a running gateway.
 
     Example: farthing keys revoke search-prod
     """
-    with _keys(data, address(data, database_env, needed=True)) as keys:
+    at = place(data, config, database_env, needed=True)
+    url = address(at.data, at.database_env, needed=True)
+    with _keys(at.data, url) as keys:
         ended = keys.revoke(who)
-    print(f"key {ended.name} ({ended.id}) is revoked")
+    if as_json:
+        from farthing.reports.keys import key_json
+
+        now_s = time.time()
+        print_json(key_json(ended, _states(at.data, url, [ended], now_s), now_s))
+    else:
+        print(f"key {ended.name} ({ended.id}) is revoked")
 
 
 @app.command("rotate")
@@ -113,7 +128,8 @@ def rotate(
     grace: Annotated[
         str | None, typer.Option(metavar="SPAN", help="How long the present token goes on (1h); else it ends now.")
     ] = None,
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
     as_json: Json = False,
 ) -> None:
@@ -122,11 +138,12 @@ def rotate(
     Example: farthing keys rotate search-prod --grace 1h
     """
     grace_s = 0 if grace is None else _span_s(grace)
-    url = address(data, database_env, needed=True)
-    with _keys(data, url) as keys:
+    at = place(data, config, database_env, needed=True)
+    url = address(at.data, at.database_env, needed=True)
+    with _keys(at.data, url) as keys:
         made, token = keys.rotate(who, grace_s)
     old = f"goes on for {grace}" if grace_s else "has ended"
-    _hand_over(made, token, data, url, as_json, f"key {made.name} ({made.id}) has a new token; the one before {old}")
+    _hand_over(made, token, at, url, as_json, f"key {made.name} ({made.id}) has a new token; the one before {old}")
 
 
 @contextmanager
@@ -146,42 +163,54 @@ def _keys(data: Path, url: str | None, create: bool = False) -> "Iterator[Keys]"
         raise FarthingError(f"{data}: the keys cannot be reached now: {error}; nothing was changed") from None
 
 
-def _hand_over(key: "Key", token: str, data: Path, url: str | None, as_json: bool, what: str) -> None:
+def _hand_over(key: "Key", token: str, at: Place, url: str | None, as_json: bool, what: str) -> None:
     """Print a token, this once, and how it is used."""
     if as_json:
         from farthing.reports.keys import key_json
 
         now_s = time.time()
-        print_json({"token": token, **key_json(key, _states(data, url, [key], now_s), now_s)})
+        shown = key_json(key, _states(at.data, url, [key], now_s), now_s)
+        print_json({"token": token, **shown})
         return
+    from farthing.cli.address import base_url
+
+    base = base_url(at.host, at.port or 4141)
     print(f"""{what}. Its token is shown only now; keep it where secrets are kept:
 
     {token}
 
-curl http://127.0.0.1:4141/v1/chat/completions -H 'Authorization: Bearer {token}' \\
-  -H 'content-type: application/json' -d '{{"model": "MODEL", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+curl {base}/v1/chat/completions -H 'Authorization: Bearer {token}' \\
+  -H 'content-type: application/json' -d '{{"model": "{_model(at, key)}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
 
-OpenAI clients: OPENAI_BASE_URL=http://127.0.0.1:4141/v1 and OPENAI_API_KEY=the token;
-Anthropic clients: ANTHROPIC_BASE_URL=http://127.0.0.1:4141 and ANTHROPIC_API_KEY=the token.""")
+OpenAI clients: OPENAI_BASE_URL={base}/v1 and OPENAI_API_KEY=the token;
+Anthropic clients: ANTHROPIC_BASE_URL={base} and ANTHROPIC_API_KEY=the token.""")
+
+
+def _model(at: Place, key: "Key") -> str:
+    """A model that the gateway has and the key may use; MODEL where none is known."""
+    import os
+    from fnmatch import fnmatchcase
+
+    from farthing.cli.address import some_models
+    from farthing.gateway.config import load
+
+    try:
+        names = some_models(load(at.file, os.environ, need_keys=False))
+    except FarthingError:  # `farthing config check` and `up` say so; the key is made
+        names = []
+    allowed = [name for name in names if not key.models or any(fnmatchcase(name, glob) for glob in key.models)]
+    return next(iter(allowed), "MODEL")
 
 
 def _states(data: Path, url: str | None, keys: "list[Key]", now_s: float) -> "dict[str, PurseState]":
-    from farthing.ledger.bank import BankUnavailable, SqliteBank
+    from farthing.ledger.bank import BankUnavailable
     from farthing.reports.keys import purse_of
 
-    bank: Bank
-    if url is None:
-        bank = SqliteBank(data)
-    else:
-        from farthing.ledger.postgres.bank import PostgresBank
-
-        bank = PostgresBank(url)
     try:
-        return bank.states([purse_of(ref, now_s) for key in keys for ref in key.refs])
+        with bank_of(data, url) as bank:
+            return bank.states([purse_of(ref, now_s) for key in keys for ref in key.refs])
     except BankUnavailable as error:
         raise FarthingError(f"{data}: the budgets cannot be read now: {error}") from None
-    finally:
-        bank.close()
 
 
 def _budgets(amounts: list[str], periods: list[str], *, hard: bool) -> "list[KeyBudget]":

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from farthing.cli.common import Cards, Json, book_with, console, instant, print_json
+from farthing.cli.place import ConfigFile, Data, place
 from farthing.cli.shared_ledger import Database, address, bring
 from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from farthing.gateway.config.values import Budget
 
 app = typer.Typer(
     help="What the gateway recorded: summed, exported, verified, priced again.", no_args_is_help=True,
     rich_markup_mode=None,
 )  # fmt: skip
 
-DEFAULT = Path("farthing-data")
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", envvar="FARTHING_DATA", help="The gateway's data folder.")]
 Since = Annotated[str | None, typer.Option(metavar="INSTANT", help="Attempts that started then or later.")]
 Until = Annotated[str | None, typer.Option(metavar="INSTANT", help="Attempts that started before then.")]
 AsOf = Annotated[
@@ -40,7 +42,8 @@ def summary(
     reprice: Again = False,
     as_of: AsOf = None,
     card: Cards = None,
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
     as_json: Json = False,
 ) -> None:
@@ -52,20 +55,21 @@ def summary(
     if reprice:
         if by:
             raise FarthingError("--reprice sums by offer; leave --by out")
-        bring(data, database_env)
-        _reprice(data, low, high, as_of, card, as_json)
+        _reprice(_brought(data, config, database_env), low, high, as_of, card, as_json)
         return
     if as_of is not None or card:
         raise FarthingError("--as-of and --card price again; add --reprice")
     from farthing.ledger.summary import summarise_ledger
+    from farthing.reports.budgets import key_names
     from farthing.reports import ledger as views
 
-    bring(data, database_env)
-    found = summarise_ledger(data, [name.strip() for name in by.split(",") if name.strip()], low, high)
+    folder = _brought(data, config, database_env)
+    found = summarise_ledger(folder, [name.strip() for name in by.split(",") if name.strip()], low, high)
+    names = key_names(folder) if "key" in found.by else {}
     if as_json:
-        print_json(views.summary_json(found))
+        print_json(views.summary_json(found, names))
     else:
-        console().print(views.summary_view(found))
+        console().print(views.summary_view(found, names))
 
 
 @app.command("export")
@@ -75,8 +79,10 @@ def export(
     focus: Annotated[bool, typer.Option("--focus", help="Charges by day under FOCUS column names.")] = False,
     since: Since = None,
     until: Until = None,
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
+    as_json: Json = False,
 ) -> None:
     """Every attempt as a row, amounts exact; or FOCUS columns by day.
 
@@ -85,9 +91,11 @@ def export(
     from farthing.ledger.export import export as write
 
     low, high = _span(since, until)
-    bring(data, database_env)
-    rows = write(data, out, format, low, high, focus=focus)
-    print(f"{rows:,} rows written to {out}")
+    rows = write(_brought(data, config, database_env), out, format, low, high, focus=focus)
+    if as_json:
+        print_json({"rows": rows, "file": str(out)})
+    else:
+        print(f"{rows:,} rows written to {out}")
 
 
 @app.command("verify")
@@ -95,7 +103,8 @@ def verify(
     reprice: Again = False,
     as_of: AsOf = None,
     card: Cards = None,
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
     as_json: Json = False,
 ) -> None:
@@ -106,20 +115,21 @@ def verify(
     Example: farthing ledger verify
     """
     if reprice:
-        bring(data, database_env)
-        _reprice(data, None, None, as_of, card, as_json)
+        _reprice(_brought(data, config, database_env), None, None, as_of, card, as_json)
         return
     if as_of is not None or card:
         raise FarthingError("--as-of and --card price again; add --reprice")
     from farthing.ledger.verify import verify as check
+    from farthing.ledger.workers import anyone_alive
     from farthing.reports import ledger as views
 
-    bring(data, database_env)
-    found = check(data)
+    folder = _brought(data, config, database_env)
+    found = check(folder)
+    living = anyone_alive(folder) if found.spilled else False
     if as_json:
         print_json(views.verification_json(found))
     else:
-        console().print(views.verification_view(found))
+        console().print(views.verification_view(found, living))
     if not found.ok:
         raise typer.Exit(1)
 
@@ -132,7 +142,8 @@ def decisions(
     ],
     since: Since = None,
     until: Until = None,
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
     as_json: Json = False,
 ) -> None:
@@ -149,8 +160,7 @@ def decisions(
 
     low, high = _span(since, until)
     file = read_policy_file(policy, {name: preset.provider for name, preset in presets().items()})
-    bring(data, database_env)
-    found = check_decisions(data, file.chain, low, high)
+    found = check_decisions(_brought(data, config, database_env), file.chain, low, high)
     if as_json:
         print_json(views.checked_json(found, file.name))
     else:
@@ -160,7 +170,9 @@ def decisions(
 
 
 @app.command("close-days")
-def close_days(data: Data = DEFAULT, database_env: Database = None) -> None:
+def close_days(
+    data: Data = None, config: ConfigFile = None, database_env: Database = None, as_json: Json = False
+) -> None:
     """Move days that are over (and an hour longer) to Parquet. A running gateway does it by itself.
 
     Where gateways share a database, in the folder that did so first: the archive.
@@ -169,24 +181,34 @@ def close_days(data: Data = DEFAULT, database_env: Database = None) -> None:
     """
     from farthing.ledger.days import close_days as close
 
-    if (url := address(data, database_env, needed=True)) is None:
-        closed = close(data)
+    at = place(data, config, database_env, needed=True)
+    elsewhere = False
+    if (url := address(at.data, at.database_env, needed=True)) is None:
+        closed = close(at.data)
     else:
         from farthing.ledger.postgres.pull import archive
 
-        archived = archive(url, data)
-        if archived is None:
-            print("nothing to do: another data folder is the archive, and closes the days of all gateways")
-        closed = archived or []
+        archived = archive(url, at.data)
+        closed, elsewhere = archived or [], archived is None
+    if as_json:
+        days = [{"day": day.day.isoformat(), "rows": day.rows, "file": str(day.file)} for day in closed]
+        print_json({"closed": days, "archive_elsewhere": elsewhere})
+        return
     for day in closed:
         print(f"{day.day.isoformat()}: {day.rows:,} rows in {day.file}")
+    if elsewhere:
+        print("nothing to do: another data folder is the archive, and closes the days of all gateways")
+    elif not closed:
+        print(f"nothing to do: no day in {at.data} is over (and an hour longer) and not closed yet")
 
 
 @app.command("drop-days")
 def drop_days(
     before: Annotated[str, typer.Option(metavar="DAY", help="Delete whole days before this one (2026-01-01).")],
-    data: Data = DEFAULT,
+    data: Data = None,
+    config: ConfigFile = None,
     database_env: Database = None,
+    as_json: Json = False,
 ) -> None:
     """Retention: delete whole days, without reading their rows. They cannot be brought back.
 
@@ -200,13 +222,68 @@ def drop_days(
         day = date.fromisoformat(before)
     except ValueError:
         raise FarthingError(f"--before {before!r} is not a day such as 2026-01-01") from None
-    url = address(data, database_env, needed=True)
-    for gone in drop(data, day):
-        print(f"{gone.day.isoformat()}: {gone.rows:,} rows deleted")
+    at = place(data, config, database_env, needed=True)
+    url = address(at.data, at.database_env, needed=True)
+    dropped = drop(at.data, day)
     if url is not None:
         from farthing.ledger.postgres.pull import forget_purses
 
-        forget_purses(url, data, day)
+        forget_purses(url, at.data, day)
+    if as_json:
+        print_json({"dropped": [{"day": gone.day.isoformat(), "rows": gone.rows} for gone in dropped]})
+        return
+    for gone in dropped:
+        print(f"{gone.day.isoformat()}: {gone.rows:,} rows deleted")
+    if not dropped:
+        print(f"nothing to do: no closed day in {at.data} is before {day.isoformat()}")
+
+
+@app.command("budgets")
+def budgets(
+    data: Data = None, config: ConfigFile = None, database_env: Database = None, as_json: Json = False
+) -> None:
+    """What every budget has spent in the period that runs now, of keys and of the configuration.
+
+    Held: reserved for attempts that were lost and may be billed yet. Left: of the limit, where one is stated.
+
+    Example: farthing ledger budgets
+    """
+    import time
+
+    from farthing.cli.shared_ledger import bank_of
+    from farthing.ledger.bank import BankUnavailable
+    from farthing.reports import budgets as views
+
+    at = place(data, config, database_env, needed=True)
+    url = address(at.data, at.database_env, needed=True)
+    now_s = time.time()
+    try:
+        with bank_of(at.data, url) as bank:
+            lines = views.budget_lines(bank, views.keys_of(at.data, url), _rules(at.file), now_s)
+    except BankUnavailable as error:
+        raise FarthingError(f"{at.data}: the budgets cannot be read now: {error}") from None
+    if as_json:
+        print_json([views.line_json(line) for line in lines])
+    else:
+        console().print(views.budgets_view(lines))
+
+
+def _rules(file: Path | None) -> "Sequence[Budget]":
+    """The [[budget]] tables of the configuration."""
+    if file is None:
+        return ()
+    import os
+
+    from farthing.gateway.config import load
+
+    return load(file, os.environ, need_keys=False).budgets
+
+
+def _brought(data: Path | None, config: Path | None, database_env: str | None) -> Path:
+    """The data folder, with what is new in the database that it shares."""
+    at = place(data, config, database_env)
+    bring(at.data, at.database_env)
+    return at.data
 
 
 def _span(since: str | None, until: str | None) -> "tuple[datetime | None, datetime | None]":

@@ -2,13 +2,17 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from farthing.problems import FarthingError
+
+if TYPE_CHECKING:
+    from farthing.ledger.bank import Bank
 
 VARIABLE = "FARTHING_DATABASE"
 Database = Annotated[
@@ -66,6 +70,24 @@ def _joined(data: Path, url: str) -> str:
     except OSError as error:
         raise FarthingError(f"{data}: cannot hold a ledger: {error.strerror or error}") from None
     return url
+
+
+@contextmanager
+def bank_of(data: Path, url: str | None) -> "Iterator[Bank]":
+    """The budgets of `data`, or of the database at `url` that it shares."""
+    bank: Bank
+    if url is None:
+        from farthing.ledger.bank import SqliteBank
+
+        bank = SqliteBank(data)
+    else:
+        from farthing.ledger.postgres.bank import PostgresBank
+
+        bank = PostgresBank(url)
+    try:
+        yield bank
+    finally:
+        bank.close()
 
 
 def bring(data: Path, name: str | None) -> None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farthing.cli.address import base_url, called, some_models
 from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FILE = Path("farthing.toml")
 _MOST_SHOWN = 20
-_EXAMPLES = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5"}
 
 
 def run(
@@ -156,12 +156,6 @@ def greeting(config: "Config", port: int, local: bool = False, any_key: bool = F
     return lines
 
 
-def base_url(host: str, port: int) -> str:
-    """The address to give to a client on this machine."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}"
-
-
 def _keys(config: "Config", any_key: bool) -> str:
     if config.keys == "required":
         return "needed: farthing keys create --name NAME makes one"
@@ -180,7 +174,7 @@ def _data(config: "Config") -> str:
 
 def _example(config: "Config", at: str, key: str, local: bool) -> list[str]:
     """A request that works as it stands, where it can be told which model answers."""
-    model = "gemma-3-270m" if local else _some_model(config)
+    model = "gemma-3-270m" if local else next(iter(some_models(config)), "")
     if not model:
         return ["  (a request needs an upstream; `farthing up --local` brings one)"]
     bearer = f" -H 'authorization: Bearer {key}'".replace("'", '"') if key else ""
@@ -188,12 +182,3 @@ def _example(config: "Config", at: str, key: str, local: bool) -> list[str]:
     message = '{"role": "user", "content": "What is the capital of France?"}'
     body = f'{{"model": "{model}", "max_tokens": 40{stop}, "messages": [{message}]}}'
     return [f"  curl {at}/v1/chat/completions{bearer} -H 'content-type: application/json' \\", f"    -d '{body}'"]
-
-
-def _some_model(config: "Config") -> str:
-    """A name that can be asked for: an alias, a listed model, or one that the provider is known to have."""
-    names = [alias.name for alias in config.models]
-    names += [one.name for upstream in config.upstreams for one in upstream.served]
-    names += [name for upstream in config.upstreams for name in upstream.models]
-    plain = next((name for name in names if not any(mark in name for mark in "*?[")), "")
-    return plain or next((f"{u.name}/{_EXAMPLES[u.preset]}" for u in config.upstreams if u.preset in _EXAMPLES), "")

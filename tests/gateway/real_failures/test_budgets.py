@@ -214,7 +214,7 @@ def test_nothing_stays_reserved_for_a_request_that_failed(keyed: Running, upstre
 
 def test_nothing_stays_reserved_for_a_request_that_was_not_sent(keyed: Running, upstream: Upstream) -> None:
     """The same where the request cannot be carried to the other protocol: it is refused after it was reserved."""
-    _, token = keyed.key("refused", budgets=budget("0.002"))
+    _, token = keyed.key("refused", budgets=budget("0.003"))
     for _ in range(4):
         told = ask(keyed, CHAT, said(model=CLAUDE, max_tokens=100, logprobs=True), bearer(token))
         assert told.status == 400

@@ -23,7 +23,6 @@ from farthing.gateway.config.targets import changed
 from farthing.gateway.config.upstreams import UpstreamReader, likely
 from farthing.gateway.config.values import Breaker, Config, Retries, Rules, Timeouts, Upstream
 from farthing.gateway.config.where import Where, file_text, named_file
-from farthing.problems import FarthingError
 from farthing.rates.toml_table import Document, Table
 
 if TYPE_CHECKING:
