@@ -75,8 +75,8 @@ def fresh_peak(gateway: Running) -> int:
 
 
 def quiet(gateway: Running) -> None:
-    """Nothing is in flight any more but this question."""
-    gateway.wait(lambda: json.loads(gateway.get("/readyz")[1])["in_flight"] == 1, "the end of what is in flight")
+    """Nothing is in flight any more."""
+    gateway.wait(lambda: json.loads(gateway.get("/readyz")[1])["in_flight"] == 0, "the end of what is in flight")
 
 
 # --- framing

@@ -22,7 +22,6 @@ MOST_REQUESTS = _REQUESTS
 MOST_TOKENS = 1 << 33
 """The largest limits and counts that the table holds (in one minute); larger ones are cut to them."""
 _CROWDED = MOST_TOKENS << _SHIFT  # from here on tokens are not added up any more, so that a word never overflows
-_MOST_LATE = 256
 _REMEMBERED = 65_536  # names whose entry is known without a search
 
 Places = list[tuple[int, int]]
@@ -73,10 +72,7 @@ class Admission:
         tokens = min(max(tokens, 0), MOST_TOKENS)
         change = tokens - self._tokens
         if change and any([limit.tokens_per_minute is not None for limit in self._limits]):  # noqa: C419 (faster)
-            if change > 0:
-                self._owner._settle(self._places, int(self._now_s), change)
-            else:
-                self._owner._later(self._places, int(self._now_s), change)
+            self._owner._settle(self._places, int(self._now_s), change)
             self._tokens = tokens
 
     def release(self) -> None:
@@ -118,7 +114,6 @@ class Limits:
 
     def close(self) -> None:
         """Leave: this worker's requests count as ended."""
-        self.tick()
         self._table.close()
 
     def admit(self, limits: Sequence[Limit], tokens: int = 0, at_least: int = 0) -> Admission | Limited:
@@ -253,20 +248,6 @@ class Limits:
             self._change(places, admitted, change)
         finally:
             self._table.unlock()
-
-    def _later(self, places: Places, admitted: int, change: int) -> None:
-        """Give back with the next admission, which has the lock anyway, or at the next `tick`."""
-        self._late.append((places, admitted, change))
-        if len(self._late) >= _MOST_LATE:
-            self.tick()
-
-    def tick(self) -> None:
-        """Give back what was settled lately; to be called about once a second."""
-        if self._late and self._table.lock():
-            try:
-                self._settle_late()
-            finally:
-                self._table.unlock()
 
     def _settle_late(self) -> None:
         """Under the lock: what was settled while it was out of reach."""

@@ -51,7 +51,7 @@ def readiness(gateway: "Gateway", state: "State") -> dict[str, Any]:
     reasons = []
     if gateway.draining:
         reasons.append("stopping")
-    if not health.ok:
+    if not state.shared.fit(health):
         reasons.append(f"ledger: {health.reason or 'behind'}")
     return {
         "ready": not reasons, "reasons": reasons, "in_flight": gateway.in_flight - 1,

@@ -3,7 +3,7 @@
 A worker is forked by the supervisor with its sockets bound and its modules imported, and talks to it by a channel
 (a pair of sockets), in lines:
 
-    to the supervisor   ready | failed REASON | alive | draining | reloaded | kept REASON
+    to the supervisor   ready | failed REASON | alive | draining HOW_MANY_IN_FLIGHT | reloaded | kept REASON
     from it             reload          its end of the channel closed: the supervisor is gone
 
 SIGTERM ends it when the requests in flight have ended, or after `timeouts.shutdown_s`; a second one at once. Either
@@ -110,7 +110,7 @@ class _Worker:
         self._tick(loop, state)
         self._tell("ready")
         await self._stopping.wait()
-        self._tell("draining")
+        self._tell(f"draining {len(state.tasks)}")
         app.draining = True
         for server in servers:
             server.close()

@@ -15,10 +15,10 @@ from farthing.gateway.purses import Purses
 from farthing.ledger.bank import Bank, SqliteBank
 from farthing.ledger.budgets import BudgetRef, usd
 from farthing.ledger.changes import Changes
+from farthing.ledger.health import Health, LedgerFull
 from farthing.ledger.keys import KeyRing
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.row import Attempt
-from farthing.ledger.writer import LedgerFull
 from farthing.money import decimal_text
 from farthing.rates.book import Book
 from farthing.rates.toml import Card
@@ -26,6 +26,9 @@ from farthing.rates.toml import Card
 if TYPE_CHECKING:
     from farthing.gateway.state import State
     from farthing.ledger.postgres.watch import Watch
+
+
+_PATIENCE_S = 2.0
 
 
 def _alert(budget: BudgetRef, spent: int) -> None:
@@ -99,6 +102,12 @@ class Shared:
         """
         return self._recording
 
+    def fit(self, health: Health) -> bool:
+        """Whether work may be taken. Not where rows have no place but memory for longer than a lock lasts: neither the
+        database nor the journal takes them, and the end of the process would take them along."""
+        only_in_memory = health.unjournaled and health.failing_s > _PATIENCE_S
+        return health.ok and not only_in_memory and (self._watch is None or not self._watch.dead)
+
     def write(self, row: Attempt) -> None:
         """Write an open row. Raises `Problem` (503) where the ledger takes none: then nothing may be sent."""
         try:
@@ -118,14 +127,13 @@ class Shared:
         """Once a second: what is counted elsewhere goes to the metrics, and these are written down."""
         if self._watch is not None and self._watch.dead and not draining:
             os.kill(os.getpid(), signal.SIGTERM)  # it gets no money any more: end gracefully, and be started anew
-        self.limits.tick()
         metrics = self.metrics
         for what, number in self.limits.refusals.items():
             metrics.total("limit_refusals", what, number)
         for event, number in self.purses.counters.items():
             metrics.total("bank", event, number)
         health = self.ledger.health()
-        self._recording = health.ok and (self._watch is None or not self._watch.dead)
+        self._recording = self.fit(health)
         metrics.gauge("ledger_waiting_rows", health.waiting)
         metrics.gauge("ledger_failing_seconds", health.failing_s)
         metrics.gauge("ledger_ok", float(health.ok))

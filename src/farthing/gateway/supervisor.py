@@ -76,8 +76,10 @@ class Supervisor:
         self._slots: list[Slot] = []
         self._leaving: list[Child] = []
         self._selector = selectors.DefaultSelector()
-        self._stops = self._asked = self._port = 0
+        self._stops = self._asked = self._port = self._told_to_end = 0
         self._reload = self._serving = False
+        self._counts: dict[int, int] = {}  # of each worker that was told to end: requests in flight then
+        self._later = ""
         self._kill_at = _FOREVER
         self._failure = ""
         self._status = 0
@@ -148,8 +150,15 @@ class Supervisor:
         self._kill_at = time.monotonic() + LEDGER_S + (self._config.timeouts.shutdown_s if graceful else 0.0)
         for slot in self._slots:
             close([slot.sockets])
+        if graceful:
+            self._told_to_end = sum(child.ready for child in self._children() if child not in self._leaving)
         for child in self._children():
             child.signal(signal.SIGTERM)
+
+    def _say_waiting(self, number: int) -> None:
+        if number:
+            many = "1 request" if number == 1 else f"{number} requests"
+            self._say(f"waiting for {many} in flight; ^C again ends at once")
 
     # Workers
 
@@ -187,6 +196,10 @@ class Supervisor:
             self._serving = True
         elif word == "failed":
             child.failure = rest
+        elif word == "draining" and self._stops == 1:
+            self._counts[child.pid] = int(rest or 0)
+            if len(self._counts) == self._told_to_end:
+                self._say_waiting(sum(self._counts.values()))
         elif word == "draining" and not self._stops:
             # It was told by somebody else to end: its successor serves while it finishes.
             for slot in self._slots:
@@ -194,7 +207,7 @@ class Supervisor:
                     slot.child, slot.due = None, 0.0
                     self._leaving.append(child)
         elif word == "reloaded":
-            self._say(f"worker {child.pid}: the new configuration is in force")
+            self._say(f"worker {child.pid}: the new configuration is in force{self._later}")
         elif word == "kept":
             self._say(f"worker {child.pid} stays with the configuration it has: {rest}")
 
@@ -274,6 +287,7 @@ class Supervisor:
         changed = [name for name, value in fixed.items() if getattr(config, name) != value]
         if changed:
             self._say(f"{', '.join(changed)}: changed, but only a restart puts that in force; the rest is taken over")
+        self._later = f" ({', '.join(changed)}: after a restart)" if changed else ""
         self._config = msgspec.structs.replace(config, **fixed)
         for child in self._children():
             child.send("reload")

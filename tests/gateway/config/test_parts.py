@@ -171,14 +171,14 @@ def test_computed_rates_are_found_under_their_provider() -> None:
 def test_what_has_no_price_is_told(tmp_path: Path) -> None:
     text = (
         '[[upstream]]\npreset = "vllm"\n'
-        '[[upstream]]\npreset = "openai"\n[[upstream.model]]\nname = "a"\noffer = "openai/gpt-none"\n'
+        '[[upstream]]\npreset = "openai"\n[[upstream.model]]\nname = "a"\noffer = "deepinfra/none"\n'
         '[[model]]\nname = "fast"\ntargets = ["openai/gpt-4o", "openai/gpt-none"]\n'
         '[[policy]]\nkind = "route"\ntarget = "openai/gpt-nowhere"\n'
     )
     found = doubts(read(tmp_path, text))
     assert any("no price is known of provider 'vllm'" in one for one in found)
     assert any("openai/gpt-none has no price" in one for one in found)
-    assert any("openai/a has no price: no offer openai/gpt-none" in one for one in found)
+    assert any("openai/a has no price: no offer deepinfra/none" in one for one in found)
     assert any("openai/gpt-nowhere has no price" in one for one in found)
     assert len(found) == 4
 

@@ -1,6 +1,5 @@
 """A configuration as JSON types, for `farthing config check`: what it means, where keys come from, never a key."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,12 +12,13 @@ _PLAIN = ("timeouts", "retries", "breaker", "bounds", "rules", "record", "teleme
 
 
 def described(config: Config) -> dict[str, Any]:
-    """`config` as JSON types. `ok` is false where a key that is needed is not set."""
+    """`config` as JSON types. `ok` is false where a secret that is needed is not set."""
     host = f"[{config.host}]" if ":" in config.host else config.host
     upstreams = [_upstream(one) for one in config.upstreams]
     database = config.database
     return {
-        "ok": not any(lacks_key(one) for one in config.upstreams),
+        "ok": not config.missing,
+        "missing": list(config.missing),
         "config": str(config.path) if config.path else None,
         "address": f"http://{host}:{config.port}",
         "reachable": config.reachable,
@@ -37,11 +37,6 @@ def described(config: Config) -> dict[str, Any]:
         **{name: _plain(getattr(config, name)) for name in _PLAIN},
         "notes": list(config.notes),
     }
-
-
-def lacks_key(upstream: Upstream) -> bool:
-    """Whether `upstream` needs a key that is not set (it was read without needing it)."""
-    return upstream.key is None and bool(upstream.key_from)
 
 
 def _upstream(one: Upstream) -> dict[str, Any]:
@@ -124,9 +119,3 @@ def _named_models(config: Config, upstream: Upstream) -> list[str]:
         if head == upstream.name and model != "*":
             names.append(model)
     return list(dict.fromkeys(names))
-
-
-def default_file(folder: Path = Path()) -> Path | None:
-    """The configuration that is used where none is named: farthing.toml in `folder`, if it is there."""
-    file = folder / "farthing.toml"
-    return file if file.is_file() else None

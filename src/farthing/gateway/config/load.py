@@ -79,8 +79,9 @@ def load(
     )  # fmt: skip
     if table is not None:
         table.finish()
+    prices.check(config.cards)
     notes = (*reader.notes, *aliases.notes, *secrets.missing, *_remarks(config))
-    return msgspec.structs.replace(config, notes=notes)
+    return msgspec.structs.replace(config, notes=notes, missing=tuple(secrets.missing))
 
 
 def _refuse_strangers(root: Table) -> None:

@@ -1,5 +1,7 @@
 """What prices a configuration names: cards in files, offers of the book, computed rates of deployments of one's own."""
 
+import difflib
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +16,16 @@ HOST = "host"
 """The provider of computed rates in the price book (`serving.hosted.PROVIDER`; importing that would take 40 ms)."""
 _PREFIX = f"{HOST}:"
 _HOSTS_FILE = "farthing-hosts.toml"
+_CATALOGUE = "genai-prices"
 
 
 class PriceReader:
-    """Reads `offer = "provider/model"` or `price = "host:NAME"`; remembers the deployments whose rates are needed."""
+    """Reads `offer = "provider/model"` or `price = "host:NAME"`; remembers the deployments whose rates are needed, and
+    the offers that are named."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, tuple[int, int, Table]] = {}
+        self._named: list[tuple[str, Table]] = []
 
     def __call__(self, table: Table) -> str | None:
         """The offer ("provider/model") that `table` states, None where it states none."""
@@ -35,7 +40,33 @@ class PriceReader:
                 table.fail(key, f'{key!r} goes with price = "host:…"', "leave it out")
         if offer is not None and not all(offer.partition("/")):
             table.fail("offer", f"{offer!r} is no offer", 'write offer = "provider/model", such as "openai/gpt-4o"')
+        if offer is not None:
+            self._named.append((offer, table))
         return offer
+
+    def check(self, cards: "Sequence[Card]") -> None:
+        """Refuse an offer that neither `cards` nor the price book have, of a provider whose catalogue we have whole.
+
+        Of another provider's models the book knows some: an offer of it may be right, and is told as a doubt only.
+        """
+        if not self._named:
+            return
+        from farthing.rates.book import Book
+        from farthing.rates.card import Offer
+
+        book = Book(cards)
+        for offer, table in self._named:
+            provider, _, model = offer.partition("/")
+            known = book.provider(provider)
+            if known is None or isinstance(book.lookup(known, model), Offer):
+                continue
+            layers = book.layers(known)
+            if any(layer.name == _CATALOGUE for layer in layers):
+                names = [one.model for layer in layers for one in layer.offers]
+                near = difflib.get_close_matches(model, names, 1, 0.5)
+                hint = f"did you mean {f'{provider}/{near[0]}'!r}? Else " if near else ""
+                repair = f"{hint}`farthing prices list {known}` shows them; a price card can add one"
+                table.fail("offer", f"no offer {offer!r} in the price book", repair)
 
     def _host(self, table: Table, price: str, read: int | None, written: int | None) -> str:
         name = price.removeprefix(_PREFIX)

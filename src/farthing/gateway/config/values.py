@@ -213,6 +213,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     another machine. `database`: a PostgreSQL address, None: SQLite in the data folder. `cards`: price cards, read,
     the most trusted first. `path`: the file it came from. `left_out`: names of optional upstreams without a key, which
     policies may name and which are never available. `notes`: what somebody should know (an upstream left out).
+    `missing`: secrets that are not set, where it was read without needing them; `up` refuses it then.
     """
 
     host: str = "127.0.0.1"
@@ -240,6 +241,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     database: Secret | None = None
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def reachable(self) -> bool:
