@@ -1,15 +1,13 @@
-"""One attempt at a call: reserve, write the open row, send, answer, settle, write the final row."""
+"""One attempt at a call on the wire: sent, answered whole or as a stream, or failed. Its account is an `Entry`."""
 
 import asyncio
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
 
 from farthing.gateway.call import Call
 from farthing.gateway.encoding import unpacker
+from farthing.gateway.entry import Entry
 from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
 from farthing.gateway.http import (
     ClientGone,
@@ -34,25 +32,21 @@ from farthing.gateway.translation import (
     translated_error,
 )
 from farthing.gateway.upstream import Upstream
-from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
 from farthing.policies.routing import Decision, Failure
 
 if TYPE_CHECKING:
-    from farthing.gateway.purses import Hold
     from farthing.gateway.state import Place, State
 
 
-_GOES_ON = "the response goes on in the background: what it costs is known when it is fetched"
 _SMALL = 1 << 20  # an answer of a stated length up to this is read in one go
 
 
 class Exchange:
-    """One attempt. Whatever happens in it, its hold is settled and its row ends."""
+    """One attempt. Whatever happens in it, its entry ends: the hold is settled, the row final."""
 
     __slots__ = (
-        "_call", "_done", "_first_us", "_held", "_hold", "_log", "_out", "_place", "_row", "_state", "_target",
-        "_upstream",
+        "_call", "_entry", "_held", "_log", "_out", "_place", "_state", "_target", "_upstream",
     )  # fmt: skip
 
     def __init__(self, state: "State", call: Call, decision: Decision, log: str, number: int) -> None:
@@ -61,18 +55,15 @@ class Exchange:
         self._call = call
         self._log = log
         self._target = decision.target
-        self._hold: Hold | None = None
+        self._entry = Entry(state, call, number)
         self._held = 0  # bytes of a long answer, while it is in memory
-        self._done = False
-        self._first_us: int | None = None
         self._out: Outgoing
         self._place: Place
         self._upstream: Upstream
-        self._row = Attempt(attempt=attempt_id(), request=call.id, number=number, started_us=call.now_us())
 
     async def run(self) -> Failed | None:
         """The attempt; None where the client has its answer. Raises `Problem` where the request cannot be sent."""
-        state, call = self._state, self._call
+        state, call, entry = self._state, self._call, self._entry
         name, model = split_target(self._target)
         upstream = state.upstreams.get(name)
         surface = surface_at(upstream, call.surface) if upstream else None
@@ -82,67 +73,35 @@ class Exchange:
         self._upstream = upstream
         self._place = place = state.place(upstream, model)
         try:
-            cap = await self._reserve()
+            cap = await entry.reserve(place)
             if client_left(call.receive):
                 raise ClientGone  # nothing was sent, and nobody waits for it
             self._out = outgoing(upstream, call.surface, surface, call.body, call.asked, place.sent, cap, call.id)
-            self._open()
+            entry.open(upstream, self._log)
             return await self._send()
         except Refused as refused:
             told = refused_error(call.protocol, refused)
-            self._end("failed", error="untranslatable") if self._row.surface else self._release()
+            entry.end("failed", error="untranslatable") if entry.opened else entry.release()
             failure = Failure(target=self._target, status=told.status)
             return Failed(failure, told.status, [(b"content-type", b"application/json")], told.body)
         except asyncio.CancelledError:
-            if not self._done and self._row.surface:
-                self._end("cancelled", error="stopped", unknown="the gateway stopped before the answer came")
+            if not entry.done and entry.opened:
+                entry.end("cancelled", error="stopped", unknown="the gateway stopped before the answer came")
             raise
         finally:
             self._state.held.drop(self._held)
-            if not self._done:  # whatever happened: nothing stays reserved, and a row that was opened ends
-                if self._row.surface:
-                    self._end("failed", error="internal", unknown="the gateway failed while the answer came")
+            if not entry.done:  # whatever happened: nothing stays reserved, and a row that was opened ends
+                if entry.opened:
+                    entry.end("failed", error="internal", unknown="the gateway failed while the answer came")
                 else:
-                    self._release()
-
-    # --- before ---------------------------------------------------------------------------------
-
-    async def _reserve(self) -> int | None:
-        """Reserve the worst case of the request in all its budgets; the cap on its output, where one is needed."""
-        call, state = self._call, self._state
-        if not call.budgets or call.surface is Surface.COUNT_TOKENS:
-            return None
-        self._hold, cap = await state.reserve(call, self._place)
-        if cap is None and call.asked.limit_is_new and any(budget.hard for budget in call.budgets):
-            return call.asked.max_output_tokens  # in the words of the upstream, which may pass the other by
-        return cap
-
-    def _release(self) -> None:
-        if self._hold is not None:
-            self._state.purses.release(self._hold)
-            self._hold = None
-        self._done = True
-
-    def _open(self) -> None:
-        """Write the open row: after this the attempt cannot be forgotten."""
-        call, asked, by, place = self._call, self._call.asked, self._call.by, self._place
-        self._row = Attempt(
-            attempt=self._row.attempt, request=call.id, number=self._row.number, started_us=self._row.started_us,
-            worker=self._state.ledger.worker, key=call.key.id if call.key else "", protocol=call.protocol,
-            surface=call.surface.value, provider=place.provider, upstream=self._upstream.name,
-            model_asked=asked.model, tier_asked=asked.tier, region=self._upstream.settings.region,
-            streamed=asked.stream, feature=by.feature, request_type=by.request_type, user=by.user,
-            segment=by.segment, session=by.session, tags=by.tags, decision=self._log,
-            holds=self._hold.amounts if self._hold is not None else {},
-        )  # fmt: skip
-        self._state.write(self._row)
+                    entry.release()
 
     # --- the exchange -----------------------------------------------------------------------------
 
     async def _send(self) -> Failed | None:
         call, upstream, out = self._call, self._upstream, self._out
         timeouts, watch, breaker = upstream.settings.timeouts, call.watch, upstream.breaker
-        headers = upstream.headers(call.headers, self._row.attempt, out.reply is not None, call.trace)
+        headers = upstream.headers(call.headers, self._entry.row.attempt, out.reply is not None, call.trace)
         request = upstream.request("POST", upstream.url(out.surface.value), headers, out.body, "application/json")
         breaker.sent(time.monotonic())
         upstream.in_flight += 1
@@ -167,7 +126,7 @@ class Exchange:
                 if unpack is not None:
                     body = unpack(body)
                 body = upstream.hiding.body(body)
-                self._first_us = self._first_us or call.now_us()
+                self._entry.first_us = self._entry.first_us or call.now_us()
                 watch.rest()
                 if not 200 <= status < 300:
                     return self._refused(status, pairs, named, body)
@@ -226,7 +185,7 @@ class Exchange:
         notes, answered = out.notes, body
         if served.unknown == NO_OBJECT:
             self._blame()
-            self._end("failed", served=served, status=status, error="broken")
+            self._entry.end("failed", served=served, status=status, error="broken")
             failure = Failure(target=self._target, status=status, error="broken")
             return self._failed(f"upstream {self._upstream.name!r} sent an answer that is none", 502, failure=failure)
         if served.error and not served.quantities and out.surface is not Surface.RESPONSES:
@@ -244,7 +203,7 @@ class Exchange:
                 else:
                     answer = anthropic_response(body, out.reply)
             except Refused as refused:
-                self._end("failed", served=served, status=status, error=served.error or "bad_answer")
+                self._entry.end("failed", served=served, status=status, error=served.error or "bad_answer")
                 told = refused_error(call.protocol, refused)
                 failure = Failure(target=self._target, status=status, error="broken")
                 return Failed(failure, told.status, [(b"content-type", b"application/json")], told.body)
@@ -253,7 +212,7 @@ class Exchange:
         else:
             headers = passed_headers(pairs, call.admission is not None)
         left = client_left(call.receive)
-        row = self._end("cancelled" if left else "done", served=served, status=status, error=served.error)
+        row = self._entry.end("cancelled" if left else "done", served=served, status=status, error=served.error)
         if self._state.content is not None:
             self._state.content.keep(row, out.body, answered)
         headers += call.own_headers()
@@ -270,11 +229,11 @@ class Exchange:
         call, out = self._call, self._out
         served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
         if status < 400:
-            self._end("failed", status=status, error="redirect")
+            self._entry.end("failed", status=status, error="redirect")
             return self._failed(
                 f"upstream {self._upstream.name!r} answered {status}, a redirection", 502, error="broken"
             )
-        self._end("failed", served=served, status=status, error=served.error or str(status))
+        self._entry.end("failed", served=served, status=status, error=served.error or str(status))
         return self._told(status, served.error or str(status), pairs, named, body)
 
     def _told(
@@ -303,10 +262,10 @@ class Exchange:
 
     def _silent(self, failed: SendFailed) -> Failed | None:
         """No answer, or half of one."""
-        if self._done:
+        if self._entry.done:
             return None
         unknown = "" if not failed.sent else f"no answer came ({failed.kind}): what was consumed is not known"
-        self._end("failed", error=failed.kind, unknown=unknown)
+        self._entry.end("failed", error=failed.kind, unknown=unknown)
         status = 504 if failed.kind == "timeout" else 502
         failure = Failure(target=self._target, error=failed.kind, retryable=not failed.sent)
         return self._failed(f"upstream {self._upstream.name!r}: {failed}", status, failure=failure)
@@ -316,7 +275,7 @@ class Exchange:
         code: str = "upstream_failed",
     ) -> Failed:  # fmt: skip
         """A failure that is told in our own words."""
-        self._done = True
+        self._entry.done = True
         problem = Problem(status, message, code=code, again=True)
         failure = failure or Failure(target=self._target, error=error, retryable=retryable)
         return Failed(failure, status, error_headers(problem), error_body(self._call.protocol, problem))
@@ -350,7 +309,7 @@ class Exchange:
         try:
             await relay.run(response.body_reader, status, headers, unpack)
         finally:
-            if not self._done:
+            if not self._entry.done:
                 self._end_stream(relay, status)
         await relay.finish()
         if relay.retry is not None:  # broken before anything was passed on: another attempt is not seen
@@ -363,7 +322,7 @@ class Exchange:
 
     def _end_stream(self, relay: Relay, status: int) -> None:
         served = relay.served()
-        self._first_us = relay.first_us
+        self._entry.first_us = relay.first_us
         if relay.left:
             self._upstream.breaker.forget_probe()
         elif relay.broke and (relay.stated is None or relay.stated.status in BROKEN):
@@ -376,7 +335,7 @@ class Exchange:
         if relay.stated is not None:
             row = self._end_stated(name, relay.stated, served, status)
         else:
-            row = self._end(name, served=served, status=status, error=served.error or relay.broke)
+            row = self._entry.end(name, served=served, status=status, error=served.error or relay.broke)
         if self._state.content is not None:
             self._state.content.keep(row, self._out.body, bytes(relay.kept or b""))
 
@@ -386,49 +345,7 @@ class Exchange:
         if not served.quantities:
             body, asked = stated.body, self._call.asked
             served = read_response(self._out.surface, self._place.provider, body, status=stated.status, asked=asked)
-        return self._end(name, served=served, status=status, error=error, meant=stated.status)
-
-    # --- after ------------------------------------------------------------------------------------
-
-    def _charge(self, usd: Fraction | None, served: Served, status: int | None) -> Fraction | None:
-        """What the budgets are charged; None: all that was held, since what was served has no price."""
-        if usd is not None:
-            return usd
-        if status is None and not served.quantities:  # sent, and no answer: its prompt was paid for, most likely
-            return self._state.least(self._call, self._place)
-        return Fraction(0) if status is not None and status >= 400 else None
-
-    def _end(
-        self, name: str, *, served: Served | None = None, status: int | None = None, error: str = "", unknown: str = "",
-        meant: int | None = None,
-    ) -> Attempt:  # fmt: skip
-        """Price what was served, settle the hold, write the final row. `meant`: the status of an error behind 200."""
-        call, state, place = self._call, self._state, self._place
-        served = served or Served(unknown=unknown, complete=False)
-        if call.asked.background and not served.complete and not served.error:
-            served = Served(unknown=_GOES_ON, complete=False, id=served.id, model=served.model, tier=served.tier)
-        ended_us = call.now_us()
-        priced = state.price(served, place, call.asked, self._row.started_us, ended_us)
-        holds = {}
-        if self._hold is not None:
-            holds = state.purses.settle(self._hold, self._charge(priced.usd, served, meant or status))
-            self._hold = None
-        self._done = True
-        for meter, count in served.quantities.items():
-            if meter in state.token_meters:
-                call.tokens += count
-        opened = self._row
-        row = replace(
-            opened, state=name, ended_us=ended_us, first_us=self._first_us, model_served=served.model,
-            tier_served=served.tier, region=served.region or opened.region, status=status, error=error,
-            quantities=served.quantities, usd=str(priced.usd) if priced.usd is not None else None,
-            unknown=priced.unknown, price=state.price_name(priced),
-            reported_usd=None if served.reported_usd is None else str(served.reported_usd),
-            estimated=served.estimated, answer=served.id, holds=holds,
-        )  # fmt: skip
-        self._row = row
-        state.end(row, call.trace)
-        return row
+        return self._entry.end(name, served=served, status=status, error=error, meant=stated.status)
 
 
 def _noted(notes: tuple[str, ...]) -> Header:
