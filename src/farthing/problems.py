@@ -21,13 +21,17 @@ class FarthingError(Exception):
 
 
 class Problems:
-    """Collects problems: all are counted (by reason), the first `keep` are kept whole."""
+    """Collects problems: all are counted (by reason), the first `keep` are kept whole.
+
+    `notes`: what else there is to know of how the input was read; nothing is wrong there.
+    """
 
     def __init__(self, keep: int = 100) -> None:
         self.keep = keep
         self.total = 0
         self.kept: list[Problem] = []
         self.reasons: Counter[str] = Counter()
+        self.notes: list[str] = []
 
     def add(self, place: str, reason: str, repair: str = "", kind: str = "") -> None:
         """Record one problem; `kind` groups it in `reasons` when `reason` carries particular values."""

@@ -1,5 +1,6 @@
 """`farthing config check` as a user runs it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,32 @@ def test_without_a_file_it_is_about_the_environment(monkeypatch: pytest.MonkeyPa
     assert "note: no upstream" in run("config", "check").out
     monkeypatch.setenv("GROQ_API_KEY", "g")
     assert "https://api.groq.com/openai/v1" in run("config", "check").out
+
+
+def test_a_database_that_is_not_set_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "farthing.toml").write_text('[gateway]\ndatabase_env = "PGX"\n')
+    ran = run("config", "check")
+    assert ran.code == 1 and "not ready: farthing.toml: database_env: $PGX is not set" in " ".join(ran.out.split())
+    assert json.loads(run("config", "check", "--json").out)["ok"] is False
+
+
+def test_an_offer_that_is_misspelt_is_a_mistake_at_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    file = tmp_path / "f.toml"
+    file.write_text('[[upstream]]\npreset = "openai"\n[[upstream.model]]\nname = "a"\noffer = "openai/gpt-4o-minni"\n')
+    assert run("config", "check", "f.toml").refusal.startswith(
+        "f.toml:5: no offer 'openai/gpt-4o-minni' in the price book (did you mean 'openai/gpt-4o-mini'?"
+    )
+    (tmp_path / "card.toml").write_text(
+        '[[offer]]\nprovider = "openai"\nmodel = "gpt-4o-minni"\n[[offer.price]]\n'
+        'source = { url = "https://example.com", grade = "assumed" }\n[offer.price.usd_per_mtok]\ninput = 1\n'
+    )
+    file.write_text('[gateway]\ncards = ["card.toml"]\n' + file.read_text())
+    assert "in the price book" not in run("config", "check", "f.toml").err
+
+
+def test_a_mistake_is_json_on_request(tmp_path: Path) -> None:
+    (tmp_path / "f.toml").write_text("[gateway]\nprot = 1\n")
+    ran = run("config", "check", "f.toml", "--json")
+    told = ["f.toml:2: unknown key 'prot' (did you mean 'port'?)"]
+    assert ran.code == 2 and json.loads(ran.out) == {"ok": False, "problems": told}

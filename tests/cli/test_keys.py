@@ -180,3 +180,10 @@ def test_names_of_ended_keys_can_be_used_again(data: Path) -> None:
     assert first["id"] != second["id"]
     assert json.loads(keys(data, "list", "--json").out)[1]["id"] == second["id"]
     assert keys(data, "revoke", "a").code == 0  # the living one is meant
+
+
+def test_a_revoked_key_is_told_in_json(data: Path) -> None:
+    made = keys(data, "create", "--name", "a", "--json").json
+    told = keys(data, "revoke", "a", "--json").json
+    assert (told["id"], told["state"]) == (made["id"], "revoked") and told["revoked"] is not None
+    assert "token" not in told

@@ -6,12 +6,17 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from farthing.cli import app as wiring
 from farthing.cli import ledger as verbs
+from farthing.cli.common import console
 from farthing.ledger.days import close_days
 from farthing.ledger.ledger import Ledger
+from farthing.ledger.verify import verify
+from farthing.ledger.workers import Worker, anyone_alive
+from farthing.reports.ledger import verification_view
 from tests.cli import run
 from tests.ledger.made import DAY_US, NOON_US, done, some, sum_usd
 from tests.ledger.test_decisions import TEXT, filled
@@ -155,9 +160,14 @@ def test_retention_and_closing(tmp_path: Path) -> None:
     assert run("ledger", "close-days", "--data", tmp_path).out == (
         "2025-10-16: 2 rows in day=2025-10-16/1.parquet\n2025-10-17: 2 rows in day=2025-10-17/1.parquet\n"
     )
-    assert run("ledger", "close-days", "--data", tmp_path).out == ""
+    again = run("ledger", "close-days", "--data", tmp_path)
+    assert again.code == 0 and again.out.startswith("nothing to do: no day in ") and len(again.out.splitlines()) == 1
+    assert run("ledger", "close-days", "--data", tmp_path, "--json").json == {"closed": [], "archive_elsewhere": False}
     dropped = run("ledger", "drop-days", "--before", "2025-10-17", "--data", tmp_path)
     assert dropped.out == "2025-10-16: 2 rows deleted\n"
+    assert "nothing to do" in run("ledger", "drop-days", "--before", "2025-10-17", "--data", tmp_path).out
+    last = ("ledger", "drop-days", "--before", "2025-10-10", "--data", tmp_path, "--json")
+    assert run(*last).json == {"dropped": []}
     assert run("ledger", "summary", "--data", tmp_path, "--json").json["whole"]["attempts"] == 2
     assert run("ledger", "drop-days", "--before", "soon", "--data", tmp_path).refusal == (
         "--before 'soon' is not a day such as 2026-01-01"
@@ -198,3 +208,43 @@ def test_decisions_are_made_again_from_their_rows(tmp_path: Path) -> None:
     assert "attempts without a decision in their row: 1\n" in ran.out
     other.write_text("[gateway]\nport = 1\n")
     assert "no [[policy]]" in run("ledger", "decisions", "--policy", other, "--data", data).refusal
+
+
+def test_days_that_are_closed_and_dropped_are_told_in_json(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path) as ledger:
+        ledger.write([done(1, ledger=ledger, started_us=NOON_US - 400 * DAY_US)])
+    closed = run("ledger", "close-days", "--data", tmp_path, "--json").json
+    assert closed["closed"] == [{"day": "2025-10-16", "rows": 1, "file": "day=2025-10-16/1.parquet"}]
+    out = tmp_path / "out.csv"
+    assert run("ledger", "export", out, "--data", tmp_path, "--json").json == {"rows": 1, "file": str(out)}
+    dropped = run("ledger", "drop-days", "--before", "2025-10-17", "--data", tmp_path, "--json").json
+    assert dropped == {"dropped": [{"day": "2025-10-16", "rows": 1}]}
+
+
+def test_a_key_is_summed_under_its_name(tmp_path: Path) -> None:
+    made = run("keys", "create", "--name", "search-prod", "--data", tmp_path, "--json").json
+    with Ledger.open(tmp_path) as ledger:
+        ledger.write([done(1, ledger=ledger, key=made["id"]), done(2, ledger=ledger, key="k_0123456789ab")])
+    found = run("ledger", "summary", "--by", "key", "--data", tmp_path, "--json").json["groups"]
+    assert {(one["key"], one["key_name"]) for one in found} == {(made["id"], "search-prod"), ("k_0123456789ab", None)}
+    assert f"search-prod ({made['id']})" in run("ledger", "summary", "--by", "key", "--data", tmp_path).out
+    assert "key_name" not in run("ledger", "summary", "--by", "model", "--data", tmp_path, "--json").json["groups"][0]
+
+
+def test_rows_of_a_running_gateway_are_on_their_way(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path) as ledger:
+        ledger.write([done(1, ledger=ledger)])
+    found = msgspec.structs.replace(verify(tmp_path), spilled=1)
+
+    def said(living: bool) -> str:
+        screen = console()
+        with screen.capture() as capture:
+            screen.print(verification_view(found, living))
+        return capture.get()
+
+    assert "1 row is on the way from the journal of a running gateway" in said(True)
+    assert "1 row in journals of workers that have ended" in said(False)
+    assert not anyone_alive(tmp_path) and not anyone_alive(tmp_path / "none")
+    worker = Worker(tmp_path)
+    assert anyone_alive(tmp_path)
+    worker.close()

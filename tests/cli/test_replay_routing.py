@@ -55,7 +55,8 @@ def test_json_and_decisions(card: Path, policy: Path, usage: Path, tmp_path: Pat
     assert (found["requests"], found["differ"], found["decided_by"]) == (3, 3, {"route": 3})
     assert found["targets"][0] == {
         "target": "acme/plain", "offer": "acme/plain", "requests_as_served": 0, "requests": 3, "as_served_usd": "0",
-        "usd": "0.00057", "unpriced_attempts": 0, "share": 1.0,
+        "known_as_served_usd": "0", "usd": "0.00057", "known_usd": "0.00057", "unpriced_attempts": 0,
+        "unpriced_attempts_as_served": 0, "share": 1.0,
     }  # fmt: skip
     assert [source["id"] for source in found["sources"]] == ["acme"]
     lines = [json.loads(line) for line in out.read_text().splitlines()]

@@ -176,7 +176,7 @@ def test_streams_end_whole_at_a_graceful_end(start: Callable[..., Running]) -> N
     for reader in readers:
         reader.join(5)
     assert [text.splitlines()[-1] for text in streamed] == ["end"] * 6
-    assert running.said() == ""
+    assert running.said() == "waiting for 6 requests in flight; ^C again ends at once\n"
 
 
 def test_what_does_not_end_in_time_is_ended_and_the_application_stopped(start: Callable[..., Running]) -> None:
@@ -193,7 +193,7 @@ def test_what_does_not_end_in_time_is_ended_and_the_application_stopped(start: C
     assert b"end" not in text
     assert running.stops() == 1
     assert (next(running.folder.glob("stopped-*"))).read_text() == "0.0 0"  # no time left; nothing in flight
-    assert running.said() == ""
+    assert running.said() == "waiting for 1 request in flight; ^C again ends at once\n"
 
 
 def test_a_second_signal_ends_at_once_and_still_stops_the_application(start: Callable[..., Running]) -> None:
@@ -246,6 +246,7 @@ def test_a_reload_with_a_mistake_changes_nothing(start: Callable[..., Running], 
     running.send(signal.SIGHUP)
     until(lambda: "in force" in running.said().splitlines()[-1] and running.get().split()[1] == "new")
     assert "port, data: changed, but only a restart puts that in force" in running.said()
+    assert running.said().splitlines()[-1].endswith("in force (port, data: after a restart)")
     (first,) = running.pids()
     os.kill(first, signal.SIGTERM)
     until(lambda: running.pids() != {first})

@@ -190,3 +190,21 @@ def test_it_is_ready_within_its_time(up: Callable[..., Up]) -> None:
         os.kill(pid, signal.SIGTERM)
         assert gateway.process.wait(20) == 0
     assert min(took) < 0.6
+
+
+def test_the_example_of_the_local_model_always_has_the_same_answer() -> None:
+    text = "\n".join(greeting(load(None, {}), 4141, local=True))
+    assert '"temperature": 0' in text and '"model": "gemma-3-270m"' in text
+
+
+def test_other_verbs_are_told_what_leads_them_to_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("farthing.toml").write_text('[gateway]\ndata = "data"\n')
+    Path("other.toml").write_text('[gateway]\ndata = "data"\n')
+    own, other = (load(Path(name), {}) for name in ("farthing.toml", "other.toml"))
+    assert greeting(own, 1)[-1].endswith(" ledger summary --by model")
+    assert greeting(other, 1)[-1].endswith(" ledger summary --by model --config other.toml")
+    elsewhere = load(Path("farthing.toml"), {}, data=Path("there"))
+    assert greeting(elsewhere, 1)[-1].endswith(" ledger summary --by model --data there")

@@ -187,6 +187,9 @@ def _bill_as_served(
         offer = offers.get(cell.subject, Unknown("no offer is known for this model"))
         facts = facts_of_cell(cell, table, at)
         bill = bills[cell.subject]
+        if why := table.subjects[cell.subject].unmeasured:
+            bill.add_unknown(why, cell.rows, cell.requests, {})
+            continue
         price = offer if isinstance(offer, Unknown) else price_at(offer, at or facts.at)
         if isinstance(price, Unknown):
             bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
@@ -231,6 +234,9 @@ def _row_by_row(
     quotas: dict[tuple[str, str], int] = {}
     for number, usage in table.records(offers):
         offer, bill = offers[number], bills[number]
+        if usage.unmeasured:
+            bill.add_unknown(usage.unmeasured, 1, usage.requests, {})
+            continue
         facts = msgspec.structs.replace(facts_of(usage), priced_at=at)
         price = offer if isinstance(offer, Unknown) else price_of(offer, at or facts.at)
         if isinstance(price, Unknown):
@@ -304,6 +310,9 @@ class Counterfactual:
         table = self.tally.table
         for merged in self._pieces(cuts or cuts_of(offer.prices), at):
             cell, facts = merged.cell, merged.facts
+            if why := table.subjects[cell.subject].unmeasured:
+                bill.add_unknown(why, cell.rows, cell.requests, {})
+                continue
             price = price_of(offer, at or facts.at)
             if isinstance(price, Unknown):
                 bill.add_unknown(price.reason, cell.rows, cell.requests, cell.quantities)
@@ -353,6 +362,9 @@ def price_records(records: Iterable[Usage], offer_of: Callable[[Usage], Offer | 
     bill = Bill()
     quotas: dict[tuple[str, str], int] = {}
     for usage in records:
+        if usage.unmeasured:
+            bill.add_unknown(usage.unmeasured, 1, usage.requests, {})
+            continue
         offer = offer_of(usage)
         price = offer if isinstance(offer, Unknown) else price_at(offer, usage.at)
         if isinstance(price, Unknown):

@@ -339,7 +339,7 @@ def merge(
             piece if pieces is None else pieces[piece] for piece, pieces in zip(cell.place, maps, strict=True)
         )
         kinds = frozenset(cell.quantities)
-        alike = (subject.tier, subject.region, subject.attrs, subject.bucket, kinds, place)
+        alike = (subject.tier, subject.region, subject.attrs, subject.bucket, subject.unmeasured, kinds, place)
         groups.setdefault(alike, []).append(number)
     merged = []
     for numbers in groups.values():

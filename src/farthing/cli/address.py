@@ -1,8 +1,10 @@
 """What the lines that `up` and `keys create` print have in common: the address, a model to ask for, our own name."""
 
 import os
+import shlex
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ def some_models(config: "Config") -> list[str]:
 
 
 def called() -> str:
-    """How this program is started from here: its name where that is on the PATH, else the path that it was called by."""
-    path = sys.argv[0] if sys.argv else ""
-    name = os.path.basename(path)
-    if name == "__main__.py":
-        return f"{os.path.basename(sys.executable)} -m farthing" if shutil.which("farthing") is None else "farthing"
-    if name != "farthing" or shutil.which("farthing") or os.sep not in path:
+    """How this program is started from here: by its name where that is on the PATH, else by the path it was called."""
+    path = Path(sys.argv[0] if sys.argv else "farthing")
+    on_path = shutil.which("farthing") is not None
+    if path.name == "__main__.py" and path.parent.name == "farthing" and not on_path:
+        return f"{sys.executable} -m farthing"
+    if path.name != "farthing" or on_path or len(path.parts) == 1:
         return "farthing"
     beside = os.path.relpath(path)
-    return path if beside.startswith("..") else beside
+    return shlex.quote(str(path) if beside.startswith("..") else beside)

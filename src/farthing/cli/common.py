@@ -21,7 +21,6 @@ Cards = Annotated[
     list[Path] | None, typer.Option("--card", metavar="FILE", help="A rate card of your own (TOML); repeatable.")
 ]
 At = Annotated[str | None, typer.Option("--at", metavar="INSTANT", help="2026-11-21 or 2026-11-21T09:30:00Z.")]
-WIDTH = 100
 
 
 def instant(text: str | None) -> datetime | None:
@@ -55,13 +54,10 @@ def print_json(value: Any) -> None:
 
 
 def console() -> "Console":
-    """Where tables go: at most 100 columns, fewer on a narrower terminal."""
-    from rich.console import Console
+    """Where tables go: as wide as the terminal, 100 columns where there is none."""
+    from farthing.cli.screen import Screen
 
-    screen = Console(highlight=False, markup=False, emoji=False)  # names come from users
-    if not screen.is_terminal or screen.width > WIDTH:
-        screen.width = WIDTH
-    return screen
+    return Screen()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from farthing.cli.common import Json, console, print_json
+from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,16 +30,24 @@ def check(
 ) -> None:
     """Read a configuration as `farthing up` would, and say what it means; nothing starts and nothing is sent.
 
-    The exit status is 2 for a mistake in the file and 1 where a key that is needed is not set.
+    The exit status is 2 for a mistake in the file and 1 where a key or another secret that is
+    needed is not set: `farthing up` refuses both.
 
     Example: farthing config check farthing.toml
     """
     import os
 
     from farthing.gateway.config import load
-    from farthing.gateway.config.describe import default_file, described, doubts
+    from farthing.gateway.config.describe import described, doubts
+    from farthing.gateway.config.where import used_file
 
-    config = load(file or (None if os.environ.get("FARTHING_CONFIG") else default_file()), os.environ, need_keys=False)
+    try:
+        config = load(used_file(file, os.environ), os.environ, need_keys=False)
+    except FarthingError as error:
+        if not as_json:
+            raise
+        print_json({"ok": False, "problems": [str(error)]})
+        raise typer.Exit(2) from None
     found = described(config)
     found["notes"] += doubts(config)
     if as_json:
@@ -72,7 +81,9 @@ def _show(found: dict[str, Any]) -> None:
         screen.print("\nprice cards: " + ", ".join(found["cards"]))
     for note in found["notes"]:
         screen.print(f"\nnote: {note}")
-    screen.print("\nin order" if found["ok"] else "\nnot ready: a key is not set")
+    lacks = any(one["key"] and not one["key"]["set"] for one in found["upstreams"])
+    why = "a key is not set" if lacks else "; ".join(found["missing"])
+    screen.print("\nin order" if found["ok"] else f"\nnot ready: {why}")
 
 
 def _table(*columns: str) -> "Table":

@@ -71,7 +71,7 @@ def create(
     until_us = None if expires is None else _moment_us(expires)
     at = place(data, config, database_env, needed=True)
     url = address(at.data, at.database_env, needed=True)
-    with _keys(at.data, url, create=True) as keys:
+    with opened_keys(at.data, url, create=True) as keys:
         made, token = keys.create(
             name, team=team, models=_listed(models), features=_listed(features), budgets=budgets,
             limits=None if limits == KeyLimits() else limits, defaults=defaults, expires_us=until_us,
@@ -91,7 +91,7 @@ def list_keys(
 
     at = place(data, config, database_env, needed=True)
     url = address(at.data, at.database_env, needed=True)
-    with _keys(at.data, url) as keys:
+    with opened_keys(at.data, url) as keys:
         found = keys.all()
     now_s = time.time()
     states = _states(at.data, url, found, now_s)
@@ -111,7 +111,7 @@ def revoke(
     """
     at = place(data, config, database_env, needed=True)
     url = address(at.data, at.database_env, needed=True)
-    with _keys(at.data, url) as keys:
+    with opened_keys(at.data, url) as keys:
         ended = keys.revoke(who)
     if as_json:
         from farthing.reports.keys import key_json
@@ -140,14 +140,14 @@ def rotate(
     grace_s = 0 if grace is None else _span_s(grace)
     at = place(data, config, database_env, needed=True)
     url = address(at.data, at.database_env, needed=True)
-    with _keys(at.data, url) as keys:
+    with opened_keys(at.data, url) as keys:
         made, token = keys.rotate(who, grace_s)
     old = f"goes on for {grace}" if grace_s else "has ended"
     _hand_over(made, token, at, url, as_json, f"key {made.name} ({made.id}) has a new token; the one before {old}")
 
 
 @contextmanager
-def _keys(data: Path, url: str | None, create: bool = False) -> "Iterator[Keys]":
+def opened_keys(data: Path, url: str | None, create: bool = False) -> "Iterator[Keys]":
     """The keys of the data folder, or of the database at `url` that it shares with others."""
     from farthing.ledger.keys import Keys, KeysUnavailable
 
@@ -175,12 +175,13 @@ def _hand_over(key: "Key", token: str, at: Place, url: str | None, as_json: bool
     from farthing.cli.address import base_url
 
     base = base_url(at.host, at.port or 4141)
+    body = f'{{"model": "{_model(at, key)}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     print(f"""{what}. Its token is shown only now; keep it where secrets are kept:
 
     {token}
 
 curl {base}/v1/chat/completions -H 'Authorization: Bearer {token}' \\
-  -H 'content-type: application/json' -d '{{"model": "{_model(at, key)}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+  -H 'content-type: application/json' -d '{body}'
 
 OpenAI clients: OPENAI_BASE_URL={base}/v1 and OPENAI_API_KEY=the token;
 Anthropic clients: ANTHROPIC_BASE_URL={base} and ANTHROPIC_API_KEY=the token.""")

@@ -8,7 +8,7 @@ import typer
 
 from farthing.cli.common import Cards, Json, book_with, console, instant, print_json
 from farthing.cli.place import ConfigFile, Data, place
-from farthing.cli.shared_ledger import Database, address, bring
+from farthing.cli.shared_ledger import Database, address, bank_of, bring
 from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def summary(
         return
     if as_of is not None or card:
         raise FarthingError("--as-of and --card price again; add --reprice")
+    from farthing.ledger.standings import key_names
     from farthing.ledger.summary import summarise_ledger
-    from farthing.reports.budgets import key_names
     from farthing.reports import ledger as views
 
     folder = _brought(data, config, database_env)
@@ -239,9 +239,7 @@ def drop_days(
 
 
 @app.command("budgets")
-def budgets(
-    data: Data = None, config: ConfigFile = None, database_env: Database = None, as_json: Json = False
-) -> None:
+def budgets(data: Data = None, config: ConfigFile = None, database_env: Database = None, as_json: Json = False) -> None:
     """What every budget has spent in the period that runs now, of keys and of the configuration.
 
     Held: reserved for attempts that were lost and may be billed yet. Left: of the limit, where one is stated.
@@ -250,16 +248,19 @@ def budgets(
     """
     import time
 
-    from farthing.cli.shared_ledger import bank_of
+    from farthing.cli.keys import opened_keys
     from farthing.ledger.bank import BankUnavailable
+    from farthing.ledger.standings import known_purses
     from farthing.reports import budgets as views
 
     at = place(data, config, database_env, needed=True)
     url = address(at.data, at.database_env, needed=True)
-    now_s = time.time()
+    with opened_keys(at.data, url) as keys:
+        found = keys.all()
     try:
+        lines = views.budget_lines(known_purses(at.data, url), found, _rules(at.file), time.time())
         with bank_of(at.data, url) as bank:
-            lines = views.budget_lines(bank, views.keys_of(at.data, url), _rules(at.file), now_s)
+            lines = views.with_states(lines, bank.states([line.purse for line in lines]))
     except BankUnavailable as error:
         raise FarthingError(f"{at.data}: the budgets cannot be read now: {error}") from None
     if as_json:

@@ -4,6 +4,7 @@ Without Typer, which the processes of a gateway would carry for as long as they 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -142,7 +143,7 @@ def greeting(config: "Config", port: int, local: bool = False, any_key: bool = F
         key = f"key from {one.key.whence}" if one.key is not None else "no key"
         lines.append(f"  upstream  {one.name:{width}}  {one.url}  ({key})")
     if len(config.upstreams) > _MOST_SHOWN:
-        lines.append(f"  and {len(config.upstreams) - _MOST_SHOWN} more: farthing config check")
+        lines.append(f"  and {len(config.upstreams) - _MOST_SHOWN} more: {called()} config check")
     lines += [f"  note      {note}" for note in config.notes]
     lines.append(f"  keys      {_keys(config, any_key)}")
     needed = config.keys == "required" or (config.keys == "auto" and (config.reachable or any_key))
@@ -151,34 +152,50 @@ def greeting(config: "Config", port: int, local: bool = False, any_key: bool = F
     lines += [
         "", "OpenAI's client:     " f"OPENAI_BASE_URL={at}/v1 OPENAI_API_KEY={word}",
         f"Anthropic's client:  ANTHROPIC_BASE_URL={at} ANTHROPIC_API_KEY={word}", "", "Try it:",
-        *_example(config, at, key, local), "  farthing ledger summary --by model" + _data(config),
+        *_example(config, at, key, local), f"  {called()} ledger summary --by model{_beside(config)}",
     ]  # fmt: skip
     return lines
 
 
 def _keys(config: "Config", any_key: bool) -> str:
     if config.keys == "required":
-        return "needed: farthing keys create --name NAME makes one"
+        return f"needed: {called()} keys create --name NAME makes one{_beside(config)}"
     if config.keys == "off":
         return 'not asked for (keys = "off")'
     if config.reachable:
-        return f"needed, since {config.host} can be reached from elsewhere: farthing keys create --name NAME"
+        why = f"needed, since {config.host} can be reached from elsewhere"
+        return f"{why}: {called()} keys create --name NAME{_beside(config)}"
     if any_key:
-        return "needed, since some exist: farthing keys list shows them"
-    return "not needed while none exists; farthing keys create --name NAME makes the first"
+        return f"needed, since some exist: {called()} keys list{_beside(config)} shows them"
+    return f"not needed while none exists; {called()} keys create --name NAME makes the first{_beside(config)}"
 
 
-def _data(config: "Config") -> str:
-    return "" if str(config.data) == "farthing-data" else f" --data {config.data}"
+def _beside(config: "Config") -> str:
+    """What has to be said to another verb, from here, so that it works on the same folder."""
+    from farthing.gateway.config.where import standing, used_file
+
+    def leads_here(file: Path | None) -> bool:
+        return file == config.path and standing(file, os.environ).data == config.data
+
+    try:
+        if leads_here(used_file(None, os.environ)):
+            return ""
+        if config.path is not None and leads_here(config.path):
+            return f" --config {shlex.quote(str(config.path))}"
+    except FarthingError:
+        pass
+    database = f" --database-env {config.database.whence.removeprefix('$')}" if config.database else ""
+    return f" --data {shlex.quote(str(config.data))}{database}"
 
 
 def _example(config: "Config", at: str, key: str, local: bool) -> list[str]:
     """A request that works as it stands, where it can be told which model answers."""
     model = "gemma-3-270m" if local else next(iter(some_models(config)), "")
     if not model:
-        return ["  (a request needs an upstream; `farthing up --local` brings one)"]
+        return [f"  (a request needs an upstream; `{called()} up --local` brings one)"]
     bearer = f" -H 'authorization: Bearer {key}'".replace("'", '"') if key else ""
-    stop = ', "stop": ["\\n"]' if local else ""  # it has not learnt where to end
+    # The packaged model has not learnt where to end, and knows this answer where it need not guess.
+    stop = ', "temperature": 0, "stop": ["\\n"]' if local else ""
     message = '{"role": "user", "content": "What is the capital of France?"}'
     body = f'{{"model": "{model}", "max_tokens": 40{stop}, "messages": [{message}]}}'
     return [f"  curl {at}/v1/chat/completions{bearer} -H 'content-type: application/json' \\", f"    -d '{body}'"]

@@ -12,14 +12,16 @@ from typing import Any
 
 import msgspec
 
+from farthing.ledger.kept import kept_prices
 from farthing.ledger.view import open_view
 from farthing.policies.routing import Ask, Chain, Decision, model_of, read_log, recompute
 from farthing.policies.routing.recorded import Recorded, Seen, failure_of
 from farthing.problems import FarthingError
 from farthing.time import microseconds
 from farthing.units import METERS
+from farthing.usage.readers.ledger import LOST, NO_REASON
 from farthing.usage.readers.values import provider_name
-from farthing.usage.record import Usage
+from farthing.usage.record import PriceRecord, Usage
 from farthing.usage.table import from_micro
 
 _BATCH = 10_000
@@ -38,9 +40,10 @@ _SERVED = (
     "estimated",
     "attrs",
     "unknown",
+    "price",
 )
 _words = msgspec.json.Decoder(dict[str, str]).decode
-_LOST = "lost with its worker: nobody knows what it consumed"
+_COUNTING = "messages/count_tokens"
 
 
 class Different(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,16 +121,17 @@ def _different(row: Mapping[str, Any], logged: Decision, now: Decision) -> Diffe
 
 def requests_in(folder: Path, since: datetime | None = None, until: datetime | None = None) -> Iterator[Recorded]:
     """The requests of the ledger in `folder` of which an attempt started in [since, until), each with its attempts
-    in order; those in progress are left out.
+    in order; those in progress are left out, and those that counted tokens, at no cost.
 
     Raises `FarthingError` where there is no ledger.
     """
     rows = _rows(folder, since, until, _SERVED, 'ORDER BY request, number, attempts."at", id')
+    prices = kept_prices(folder)
     for _, group in groupby(rows, key=lambda row: row["request"]):
         attempts = list(group)
-        if any(row["state"] == "open" for row in attempts):
+        if any(row["state"] == "open" or row["surface"] == _COUNTING for row in attempts):
             continue
-        seen = tuple(map(_seen, attempts))
+        seen = tuple(_seen(row, prices.get(row["price"] or "")) for row in attempts)
         read = max(one.usage.prompt_tokens for one in seen)  # attempts that failed early were not counted
         yield Recorded(ask=msgspec.structs.replace(ask_of(attempts[0]), prompt_tokens=read or None), attempts=seen)
 
@@ -151,19 +155,21 @@ def ask_of(row: Mapping[str, Any]) -> Ask:
     )
 
 
-def _seen(row: Mapping[str, Any]) -> Seen:
-    usage, state = _usage(row), row["state"]
+def _seen(row: Mapping[str, Any], priced: PriceRecord | None) -> Seen:
+    state = row["state"]
     logged = _logged(row["decision"])
     target = logged.target if logged is not None and logged.target is not None else _target(row)
-    unmeasured = _LOST if state == "lost" else ""
-    if row["unknown"] and not usage.quantities:
-        unmeasured = unmeasured or row["unknown"]
+    usage = _usage(row, target, priced)
+    unmeasured = ""
+    if not usage.quantities and not row["known"]:
+        unmeasured = row["unknown"] or (LOST if state == "lost" else NO_REASON)
     failure = failure_of(target, row["http_status"], row["error"] or "") if state == "failed" else None
     return Seen(
         usage=usage,
         target=target,
         answered=state in ("done", "cancelled"),
         unmeasured=unmeasured,
+        nothing=bool(state == "failed" and row["known"] and not usage.quantities),
         failure=failure,
         logged=logged,
     )
@@ -182,14 +188,14 @@ def _target(row: Mapping[str, Any]) -> str:
     return f"{upstream}/{model_of(model) if model.startswith(f'{upstream}/') else model}"
 
 
-def _usage(row: Mapping[str, Any]) -> Usage:
+def _usage(row: Mapping[str, Any], target: str, priced: PriceRecord | None) -> Usage:
     return Usage(
         at=from_micro(row["started_us"]),
         completed=None if row["completed_us"] is None else from_micro(row["completed_us"]),
         quantities=row["quantities"],
         provider=provider_name(row["provider"] or None),
         model_asked=row["model_asked"] or None,
-        model_served=row["model_served"] or None,
+        model_served=row["model_served"] or model_of(target) or None,
         tier_asked=row["tier_asked"] or None,
         tier_served=row["tier_served"] or None,
         region=row["region"] or None,
@@ -197,20 +203,22 @@ def _usage(row: Mapping[str, Any]) -> Usage:
         status="ok" if row["state"] == "done" else row["state"],
         id=row["id"],
         estimated=bool(row["estimated"]),
+        priced=priced,
     )
 
 
 def _rows(
     folder: Path, since: datetime | None, until: datetime | None, more: tuple[str, ...], order: str
 ) -> Iterator[dict[str, Any]]:
-    """Rows of `attempts` by name, with `started_us`, and where more is wanted `completed_us` and `quantities`."""
+    """Rows of `attempts` by name, with `started_us`, and where more is wanted `completed_us`, `quantities` and whether
+    the charge is `known`."""
     low, high = (None if moment is None else microseconds(moment) for moment in (since, until))
     names = (*_FACTS, *more)
     with open_view(folder, low, high, {*names, "at", "completed"}) as view:
         chosen = [f'"{name}"' for name in names] + ['epoch_us("at")']
         meters = [name for name in view.meters if name in METERS] if more else []
         if more:
-            chosen.append('epoch_us("completed")')
+            chosen += ['epoch_us("completed")', "usd IS NOT NULL OR usd_exact IS NOT NULL"]
             chosen += [f'CAST("{name}" * {METERS[name].scale} AS BIGINT)' for name in meters]
         where = "" if more else "WHERE state <> 'open'"
         found = view.connection.cursor().execute(f"SELECT {', '.join(chosen)} FROM attempts {where} {order}")
@@ -219,6 +227,6 @@ def _rows(
                 row: dict[str, Any] = dict(zip((*names, "started_us"), values, strict=False))
                 if more:
                     rest = values[len(names) + 1 :]
-                    row["completed_us"] = rest[0]
-                    row["quantities"] = {name: n for name, n in zip(meters, rest[1:], strict=True) if n}
+                    row["completed_us"], row["known"] = rest[:2]
+                    row["quantities"] = {name: n for name, n in zip(meters, rest[2:], strict=True) if n}
                 yield row

@@ -59,7 +59,7 @@ def export(
 
 def _rows_sql(view: View, kind: str) -> str:
     if kind == "parquet":
-        return 'SELECT * FROM attempts ORDER BY "at", id'
+        return 'SELECT * EXCLUDE (model) FROM attempts ORDER BY "at", id'
     chosen = []
     for name in (*COLUMNS, *view.meters):
         if name in ("at", "completed", "first_byte"):
@@ -92,8 +92,8 @@ def _focus_sql(view: View) -> str:
         f"'Usage' AS ChargeCategory, {stamp.format(day, DAY_US)} AS ChargePeriodStart, "
         f"{stamp.format(day + ' + 1', DAY_US)} AS ChargePeriodEnd, {quantity} AS ConsumedQuantity, "
         f"'Tokens' AS ConsumedUnit, provider AS ServiceProviderName, 'AI and Machine Learning' AS ServiceCategory, "
-        f"coalesce(model_served, model_asked) AS SkuId, region AS RegionId, feature AS x_Feature, key AS x_Key, "
+        f"model AS SkuId, region AS RegionId, feature AS x_Feature, key AS x_Key, "
         f"count(*) AS x_Attempts, count(*) FILTER (usd IS NULL AND usd_exact IS NULL) AS x_UnknownAttempts "
-        f"FROM attempts WHERE state <> 'open' GROUP BY {day}, provider, coalesce(model_served, model_asked), region, "
+        f"FROM attempts WHERE state <> 'open' GROUP BY {day}, provider, model, region, "
         f"feature, key ORDER BY {day}, provider, SkuId, x_Feature, x_Key"
     )

@@ -132,6 +132,8 @@ def _sources(
     whole |= {name: f'"{name}"' for name, column in _FOR.items() if needed(column)}
     whole |= {name: name for name, columns in (("route", ROUTE), ("caller", CALLER)) if needed(*columns)}
     texts = {name: f'"{name}"' for name, column in _OWN.items() if needed(column)}
+    if "decision" in texts and only is not None and "model" in only:  # what was served needs none for its model
+        texts["decision"] = "iif(route IN (SELECT id FROM route WHERE model_served = ''), decision, NULL)"
     late = [f"started_us BETWEEN {d.day * DAY_US} AND {(d.day + 1) * DAY_US - 1}" for d in days]
     if late and "attempt" not in texts and any_row(" OR ".join(late)):
         texts["attempt"] = "attempt"  # to tell which of them are in the day's file as well

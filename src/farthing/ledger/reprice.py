@@ -5,30 +5,34 @@ Repeatable: the same rows under the same book as of the same day give the same a
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
+from farthing.ledger.kept import kept_prices
 from farthing.ledger.pricing import price_name
 from farthing.ledger.rows import Priced, RowPricer, depends_on_others, priced_rows
 from farthing.ledger.verify import KEPT, Difference, difference
-from farthing.ledger.view import open_view
+from farthing.ledger.view import MODEL_COLUMNS, open_view
 from farthing.money import ZERO, Usd
 from farthing.rates.book import Book
 from farthing.rates.card import Offer, Price
+from farthing.rates.kept import as_priced
 from farthing.rates.select import Unknown, price_at
 from farthing.time import EPOCH, microseconds
+from farthing.usage.record import PriceRecord
 
-_PRICE_COLUMNS = {"id", "price", "attrs", "provider", "model_served", "model_asked", "tier_served", "tier_asked",
-                  "region"}  # fmt: skip
+_PRICE_COLUMNS = {"id", "price", "attrs", "provider", "model", *MODEL_COLUMNS, "tier_served", "tier_asked", "region"}
 
 
 class RepricedOffer(msgspec.Struct, kw_only=True):
     """The rows of one offer: recorded and new sums over the rows that have a charge (each on its own side).
 
     `unknown_before`, `unknown_now`: rows without. `differ`: rows whose charge is another, known or not.
-    `records`: rows by the price record that the new charge rests on.
+    `records`: rows by the price record that the new charge rests on; `notes`: where that is another offer's than the
+    row names, or the recorded one because the book has none.
     """
 
     offer: str
@@ -40,6 +44,7 @@ class RepricedOffer(msgspec.Struct, kw_only=True):
     unknown_now: int = 0
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
     records: Counter[str] = msgspec.field(default_factory=Counter)
+    notes: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 class Repriced(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,30 +74,35 @@ def reprice(
 ) -> Repriced:
     """Price every ended attempt again under `book` (made as of `as_of`), at its own time.
 
+    What nobody knows the consumption of stays unknown (lost attempts, broken connections); what failed before
+    anything was consumed stays nothing. The offer is found as `rates.kept.as_priced` says.
+
     Raises `FarthingError` where there is no ledger.
     """
     low, high = (None if moment is None else microseconds(moment) for moment in (since, until))
-    pricer, prices = RowPricer(), _Prices(book)
+    pricer, prices = RowPricer(), _Prices(book, kept_prices(folder))
     offers: dict[str, RepricedOffer] = {}
     differences: list[Difference] = []
     alone = 0
     with open_view(folder, low, high, _PRICE_COLUMNS) as view:
         for row in priced_rows(view):
-            if row.state == "lost":
-                continue  # nobody knows what it consumed
             name = "/".join(filter(None, (row.provider, row.model))) or "unknown"
             of = offers.get(name)
             if of is None:
                 of = offers[name] = RepricedOffer(offer=name)
-            price, record = prices.of(row)
+            price, record, note = prices.of(row)
             found: Usd | Unknown
-            if not row.quantities and not row.recorded_usd and row.recorded_usd is not None:
+            if row.unmeasured:
+                found, record = Unknown(row.unmeasured), ""
+            elif not row.quantities and not row.recorded_usd and row.recorded_usd is not None:
                 found = ZERO  # failed before anything was consumed
             elif isinstance(price, Unknown):
                 found = price
             else:
                 alone += depends_on_others(price)
                 of.records[record] += 1
+                if note:
+                    of.notes[note] += 1
                 found = pricer.charge(row, price)
             _count(of, row, found)
             if (None if isinstance(found, Unknown) else found) != row.recorded_usd:
@@ -116,35 +126,38 @@ def _count(of: RepricedOffer, row: Priced, found: Usd | Unknown) -> None:
         of.repriced_usd += found
 
 
+_Key = tuple[str | None, str | None, str | None, str | None]
+"""Provider, model, region, and the name of the price record."""
+
+
 class _Prices:
     """The record of the book for a row, looked up once for each offer and piece of time."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, kept: Mapping[str, PriceRecord]) -> None:
         self._book = book
-        self._offers: dict[tuple[str | None, str | None, str | None], tuple[Offer | Unknown, list[int]]] = {}
-        self._found: dict[tuple[str | None, str | None, str | None, int], tuple[Price | Unknown, str]] = {}
+        self._kept = kept
+        self._offers: dict[_Key, tuple[Offer | Unknown, str, list[int]]] = {}
+        self._found: dict[tuple[_Key, int], tuple[Price | Unknown, str, str]] = {}
 
-    def of(self, row: Priced) -> tuple[Price | Unknown, str]:
-        """The price for `row` and its name."""
-        key = (row.provider, row.model, row.region)
+    def of(self, row: Priced) -> tuple[Price | Unknown, str, str]:
+        """The price for `row`, its name, and a note where it is another offer's than the row names."""
+        key = (row.provider, row.model, row.region, row.price)
         known = self._offers.get(key)
         if known is None:
             known = self._offers[key] = self._offer(row)
-        offer, edges = known
-        piece = (*key, bisect_right(edges, row.started_us))
+        offer, note, edges = known
+        piece = (key, bisect_right(edges, row.started_us))
         found = self._found.get(piece)
         if found is None:
             at = EPOCH + timedelta(microseconds=row.started_us)
             price = offer if isinstance(offer, Unknown) else price_at(offer, at, self._book.as_of)
             name = price_name(offer, price) if isinstance(offer, Offer) and isinstance(price, Price) else ""
-            found = self._found[piece] = (price, name)
+            found = self._found[piece] = (price, name, note)
         return found
 
-    def _offer(self, row: Priced) -> tuple[Offer | Unknown, list[int]]:
-        if row.model is None:
-            return Unknown("the row names no model"), []
-        offer = self._book.lookup(row.provider, row.model, row.region)
+    def _offer(self, row: Priced) -> tuple[Offer | Unknown, str, list[int]]:
+        offer, note = as_priced(self._book, row.provider, row.model, row.region, self._kept.get(row.price or ""))
         if isinstance(offer, Unknown):
-            return offer, []
+            return offer, note, []
         moments = {m for price in offer.prices for m in (price.valid_from, price.valid_to) if m is not None}
-        return offer, sorted(microseconds(moment) for moment in moments)
+        return offer, note, sorted(microseconds(moment) for moment in moments)

@@ -21,6 +21,7 @@ from farthing.rates.card import MINUTES_OF_WEEK, Price
 from farthing.rates.select import Facts, Unknown
 from farthing.time import EPOCH
 from farthing.units import METERS, PROMPT_METERS
+from farthing.usage.readers.ledger import LOST, NO_REASON
 from farthing.usage.record import tier_name
 
 _BATCH = 20_000
@@ -28,7 +29,7 @@ _THURSDAY = 3 * 1440  # 1970-01-01 was one; weeks are counted from Monday
 
 
 class Priced(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What of a row decides its charge, and the charge that was recorded (None: unknown)."""
+    """What of a row decides its charge, and the charge that was recorded (None: unknown, for the reason `unknown`)."""
 
     id: str
     started_us: int
@@ -42,6 +43,14 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     price: str | None
     recorded_usd: Usd | None
     quantities: Mapping[str, int]
+    unknown: str = ""
+
+    @property
+    def unmeasured(self) -> str:
+        """Why nobody knows what it consumed; "" where it is known."""
+        if self.quantities or self.recorded_usd is not None:
+            return ""
+        return self.unknown or (LOST if self.state == "lost" else NO_REASON)
 
 
 def priced_rows(view: View) -> Iterator[Priced]:
@@ -51,13 +60,15 @@ def priced_rows(view: View) -> Iterator[Priced]:
     )
     found = view.connection.cursor().execute(
         'SELECT id, epoch_us("at"), coalesce(epoch_us(completed), epoch_us("at")), state, provider, '
-        "coalesce(model_served, model_asked), coalesce(tier_served, tier_asked), region, attrs, price, "
+        "model, coalesce(tier_served, tier_asked), region, attrs, price, unknown, "
         f"CAST(usd AS VARCHAR), usd_exact{counts} FROM attempts WHERE state <> 'open'"
     )
     attributes: dict[str | None, tuple[tuple[str, str], ...]] = {None: ()}
     amounts: dict[str, Usd] = {}
     while batch := found.fetchmany(_BATCH):
-        for id, started, completed, state, provider, model, tier, region, attrs, price, usd, fraction, *sums in batch:
+        for (
+            id, started, completed, state, provider, model, tier, region, attrs, price, unknown, usd, fraction, *sums,
+        ) in batch:  # fmt: skip
             if attrs not in attributes:
                 attributes[attrs] = tuple(sorted(msgspec.json.decode(attrs, type=dict[str, str]).items()))
             stated = usd or fraction
@@ -79,6 +90,7 @@ def priced_rows(view: View) -> Iterator[Priced]:
                 price=price,
                 recorded_usd=recorded,
                 quantities={name: n for name, n in zip(view.meters, sums, strict=True) if n},
+                unknown=unknown or "",
             )
 
 

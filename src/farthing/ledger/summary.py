@@ -12,17 +12,18 @@ import msgspec
 
 from farthing.ledger.amounts import exact, total
 from farthing.ledger.schema import DAY_US
-from farthing.ledger.view import View, open_view
+from farthing.ledger.view import MODEL_COLUMNS, View, open_view
 from farthing.money import ZERO, Usd
 from farthing.problems import FarthingError
 from farthing.time import microseconds
+from farthing.usage.readers.ledger import LOST, NO_REASON
 
 _HOUR_US = 3_600_000_000
 _STARTED = 'epoch_us("at")'
 DIMENSIONS = {
-    "model": "coalesce(model_served, model_asked)",
+    "model": "model",
     "tier": "coalesce(tier_served, tier_asked, 'standard')",
-    "offer": "concat_ws('/', provider, coalesce(model_served, model_asked))",
+    "offer": "concat_ws('/', provider, model)",
     "day": f"strftime(make_timestamp({_STARTED} // {DAY_US} * {DAY_US}), '%Y-%m-%d')",
     "hour": f"strftime(make_timestamp({_STARTED} // {_HOUR_US} * {_HOUR_US}), '%Y-%m-%dT%H:00Z')",
     "month": f"strftime(make_timestamp({_STARTED}), '%Y-%m')",
@@ -40,8 +41,8 @@ DIMENSIONS = {
 }  # fmt: skip
 """What `--by` can name, besides tag:NAME, and its SQL over `attempts`."""
 _COLUMNS_OF = {
-    "model": ("model_served", "model_asked"), "tier": ("tier_served", "tier_asked"), "status": ("http_status",),
-    "offer": ("provider", "model_served", "model_asked"), "day": (), "hour": (), "month": (),
+    "model": ("model", *MODEL_COLUMNS), "tier": ("tier_served", "tier_asked"), "status": ("http_status",),
+    "offer": ("provider", "model", *MODEL_COLUMNS), "day": (), "hour": (), "month": (),
 }  # fmt: skip
 _BOTH = "(usd IS NOT NULL OR usd_exact IS NOT NULL) AND (reported_usd IS NOT NULL OR reported_exact IS NOT NULL)"
 _COUNTED = {
@@ -62,6 +63,7 @@ _SUMMED = {
     "compared_reported_usd": ("reported_usd", _BOTH),
 }
 """Sums of amounts: the column, and of which attempts."""
+_WHY = f"coalesce(unknown, if(state = 'lost', '{LOST}', '{NO_REASON}'))"
 EXACT_ROWS = 20_000_000
 """Up to so many attempts latencies are exact (nearest rank); beyond, within 1 %, which is said: exact ones would
 need all of them in memory at once."""
@@ -178,8 +180,9 @@ def _groups(view: View, by: Sequence[str], keys: Sequence[str], exactly: bool) -
     reasons: dict[tuple[Any, ...], dict[str, int]] = {}
     if any(f["unknown"] for f in figures):
         for *words, reason, number in view.query(
-            f"SELECT {listed}coalesce(unknown, 'no reason was recorded'), count(*) FROM attempts "
-            f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL ORDER BY count(*) DESC"
+            f"SELECT {listed}{_WHY}, count(*) FROM attempts "
+            f"WHERE usd IS NULL AND usd_exact IS NULL AND state <> 'open' GROUP BY ALL "
+            f"ORDER BY count(*) DESC, {len(keys) + 1}"
         ):
             reasons.setdefault(tuple(words), {})[reason] = number
     latencies = _latencies(view, keys, exactly)
@@ -221,7 +224,7 @@ def _whole(groups: Sequence[Group], latency: tuple[float | None, float | None]) 
         key={},
         quantities=dict(quantities),
         known_usd=sum((group.known_usd for group in groups), ZERO),
-        reasons=dict(reasons.most_common()),
+        reasons=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),
         reported_usd=_sum([group.reported_usd for group in groups]),
         compared_usd=_sum([group.compared_usd for group in groups]),
         compared_reported_usd=_sum([group.compared_reported_usd for group in groups]),

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import duckdb
 
 DAYS = "days"
+MODEL_COLUMNS = ("model_served", "model_asked", "decision")
+_TARGET = "CASE WHEN model_served IS NULL AND json_valid(decision) THEN json_extract_string(decision, '$.target') END"
+MODEL = f"coalesce(model_served, nullif(regexp_replace({_TARGET}, '^[^/]*/?', ''), ''), model_asked)"
+"""SQL for the model of an attempt: served, else sent (the decision's target), else asked for (perhaps an alias)."""
 MEMORY = "2GB"
 
 
@@ -46,7 +50,8 @@ def open_view(
 ) -> Iterator[View]:
     """`attempts` of the ledger in `folder` that started in [since, until), each once, as of one moment.
 
-    `only`: the columns that are needed besides meters, times, state and money; others may be null.
+    Its columns are `hot.COLUMNS`, one for each meter, and `model` (`MODEL`). `only`: the columns that are needed
+    besides meters, times, state and money; others may be null (`model` rests on `MODEL_COLUMNS`).
     Raises `FarthingError` where there is no ledger, or a day's file is missing.
     """
     connection = duck(MEMORY)
@@ -100,7 +105,7 @@ def _view(
         if until_us is not None:
             where.append(f'"at" < make_timestamptz({until_us}::BIGINT)')
         parts.append(_part(parquet_sql(files), cold_columns, meters) + (f" WHERE {' AND '.join(where)}" * bool(where)))
-    connection.execute(f"CREATE VIEW attempts AS {' UNION ALL '.join(parts)}")
+    connection.execute(f"CREATE VIEW attempts AS SELECT *, {MODEL} AS model FROM ({' UNION ALL '.join(parts)})")
     return View(connection, meters, rows, days)
 
 

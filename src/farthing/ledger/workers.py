@@ -91,6 +91,22 @@ class Worker:
             self._handle = -1
 
 
+def anyone_alive(folder: Path) -> bool:
+    """Whether any worker lives on the ledger in `folder`. Asked from outside; nothing is made there."""
+    for path in (folder / FOLDER).glob("*.lock"):
+        try:
+            handle = os.open(path, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+    return False
+
+
 def is_named(folder: Path, worker: str) -> bool:
     """Whether the lock file of `worker` is in `folder`, so that others can see that it lives."""
     return (folder / FOLDER / _file(worker)).exists()

@@ -157,7 +157,7 @@ _TEXT_PROMPT = frozenset({"input", *CACHE_READS, *CACHE_WRITES} - {
 
 def tells_what_is_shared(usage: Usage) -> bool:
     """Whether `usage` says what its prompt shares with others: block hashes or a session."""
-    return usage.requests == 1 and bool(usage.prefix_hashes or usage.session)
+    return usage.requests == 1 and not usage.unmeasured and bool(usage.prefix_hashes or usage.session)
 
 
 def in_force(rules: Sequence[CachingRule], at: datetime) -> CachingRule | None:

@@ -78,7 +78,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """The answer. `as_is` is the usage as it was; `models` the same by model served; `rows` the
     candidates asked for (or the short list) under each policy; `everywhere` every offer of the book
-    as is, cheapest first (only where no offer was asked for); `unable` those that could not price it."""
+    as is, cheapest first (only where no offer was asked for); `unable` those that could not price it. `unmeasured`:
+    rows of which nobody knows what they consumed: without a price anywhere."""
 
     as_is: Row
     models: list[Row]
@@ -93,6 +94,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     relative: bool
     cacheable_rows: int
     notes: tuple[str, ...]
+    unmeasured: int = 0
 
 
 def make_row(
@@ -114,7 +116,7 @@ def make_row(
         shares=_shares(bill),
         rows=bill.rows,
         unpriced_rows=bill.unpriced,
-        reasons=dict(bill.reasons.most_common()),
+        reasons=dict(sorted(bill.reasons.items(), key=lambda one: (-one[1], one[0]))),
         grade=grade if priced else None,
         notes=tuple(bill.notes),
         assumptions=tuple(assumptions),

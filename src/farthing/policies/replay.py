@@ -33,6 +33,7 @@ from farthing.policies.staged import Progress, Staged, in_time
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
 from farthing.rates.card import Offer
+from farthing.rates.kept import as_priced
 from farthing.rates.rules import batch_rule, caching_rule
 from farthing.rates.select import Unknown
 from farthing.time import show_instant
@@ -68,13 +69,9 @@ def replay(
     if not table.rows:
         raise FarthingError("no usable row of usage; `farthing usage FILE` says what was rejected and why")
 
-    nameless = Unknown("the usage names no model; --from OFFER says where it was served")
     if question.at is None and (staged.nameless or staged.relative):
         question = msgspec.structs.replace(question, at=question.now)
-    offers = {
-        n: book.lookup(subject.provider, subject.model, subject.region) if subject.model else nameless
-        for n, subject in enumerate(table.subjects)
-    }
+    offers, as_charged = _offers(table, book)
     own = bill_as_served(table, offers, question.at)
     quantities = _sums(table)
     tokens = sum(n for name, n in quantities.items() if name in TOKEN_METERS)
@@ -146,8 +143,23 @@ def replay(
         last=from_micro(span[1]) if span else None,
         relative=staged.relative,
         cacheable_rows=staged.cacheable,
-        notes=tuple(_notes(staged, question)),
+        notes=(*_notes(staged, question), *as_charged),
+        unmeasured=sum(c.rows for c in own.tally.cells if table.subjects[c.subject].unmeasured),
     )
+
+
+def _offers(table: UsageTable, book: Book) -> tuple[dict[int, Offer | Unknown], list[str]]:
+    """The offer at which each subject was served, and notes on those that the source charged in a way of its own."""
+    offers: dict[int, Offer | Unknown] = {}
+    notes = dict[str, None]()
+    for number, one in enumerate(table.subjects):
+        if one.model is None:
+            offers[number] = Unknown("the usage names no model; --from OFFER says where it was served")
+            continue
+        offers[number], note = as_priced(book, one.provider, one.model, one.region, one.priced)
+        if note:
+            notes[note] = None
+    return offers, list(notes)
 
 
 def _plan(

@@ -30,7 +30,9 @@ class Staged:
         self.estimated = 0
         if table is not None and served is not None:
             table.subjects = [
-                msgspec.structs.replace(s, provider=served.provider, model=served.model, channel=served.channel)
+                msgspec.structs.replace(
+                    s, provider=served.provider, model=served.model, channel=served.channel, priced=None
+                )
                 for s in table.subjects
             ]
 
@@ -44,7 +46,11 @@ class Staged:
         self.nameless = self.nameless and usage.model is None
         if self.served is not None:
             usage = msgspec.structs.replace(
-                usage, provider=self.served.provider, model_served=self.served.model, channel=self.served.channel
+                usage,
+                provider=self.served.provider,
+                model_served=self.served.model,
+                channel=self.served.channel,
+                priced=None,
             )
         return usage
 

@@ -20,6 +20,7 @@ from farthing.problems import FarthingError
 from farthing.rates import catalogue
 from farthing.rates.card import ALWAYS, Offer, Price
 from farthing.rates.derive import with_rules
+from farthing.rates.kept import as_priced
 from farthing.rates.rules import provider_names, providers
 from farthing.rates.select import WITHDRAWN, Unknown, ambiguous, currency_factor, price_at
 from farthing.rates.toml import Card, packaged_cards
@@ -270,9 +271,9 @@ class Book:
 
     def offer_of(self, usage: Usage) -> Offer | Unknown:
         """The offer at which `usage` was served, or why none is known."""
-        if usage.model is None:
-            return Unknown("the usage names no model")
-        return self.lookup(usage.provider, usage.model, usage.region)
+        if usage.unmeasured:
+            return Unknown(usage.unmeasured)
+        return as_priced(self, usage.provider, usage.model, usage.region, usage.priced)[0]
 
     def conflicts(self, provider: str | None = None, at: datetime | None = None) -> Iterator[Conflict]:
         """Where a less trusted source states another price than the one used, when it said so (or at `at`)."""

@@ -1,6 +1,8 @@
 """Views of the ledger: its summary, what verification found, and what another book would charge."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from farthing.ledger.reprice import Repriced
@@ -79,16 +81,26 @@ def _count(name: str, count: int) -> int | str:
     return quantity_text(name, count) if scaled else count
 
 
-def summary_json(summary: LedgerSummary) -> dict[str, Any]:
-    """The summary as JSON types. `total_usd` is null while anything in it is unknown or open."""
+def summary_json(summary: LedgerSummary, key_names: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """The summary as JSON types. `total_usd` is null while anything in it is unknown or open. `key_names`: of virtual
+    keys by id, for groups by key."""
     return {
         "by": summary.by,
         "since": show_instant(summary.since) if summary.since else None,
         "until": show_instant(summary.until) if summary.until else None,
         "latency_exact": summary.latency_exact,
         "whole": group_json(summary.whole),
-        "groups": [group_json(group) for group in summary.groups],
+        "groups": [_named_json(group, key_names) for group in summary.groups],
     }
+
+
+def _named_json(group: Group, key_names: Mapping[str, str]) -> dict[str, Any]:
+    """A group; one by key has the key's name, null where it is not known."""
+    made = group_json(group)
+    if "key" not in group.key:
+        return made
+    head = {name: made.pop(name) for name in group.key}
+    return {**head, "key_name": key_names.get(head["key"] or ""), **made}
 
 
 def _table(*columns: str, left: int) -> "Table":
@@ -103,6 +115,11 @@ def _table(*columns: str, left: int) -> "Table":
     return table
 
 
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """The most first; of equals by the text."""
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
+
 def _many(number: int, what: str) -> str:
     return f"{number:,} {what}" + "s" * (number != 1)
 
@@ -114,7 +131,7 @@ def _known(usd: "Fraction", unknown: int) -> str:
     return f"≥ {show_usd(usd)}" if usd else "unknown"
 
 
-def summary_view(summary: LedgerSummary) -> "Screen":
+def summary_view(summary: LedgerSummary, key_names: Mapping[str, str] = MappingProxyType({})) -> "Screen":
     """The summary for a terminal: the whole, then the groups, dearest first, then what is unknown and why."""
     from rich.console import Group as Screen
     from rich.text import Text
@@ -128,7 +145,7 @@ def summary_view(summary: LedgerSummary) -> "Screen":
     if told := [f"{number:,} {word}" for number, word in ended if number]:
         parts.append(Text(", ".join(told)))
     if summary.groups:
-        parts += ["", _groups(summary.by, summary.groups[:SHOWN])]
+        parts += ["", _groups(summary.by, summary.groups[:SHOWN], key_names)]
         if len(summary.groups) > SHOWN:
             parts.append(Text(f"and {len(summary.groups) - SHOWN:,} more; --json has all of them", style="dim"))
     if whole.unknown:
@@ -162,7 +179,7 @@ def _reported(whole: Group) -> str:
     return f"{told}: theirs are {show_usd(abs(drift))} {'more' if drift > 0 else 'less'}{part}"
 
 
-def _groups(by: Sequence[str], groups: Sequence[Group]) -> "Table":
+def _groups(by: Sequence[str], groups: Sequence[Group], key_names: Mapping[str, str]) -> "Table":
     from rich.text import Text
 
     table = _table(*by, "requests", "tokens in", "out", "USD", "unknown", "failed", "p50 s", "p95 s", left=len(by))
@@ -171,7 +188,7 @@ def _groups(by: Sequence[str], groups: Sequence[Group]) -> "Table":
         read = sum(n for name, n in counts.items() if name in METERS and METERS[name].prompt)
         made = sum(n for name, n in counts.items() if name.startswith("output") and METERS[name].unit == "token")
         table.add_row(
-            *(Text(clean(value) if value is not None else "-") for value in group.key.values()),
+            *(Text(_shown(name, value, key_names)) for name, value in group.key.items()),
             f"{group.requests:,}",
             f"{read:,}",
             f"{made:,}",
@@ -182,6 +199,14 @@ def _groups(by: Sequence[str], groups: Sequence[Group]) -> "Table":
             "-" if group.latency_p95_s is None else f"{group.latency_p95_s:.3g}",
         )
     return table
+
+
+def _shown(name: str, value: str | None, key_names: Mapping[str, str]) -> str:
+    """A value that was grouped by; a key with its name, where that is known."""
+    if value is None:
+        return "-"
+    known = key_names.get(value, "") if name == "key" else ""
+    return clean(f"{known} ({value})" if known else value)
 
 
 def difference_json(one: Difference) -> dict[str, Any]:
@@ -211,8 +236,8 @@ def verification_json(found: Verification) -> dict[str, Any]:
     }
 
 
-def verification_view(found: Verification) -> "Screen":
-    """What verification found, for a terminal."""
+def verification_view(found: Verification, living: bool = False) -> "Screen":
+    """What verification found, for a terminal. `living`: a gateway runs on this ledger, and writes meanwhile."""
     from rich.console import Group as Screen
     from rich.text import Text
 
@@ -226,11 +251,18 @@ def verification_view(found: Verification) -> "Screen":
     ]
     parts += [Text(f"  {n:,} not computed: {why}") for why, n in found.unchecked_why.items()]
     if found.spilled:
-        parts.append(Text(f"{_many(found.spilled, 'row')} in journals: the next start of a worker brings them in"))
+        parts.append(Text(_on_its_way(found.spilled, living)))
     parts += [Text(clean(str(problem))) for problem in found.problems[:LISTED]]
     if found.differences:
         parts += ["", _differences(found.differences)]
     return Screen(*parts)
+
+
+def _on_its_way(rows: int, living: bool) -> str:
+    if living:
+        verb = "is" if rows == 1 else "are"
+        return f"{_many(rows, 'row')} {verb} on the way from the journal of a running gateway into the ledger"
+    return f"{_many(rows, 'row')} in journals of workers that have ended: the next start of a gateway brings them in"
 
 
 def _differences(differences: Sequence[Difference]) -> "Table":
@@ -262,8 +294,9 @@ def repriced_json(found: Repriced) -> dict[str, Any]:
                 **_amount(offer.repriced_usd, "repriced_usd"),
                 "unknown_before": offer.unknown_before,
                 "unknown_now": offer.unknown_now,
-                "reasons": dict(offer.reasons.most_common()),
+                "reasons": _ordered(offer.reasons),
                 "records": dict(offer.records.most_common()),
+                "notes": _ordered(offer.notes),
             }
             for offer in found.offers
         ],
@@ -294,6 +327,16 @@ def repriced_view(found: Repriced) -> "Screen":
     parts += ["", table]
     if len(found.offers) > SHOWN:
         parts.append(Text(f"and {len(found.offers) - SHOWN:,} more; --json has all of them", style="dim"))
+    reasons, notes = Counter[str](), Counter[str]()
+    for offer in found.offers:
+        reasons += offer.reasons
+        notes += offer.notes
+    if reasons:
+        parts += ["", Text(f"{_many(reasons.total(), 'attempt')} without a known charge under this book, in no sum:")]
+        parts += [Text(f"  {n:,}  {clean(reason)}") for reason, n in list(_ordered(reasons).items())[:LISTED]]
+    if notes:
+        parts.append(Text(""))
+        parts += [Text(clean(f"{note} ({_many(n, 'attempt')})")) for note, n in list(_ordered(notes).items())[:LISTED]]
     if found.alone:
         parts.append(
             Text(f"{found.alone:,} are priced alone: free quotas and brackets over a period are not shared out")

@@ -84,6 +84,7 @@ def replay_json(replay: Replay, source: str, problems: Problems) -> dict[str, An
             "last": show_instant(replay.last) if replay.last else None,
             "relative": replay.relative,
             "cacheable_rows": replay.cacheable_rows,
+            "unmeasured_rows": replay.unmeasured,
         },
         "total_usd": as_is["total_usd"],
         "lines": as_is["lines"],
@@ -99,7 +100,7 @@ def replay_json(replay: Replay, source: str, problems: Problems) -> dict[str, An
             "first": [{"place": p.place, "reason": p.reason, "repair": p.repair} for p in problems.kept],
         },
         "sources": [source_json(source) for source in sources.values()],
-        "notes": list(replay.notes),
+        "notes": [*problems.notes, *replay.notes],
     }
 
 
@@ -146,7 +147,7 @@ def replay_view(replay: Replay, source: str, problems: Problems) -> "Group":
     from rich.text import Text
 
     as_is = replay.as_is
-    parts: list[Any] = [_headline(replay, source), Text("")]
+    parts: list[Any] = [_headline(replay, source, problems), Text("")]
     if as_is.lines:
         parts += [_made_of(as_is), Text("")]
     if len(replay.models) > 1:
@@ -163,7 +164,7 @@ def replay_view(replay: Replay, source: str, problems: Problems) -> "Group":
     return Group(*parts)
 
 
-def _headline(replay: Replay, source: str) -> Any:
+def _headline(replay: Replay, source: str, problems: Problems) -> Any:
     from rich.text import Text
 
     as_is = replay.as_is
@@ -181,8 +182,8 @@ def _headline(replay: Replay, source: str) -> Any:
         span = f", {show_instant(replay.first)[:16]} to {show_instant(replay.last)[:16]}"
     head.append(f"\n{replay.requests:,} requests{span}: {source}")
     for reason, rows in list(as_is.reasons.items())[:4]:
-        head.append(f"\nunknown: {reason} ({rows:,} rows)")
-    for note in replay.notes:
+        head.append(f"\nunknown: {reason} ({rows:,} {'row' if rows == 1 else 'rows'})")
+    for note in (*problems.notes, *replay.notes):
         head.append(f"\n{note}")
     return head
 
@@ -245,11 +246,7 @@ def _table(title: str, rows: Sequence[Row], relative: bool) -> Any:
         if row.policy != AS_IS:
             name = f"  + {row.policy}" if not name else f"{name} + {row.policy}"
         before = row.offer
-        cost = (
-            _short(row.total_usd)
-            if row.total_usd is not None
-            else (f"≥ {_short(row.known_usd)}" if row.known_usd else "unknown")
-        )
+        cost = _cost(row)
         spread = row.spread
         cells = [cost]
         if relative:
@@ -266,6 +263,13 @@ def _table(title: str, rows: Sequence[Row], relative: bool) -> Any:
             name, *cells, style="bold" if row.policy == AS_IS and row.ratio == 1 else ("yellow" if dearer else None)
         )
     return table
+
+
+def _cost(row: Row) -> str:
+    """What a row costs; of one with unpriced parts the lower bound."""
+    if row.total_usd is not None:
+        return _short(row.total_usd)
+    return f"≥ {_short(row.known_usd)}" if row.known_usd else "unknown"
 
 
 def _short(usd: Fraction | None) -> str:
@@ -285,7 +289,10 @@ def _short(usd: Fraction | None) -> str:
 def _everywhere(replay: Replay) -> Any:
     from rich.table import Table
 
-    paid = [row for row in replay.everywhere if row.total_usd and not row.too_long_rows]
+    # What nobody knows the consumption of is unknown at each offer alike: the rest is compared.
+    priced = [row for row in replay.everywhere if row.unpriced_rows == replay.unmeasured]
+    paid = [row for row in priced if row.known_usd and not row.too_long_rows]
+    paid.sort(key=lambda row: (row.known_usd, row.offer))
     free = sum(1 for row in replay.everywhere if row.total_usd == 0)
     counted = f"of {len(replay.everywhere) + replay.unable:,} offers"
     short = sum(1 for row in replay.everywhere if row.too_long_rows)
@@ -297,7 +304,7 @@ def _everywhere(replay: Replay) -> Any:
     for name in ("cost", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in paid[:CHEAPEST]:
-        table.add_row(row.offer, _short(row.total_usd), "" if row.ratio is None else f"{float(row.ratio):.2g}x")
+        table.add_row(row.offer, _cost(row), "" if row.ratio is None else f"{float(row.ratio):.2g}x")
     return table
 
 

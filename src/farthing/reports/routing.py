@@ -38,7 +38,7 @@ def routed_json(routed: Routed, source: str, problems: Problems) -> dict[str, An
             "first": [{"place": p.place, "reason": p.reason, "repair": p.repair} for p in problems.kept],
         },
         "sources": [source_json(one) for one in sources.values()],
-        "notes": list(routed.notes),
+        "notes": [*problems.notes, *routed.notes],
     }
 
 
@@ -48,9 +48,12 @@ def _target_json(row: TargetRow) -> dict[str, Any]:
         "offer": row.offer or None,
         "requests_as_served": row.requests_served,
         "requests": row.requests,
-        "as_served_usd": decimal_text(row.served_usd),
-        "usd": decimal_text(row.usd),
+        "as_served_usd": None if row.served_unpriced else decimal_text(row.served_usd),
+        "known_as_served_usd": decimal_text(row.served_usd),
+        "usd": None if row.unpriced else decimal_text(row.usd),
+        "known_usd": decimal_text(row.usd),
         "unpriced_attempts": row.unpriced,
+        "unpriced_attempts_as_served": row.served_unpriced,
         "share": None if row.share is None else float(row.share),
     }
 
@@ -69,7 +72,7 @@ def routed_view(routed: Routed, source: str, problems: Problems) -> "Group":
                 style="dim",
             )
         )
-    for note in dict.fromkeys((*routed.notes, *routed.as_served.notes, *routed.under.notes)):
+    for note in dict.fromkeys((*problems.notes, *routed.notes, *routed.as_served.notes, *routed.under.notes)):
         parts.append(Text(note, style="dim"))
     if problems.total:
         parts.append(Text(f"{problems.total:,} rows rejected, for example:", style="bold"))
@@ -92,7 +95,7 @@ def _headline(routed: Routed, source: str) -> Any:
     head.append(f"\ndecided by: {decided}")
     reasons = {**routed.as_served.reasons, **routed.under.reasons}
     for reason, rows in list(reasons.items())[:4]:
-        head.append(f"\nunknown: {reason} ({rows:,} attempts)")
+        head.append(f"\nunknown: {reason} ({rows:,} {'attempt' if rows == 1 else 'attempts'})")
     return head
 
 
@@ -124,21 +127,25 @@ def _targets(routed: Routed) -> Any:
     table.add_column("target", overflow="ellipsis", no_wrap=True, max_width=40)
     for name in ("as served", "cost", "under policy", "cost", "share"):
         table.add_column(name, justify="right", no_wrap=True)
-    unpriced = any(row.unpriced for row in routed.targets)
+    unpriced = any(row.unpriced or row.served_unpriced for row in routed.targets)
     if unpriced:
         table.add_column("unpriced", justify="right", no_wrap=True)
     for row in routed.targets[:_MOST_TARGETS]:
         cells = [
-            f"{row.requests_served:,}", _usd(row.served_usd), f"{row.requests:,}", _usd(row.usd),
+            f"{row.requests_served:,}", _usd(row.served_usd, row.served_unpriced), f"{row.requests:,}",
+            _usd(row.usd, row.unpriced),
             "" if row.share is None else f"{float(row.share):.1%}",
         ]  # fmt: skip
         if unpriced:
-            cells.append(f"{row.unpriced:,}" if row.unpriced else "")
+            cells.append(f"{max(row.unpriced, row.served_unpriced):,}" if row.unpriced or row.served_unpriced else "")
         table.add_row(row.target, *cells)
     if (more := len(routed.targets) - _MOST_TARGETS) > 0:
         table.add_row(f"… and {more} more in --json")
     return table
 
 
-def _usd(amount: Fraction) -> str:
+def _usd(amount: Fraction, unpriced: int) -> str:
+    """A sum that leaves `unpriced` attempts out: then it is a lower bound, and nothing known is no zero."""
+    if unpriced:
+        return f"≥ {show_usd(amount)}" if amount else "unknown"
     return show_usd(amount) if amount else "$0"

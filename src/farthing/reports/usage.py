@@ -216,12 +216,16 @@ def _notes(summary: Summary) -> "Text | None":
         )
     if summary.buckets:
         lines.append(f"{_many(summary.buckets, 'row')} with sums of several requests, whose single lengths are unknown")
+    if unmeasured := sum(summary.unmeasured.values()):
+        lines.append(f"{_many(unmeasured, 'row')} of which nobody knows what they consumed: all counts are at least")
+        lines += [f"  {count:,}  {clean(reason)}" for reason, count in list(summary.unmeasured.items())[:REJECTED]]
     if summary.without_tokens:
         lines.append(f"{_many(summary.without_tokens, 'row')} without a token")
     if summary.estimated:
         lines.append(f"{_many(summary.estimated, 'row')} estimated: the source itself can undercount")
     if summary.out_of_order:
         lines.append(f"{_many(summary.out_of_order, 'row')} earlier than the row before")
+    lines += map(clean, summary.notes)
     return Text("\n".join(lines)) if lines else None
 
 

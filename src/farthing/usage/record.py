@@ -26,6 +26,15 @@ def tier_name(stated: str | None) -> str:
     return _TIERS.get(name, name)
 
 
+class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The price under which a source charged a request: its name there, its offer ("provider/model"), and the whole
+    record as JSON (`farthing.rates.kept`)."""
+
+    name: str
+    offer: str
+    record: str
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """One request's consumption, or one bucket's (`requests` > 1).
 
@@ -34,7 +43,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     disjoint from the rest. `at` is when the request started; where `relative` is set the source
     gives only offsets from an unstated start, and `at` counts from 1970.
     `estimated` marks a count that its own source calls incomplete. `reported_usd` is what the source
-    says it cost; it is compared with our charge and never used as one.
+    says it cost; it is compared with our charge and never used as one. `unmeasured`: why nobody knows what was
+    consumed; then `quantities` are empty, the charge is unknown, and neither is zero. `priced`: the price record
+    under which the source itself charged it.
     """
 
     at: datetime
@@ -62,6 +73,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     reported_usd: Fraction | None = None
     relative: bool = False
     estimated: bool = False
+    unmeasured: str = ""
+    priced: PriceRecord | None = None
 
     @property
     def model(self) -> str | None:

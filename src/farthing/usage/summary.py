@@ -8,6 +8,7 @@ ceilings keep one entry a distinct block (or `cache_blocks` of them).
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
@@ -173,9 +174,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     "unknown" where the record does not say. sessions: distinct session names, exact if so marked.
     prompt, output: lengths over rows that are one request and have tokens; buckets: rows that are
     several requests; without_tokens: rows of one request with no token at all (neither is in them).
+    unmeasured: rows of which nobody knows what they consumed, by reason: all counts are lower bounds then.
     estimated: rows whose own source calls them incomplete. reported_rows, reported_usd: what
     sources said that it cost (None: none said). prefix: ceilings where hashes exist.
     rejected, reasons, problems: input that was refused: how much, why, and the first of it in full.
+    notes: how the input was read, where there is something to know.
     """
 
     rows: int
@@ -199,6 +202,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     output: Lengths
     buckets: int
     without_tokens: int
+    unmeasured: dict[str, int]
     estimated: int
     reported_rows: int
     reported_usd: Fraction | None
@@ -206,6 +210,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
     reasons: dict[str, int]
     problems: list[Problem]
+    notes: list[str]
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON values: dollars as decimal text, instants as ISO 8601, means and shares as numbers."""
@@ -227,6 +232,7 @@ def summarise(records: Iterable[Usage], problems: Problems, cache_blocks: int | 
     before: datetime | None = None
     quantities: dict[str, int] = {}
     by: tuple[dict[str, Slice], ...] = ({}, {}, {}, {})
+    unmeasured: Counter[str] = Counter()
     sessions, prompts, outputs = DistinctCounter(), LengthCounter(), LengthCounter()
     caches = [PrefixCache()] if cache_blocks is None else [PrefixCache(), PrefixCache(cache_blocks)]
 
@@ -243,7 +249,9 @@ def summarise(records: Iterable[Usage], problems: Problems, cache_blocks: int | 
                 output += quantity
         prompt_tokens += prompt
         output_tokens += output
-        if count != 1:
+        if usage.unmeasured:
+            unmeasured[usage.unmeasured] += 1
+        elif count != 1:
             buckets += 1
         elif prompt or output:
             prompts.add(prompt)
@@ -312,6 +320,7 @@ def summarise(records: Iterable[Usage], problems: Problems, cache_blocks: int | 
         output=outputs.result(),
         buckets=buckets,
         without_tokens=without_tokens,
+        unmeasured=dict(sorted(unmeasured.items(), key=lambda one: (-one[1], one[0]))),
         estimated=estimated,
         reported_rows=reported_rows,
         reported_usd=reported if reported_rows else None,
@@ -319,4 +328,5 @@ def summarise(records: Iterable[Usage], problems: Problems, cache_blocks: int | 
         rejected=problems.total,
         reasons=dict(problems.reasons.most_common()),
         problems=list(problems.kept),
+        notes=list(problems.notes),
     )

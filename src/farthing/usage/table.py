@@ -16,7 +16,7 @@ from farthing.problems import FarthingError, Problems
 from farthing.time import EPOCH, microseconds
 from farthing.units import METERS, PROMPT_METERS
 from farthing.usage.readers.values import YEARS, provider_name
-from farthing.usage.record import LARGEST_COUNT, Usage, tier_name
+from farthing.usage.record import LARGEST_COUNT, PriceRecord, Usage, tier_name
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +26,10 @@ MEMORY = "1GB"
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is constant over many rows and decides their price. `bucket`: rows sum several requests."""
+    """What is constant over many rows and decides their price. `bucket`: rows sum several requests.
+
+    `unmeasured`, `priced`: as in `Usage`.
+    """
 
     provider: str | None = None
     model: str | None = None
@@ -35,6 +38,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     channel: str | None = None
     attrs: tuple[tuple[str, str], ...] = ()
     bucket: bool = False
+    unmeasured: str = ""
+    priced: PriceRecord | None = None
 
 
 def subject_of(usage: Usage) -> Subject:
@@ -46,6 +51,8 @@ def subject_of(usage: Usage) -> Subject:
         channel=usage.channel,
         attrs=tuple(sorted(usage.attrs.items())),
         bucket=usage.requests != 1,
+        unmeasured=usage.unmeasured,
+        priced=usage.priced,
     )
 
 
@@ -81,7 +88,8 @@ class UsageTable:
         """Stage one record; call `flush` after the last."""
         raw = (
             usage.provider, usage.model_served, usage.model_asked, usage.tier_served, usage.tier_asked, usage.region,
-            usage.channel, usage.requests != 1, tuple(usage.attrs.items()) if usage.attrs else (),
+            usage.channel, usage.requests != 1, tuple(usage.attrs.items()) if usage.attrs else (), usage.unmeasured,
+            usage.priced,
         )  # fmt: skip
         number = self._raw.get(raw)
         if number is None:  # making a Subject costs more than looking its parts up
@@ -160,6 +168,8 @@ class UsageTable:
                         channel=subject.channel,
                         attrs=dict(subject.attrs),
                         requests=requests,
+                        unmeasured=subject.unmeasured,
+                        priced=subject.priced,
                     ),
                 )
 

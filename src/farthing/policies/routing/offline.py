@@ -17,7 +17,7 @@ from farthing.policies.question import AS_IS, AS_SERVED, Question, Row, make_row
 from farthing.policies.routing.file import PolicyFile
 from farthing.policies.routing.offers import Offers
 from farthing.policies.routing.recorded import Outcome, Recorded, Seen, decided
-from farthing.policies.routing.values import Decision, upstream_of
+from farthing.policies.routing.values import Decision
 from farthing.policies.staged import Progress, Staged
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
@@ -36,7 +36,8 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     """One target: how many requests ended there as they were and under the policies, and what they cost there.
 
     `requests` counts those that were answered there or failed there last; dollars are of all attempts. `unpriced`:
-    attempts without a known charge under the policies, which `usd` leaves out.
+    attempts without a known charge under the policies, which `usd` leaves out; `served_unpriced`: as they were, which
+    `served_usd` leaves out. `share`: of the cost under the policies; None where that is not known.
     """
 
     target: str
@@ -46,6 +47,7 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     served_usd: Usd
     usd: Usd
     unpriced: int
+    served_unpriced: int
     share: Fraction | None
 
 
@@ -151,7 +153,7 @@ class _Run:
 
     def _usage(self, seen: Seen) -> Usage:
         """The attempt on the question's clock; its target stands in the place of the channel, which no price asks."""
-        self.offers.saw(upstream_of(seen.target), seen.usage.provider)
+        self.offers.saw(seen.target, seen.usage.provider, seen.usage.priced)
         return msgspec.structs.replace(self.staged.normal(seen.usage), channel=seen.target)
 
     def _move(self, usage: Usage, target: str) -> None:
@@ -160,7 +162,9 @@ class _Run:
             table = self.moved[target] = UsageTable(self.staged.connection, f"moved_{len(self.moved)}")
         offer = self.offers.of(target)
         elsewhere = not isinstance(offer, Offer) or offer.provider != usage.provider
-        table.add(msgspec.structs.replace(usage, channel=target, region=None if elsewhere else usage.region))
+        table.add(
+            msgspec.structs.replace(usage, channel=target, region=None if elsewhere else usage.region, priced=None)
+        )
 
     def answer(self) -> Routed:
         """The bills, once everything is staged."""
@@ -185,7 +189,7 @@ class _Run:
             refused=self.refused,
             unanswered=self.unanswered,
             policies=dict(self.policies.most_common()),
-            targets=self._targets(served, under, then.usd),
+            targets=self._targets(served, under, then.total_usd),
             notes=tuple(self._notes(longer)),
         )
 
@@ -207,7 +211,9 @@ class _Run:
             longer[target] = asker.too_long(offer)
         return bills, list(dict.fromkeys(assumptions)), longer
 
-    def _targets(self, served: Mapping[str, Bill], under: Mapping[str, Bill], whole: Usd) -> tuple[TargetRow, ...]:
+    def _targets(
+        self, served: Mapping[str, Bill], under: Mapping[str, Bill], whole: Usd | None
+    ) -> tuple[TargetRow, ...]:
         nothing = Bill()
         rows = []
         for target in dict.fromkeys((*self.served_at, *self.ends_at, *served, *under)):
@@ -221,6 +227,7 @@ class _Run:
                     served_usd=served.get(target, nothing).usd,
                     usd=bill.usd,
                     unpriced=bill.unpriced,
+                    served_unpriced=served.get(target, nothing).unpriced,
                     share=bill.usd / whole if whole else None,
                 )
             )
@@ -244,15 +251,19 @@ class _Run:
 
 
 class _Went:
-    """Attempts as they went: measured ones in columns, the others counted by why nobody knows what they consumed."""
+    """Attempts as they went: measured ones in columns, the others counted by why nobody knows what they consumed, and
+    those that consumed nothing."""
 
     def __init__(self, table: UsageTable) -> None:
         self.table = table
         self.unknown: Counter[tuple[str, str]] = Counter()
+        self.nothing: Counter[str] = Counter()
 
     def add(self, seen: Seen) -> None:
         if seen.unmeasured:
             self.unknown[seen.target, seen.unmeasured] += 1
+        elif seen.nothing:
+            self.nothing[seen.target] += 1
         else:
             self.table.add(seen.usage)
 
@@ -262,7 +273,7 @@ class _Went:
         table.flush()
         if table.rows:
             subjects = list(enumerate(table.subjects))
-            at = {n: offers.served(s.channel or "", s.provider, s.model, s.region) for n, s in subjects}
+            at = {n: offers.served(s.channel or "", s.provider, s.model, s.region, s.priced) for n, s in subjects}
             bills = bill_as_served(table, at, question.at).by_subject
             for number, subject in subjects:
                 found.setdefault(subject.channel or "", []).append(bills[number])
@@ -270,6 +281,10 @@ class _Went:
             blind = Bill()
             blind.add_unknown(reason, attempts, attempts, {})
             found.setdefault(target, []).append(blind)
+        for target, attempts in self.nothing.items():
+            free = Bill()
+            free.add([], attempts, attempts)
+            found.setdefault(target, []).append(free)
         return {target: _sum(several) for target, several in found.items()}
 
 

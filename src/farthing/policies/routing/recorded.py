@@ -24,6 +24,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt as recorded: what it consumed, where it went, how it failed (None: it did not, or nobody says).
 
     `answered`: it brought an answer, at least a part of one. `unmeasured`: why nobody knows what it consumed.
+    `nothing`: it failed before anything was consumed, and cost nothing whatever the prices are.
     `logged`: the decision that the gateway made then.
     """
 
@@ -31,6 +32,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     answered: bool = True
     unmeasured: str = ""
+    nothing: bool = False
     failure: Failure | None = None
     logged: Decision | None = None
 
@@ -122,7 +124,10 @@ def recorded_of(usage: Usage, number: int, target: str) -> Recorded:
     )
     answered = usage.status in _ENDED or bool(usage.quantities.get("output"))
     return Recorded(
-        ask=ask, attempts=(Seen(usage=usage, target=target, answered=answered),), named=named, located=False
+        ask=ask,
+        attempts=(Seen(usage=usage, target=target, answered=answered, unmeasured=usage.unmeasured),),
+        named=named,
+        located=False,
     )
 
 
