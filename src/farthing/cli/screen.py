@@ -24,8 +24,13 @@ class Screen(Console):
     def print(self, *objects: Any, **how: Any) -> None:
         """As `Console.print`; tables fitted to the width, and shown wider where they cannot be without a cut."""
         if len(objects) == 1 and isinstance(objects[0], Group):
+            # Part by part: what is beside a table that is wider than the screen need not be. A text keeps a group
+            # around it, since alone it would lose what it says of its own wrapping.
             for part in objects[0].renderables:
-                self.print(part, **how)
+                if isinstance(part, Table | Group):
+                    self.print(part, **how)
+                else:
+                    super().print(Group(part), **how)
         elif len(objects) == 1 and isinstance(objects[0], Table):
             table, needed = fitted(self, objects[0])
             before = self.width

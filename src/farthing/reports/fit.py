@@ -28,7 +28,7 @@ def fitted(screen: Console, table: Table) -> tuple[Table, int]:
     A table that is shown well is left as it is. Of another, columns without any value go first; then text is folded
     between words, then after separators, then anywhere. Where its numbers alone are too wide, so is the table.
     """
-    if _whole(screen, table):
+    if len(table.columns) == 1 or _whole(screen, table):  # one column: a list, whose lines are as its view wants them
         return table, 0
     rows = [list(cells) for cells in zip(*(column.cells for column in table.columns), strict=True)]
     if any(not isinstance(cell, str | Text) for cells in rows for cell in cells):
