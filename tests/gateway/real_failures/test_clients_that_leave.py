@@ -78,7 +78,8 @@ def test_an_engine_of_ones_own_is_let_go_soon(upstream: Upstream, tmp_path: Path
         request = leave(own, CHAT, said("[[words=200 gap_ms=50]]", stream=True))
         row = row_of(own, request)
         own.wait(lambda: upstream.records()[0].ended == "left", "the upstream's being let go", 3)
-        assert row.state == "cancelled" and row.estimated and upstream.records()[0].output < 40
+        # On a busy machine nothing may have come by then: what it consumed is then not known at all.
+        assert row.state == "cancelled" and (row.estimated or row.unknown) and upstream.records()[0].output < 40
 
 
 def test_one_upstream_that_hangs_does_not_hold_up_the_others(gateway: Running, upstream: Upstream) -> None:
