@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from farthing.gateway.purses import BudgetRef, Hold, Purses
+from farthing.gateway.spending.purses import BudgetRef, Hold, Purses
 from farthing.ledger.bank import SqliteBank
 from farthing.ledger.changes import Changes
 from farthing.ledger.ledger import Ledger, attempt_id

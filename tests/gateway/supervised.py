@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from farthing.gateway import supervisor
 from farthing.gateway.config.values import Attribution, Config, Timeouts
+from farthing.gateway.process import supervisor
 from farthing.problems import FarthingError
 
 

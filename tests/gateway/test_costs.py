@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from farthing.charges.reference import price_usage
 from farthing.gateway.config.values import Rules
-from farthing.gateway.costs import Costs, is_version_of
 from farthing.gateway.metering import Asked, Served, Surface, read_request
-from farthing.gateway.output_limits import output_limit, output_limits, read_output_limits
-from farthing.gateway.worst import LEAST_CAP, Ceilings, Worst
+from farthing.gateway.spending.costs import Costs, is_version_of
+from farthing.gateway.spending.output_limits import output_limit, output_limits, read_output_limits
+from farthing.gateway.spending.worst import LEAST_CAP, Ceilings, Worst
 from farthing.ledger.budgets import nano_up
 from farthing.problems import FarthingError
 from farthing.rates.book import Book

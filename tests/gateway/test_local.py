@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from farthing.evidence import Grade
-from farthing.gateway import local
 from farthing.gateway.config.values import Config, Upstream
-from farthing.gateway.local import CARD, MODEL, OFFER, Engine
-from farthing.gateway.local_card import Hour, assumed_hour, offer_of, stated_hour, write
+from farthing.gateway.process import local
+from farthing.gateway.process.local import CARD, MODEL, OFFER, Engine
+from farthing.gateway.process.local_card import Hour, assumed_hour, offer_of, stated_hour, write
 from farthing.problems import FarthingError
 from farthing.rates.toml import load_card
 from farthing.serving.measured.measurement import Latency, Measurement
@@ -122,7 +122,7 @@ def test_it_becomes_an_upstream_with_a_price(played: Played, tmp_path: Path) -> 
         with pytest.raises(FarthingError, match=r"f\.toml:3: an upstream is called 'local'.*rename"):
             one.added(taken)
     assert process.poll() is not None
-    assert asked == [[sys.executable, "-m", "farthing.gateway.local", str(tmp_path / CARD), "--measure", "0.5"]]
+    assert asked == [[sys.executable, "-m", "farthing.gateway.process.local", str(tmp_path / CARD), "--measure", "0.5"]]
     assert [upstream.name for upstream in made.upstreams] == ["openai", "local"]
     assert made.upstreams[1].models == (MODEL, "local", "m")
     assert {served.name: served.sent for served in made.upstreams[1].served} == {MODEL: "m", "local": "m"}
@@ -198,7 +198,9 @@ def test_a_stranger_without_a_key_gets_an_answer_and_a_priced_row_within_a_minut
     _, told = ask(gateway.url, "messages", {"model": "local", "max_tokens": 8, "messages": turn})
     assert told["type"] == "message" and told["usage"]["output_tokens"] <= 8
     children = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text().split()
-    (model,) = [int(pid) for pid in children if b"farthing.gateway.local" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (model,) = [
+        int(pid) for pid in children if b"farthing.gateway.process.local" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     os.kill(gateway.process.pid, signal.SIGTERM)
     assert gateway.process.wait(20) == 0
     assert not Path(f"/proc/{model}").exists()

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway import metrics as module
-from farthing.gateway.metrics import Metrics
-from farthing.gateway.metrics_store import MOST_SERIES, Labels, Series, Snapshot
-from farthing.gateway.metrics_text import COUNTERS, GAUGES, render
+from farthing.gateway.observe import metrics as module
+from farthing.gateway.observe.metrics import Metrics
+from farthing.gateway.observe.metrics_store import MOST_SERIES, Labels, Series, Snapshot
+from farthing.gateway.observe.metrics_text import COUNTERS, GAUGES, render
 from farthing.ledger.row import Attempt
 
 parser = pytest.importorskip("prometheus_client.parser", reason="needs prometheus-client")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from farthing.gateway import purses as module
-from farthing.gateway.purses import BudgetRef, Hold, Purses, Refused
+from farthing.gateway.spending import purses as module
+from farthing.gateway.spending.purses import BudgetRef, Hold, Purses, Refused
 from farthing.ledger.bank import BankUnavailable, Granted, PurseState, Short, SqliteBank, Want
 from farthing.ledger.changes import Changes
 from farthing.ledger.row import Attempt

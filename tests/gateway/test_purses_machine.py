@@ -17,8 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from farthing.gateway import purses as module
-from farthing.gateway.purses import BudgetRef, Hold, Purses
+from farthing.gateway.spending import purses as module
+from farthing.gateway.spending.purses import BudgetRef, Hold, Purses
 from farthing.ledger.bank import BankUnavailable, SqliteBank
 from farthing.ledger.changes import Changes
 from farthing.ledger.row import Attempt

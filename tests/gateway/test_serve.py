@@ -13,10 +13,10 @@ import pytest
 import uvloop
 from uvicorn.server import ServerState
 
-from farthing.gateway import connection
 from farthing.gateway.config.values import Config
-from farthing.gateway.connection import Connection, settings_for, sweep
-from farthing.gateway.listen import close, listen, port_of
+from farthing.gateway.process import connection
+from farthing.gateway.process.connection import Connection, settings_for, sweep
+from farthing.gateway.process.listen import close, listen, port_of
 from farthing.problems import FarthingError
 from tests.gateway.supervised import Small
 

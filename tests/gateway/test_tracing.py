@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import farthing
-from farthing.gateway import tracing
-from farthing.gateway.otlp import CLIENT as CLIENT_KIND
-from farthing.gateway.otlp import SERVER, Sender, Span, encode, pairs, traces_address
-from farthing.gateway.spans import Trace, attributes, span_id, trace_of
-from farthing.gateway.tracing import MOST_WAITING, Tracer
+from farthing.gateway.observe import tracing
+from farthing.gateway.observe.otlp import CLIENT as CLIENT_KIND
+from farthing.gateway.observe.otlp import SERVER, Sender, Span, encode, pairs, traces_address
+from farthing.gateway.observe.spans import Trace, attributes, span_id, trace_of
+from farthing.gateway.observe.tracing import MOST_WAITING, Tracer
 from farthing.ledger.row import Attempt
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

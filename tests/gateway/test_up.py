@@ -156,7 +156,7 @@ def test_several_gateways_may_share_a_data_folder(up: Callable[..., Up]) -> None
 def test_workers_are_forked_from_one_thread_with_nothing_heavy_in_it() -> None:
     """A fork copies only one thread: locks that others held stay locked for ever."""
     code = (
-        "import os, sys, farthing.cli, farthing.cli.up_run, farthing.gateway.supervisor, farthing.gateway.app\n"
+        "import os, sys, farthing.cli, farthing.cli.up_run, farthing.gateway.process.supervisor, farthing.gateway.app\n"
         "print(len(os.listdir('/proc/self/task')), [n for n in "
         "('duckdb', 'numpy', 'aiohttp', 'rich.console', 'scipy', 'genai_prices', 'typer') if n in sys.modules])"
     )

@@ -17,7 +17,7 @@ from farthing.problems import FarthingError
 
 if TYPE_CHECKING:
     from farthing.gateway.config.values import Config
-    from farthing.gateway.local import Engine
+    from farthing.gateway.process.local import Engine
 
 FILE = Path("farthing.toml")
 _MOST_SHOWN = 20
@@ -47,7 +47,7 @@ def run(
     usd_per_hour = _dollars(local_usd_per_hour)
     first = read()  # before anything is started
     prices_ready = catalogue.prepare(first.data / "cache")  # beside the imports below, where it has to be made
-    from farthing.gateway.supervisor import Supervisor
+    from farthing.gateway.process.supervisor import Supervisor
 
     with _engine(first, usd_per_hour) if local else _nothing() as engine:
 
@@ -71,8 +71,8 @@ def _nothing() -> Iterator[None]:
 
 
 def _engine(config: "Config", usd_per_hour: Decimal | None) -> "Engine":
-    from farthing.gateway.local import Engine
-    from farthing.gateway.supervisor import usable
+    from farthing.gateway.process.local import Engine
+    from farthing.gateway.process.supervisor import usable
 
     usable(config.data)
     _say("starting the local model and measuring what it does here: some seconds, more the first time")

@@ -14,8 +14,8 @@ from farthing.gateway.watch import Watch
 
 if TYPE_CHECKING:
     from farthing.gateway.limits import Admission
-    from farthing.gateway.purses import BudgetRef
-    from farthing.gateway.spans import Trace
+    from farthing.gateway.observe.spans import Trace
+    from farthing.gateway.spending.purses import BudgetRef
     from farthing.ledger.keys import Key
 
 

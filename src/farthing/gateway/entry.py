@@ -11,7 +11,7 @@ from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
 
 if TYPE_CHECKING:
-    from farthing.gateway.purses import Hold
+    from farthing.gateway.spending.purses import Hold
     from farthing.gateway.state import Place, State
     from farthing.gateway.upstream import Upstream
 

@@ -8,8 +8,8 @@ from farthing.gateway.caller import Attribution, merged
 from farthing.gateway.config.values import Config, LimitRule
 from farthing.gateway.limits import Admission, Limit, Limited
 from farthing.gateway.problem import Problem
-from farthing.gateway.purses import Refused
 from farthing.gateway.shared import Shared
+from farthing.gateway.spending.purses import Refused
 from farthing.ledger.budgets import NANO, BudgetRef, nano_up
 from farthing.ledger.keys import Key, KeyLimits, KeysUnavailable
 from farthing.money import decimal_text

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from farthing.gateway.config.values import Config
 from farthing.gateway.limits import Limits
-from farthing.gateway.metrics import Metrics
+from farthing.gateway.observe.metrics import Metrics
 from farthing.gateway.problem import Problem
-from farthing.gateway.purses import Purses
+from farthing.gateway.spending.purses import Purses
 from farthing.ledger.bank import Bank, SqliteBank
 from farthing.ledger.budgets import BudgetRef, usd
 from farthing.ledger.changes import Changes

@@ -14,17 +14,17 @@ import msgspec
 from farthing.gateway.breaker import Breaker
 from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
-from farthing.gateway.content import Content
-from farthing.gateway.costs import Costs, Priced
 from farthing.gateway.gate import Gate, refused, scope_text
 from farthing.gateway.http import Held
 from farthing.gateway.metering import Asked, Served
+from farthing.gateway.observe.content import Content
 from farthing.gateway.problem import Header, Problem
-from farthing.gateway.purses import Hold, Refused
 from farthing.gateway.routes import Routes
 from farthing.gateway.shared import Shared
+from farthing.gateway.spending.costs import Costs, Priced
+from farthing.gateway.spending.purses import Hold, Refused
+from farthing.gateway.spending.worst import Worst
 from farthing.gateway.upstream import Upstream
-from farthing.gateway.worst import Worst
 from farthing.ledger.budgets import NANO
 from farthing.ledger.row import Attempt
 from farthing.money import decimal_text
@@ -34,8 +34,8 @@ from farthing.rates.select import Unknown
 from farthing.units import METERS
 
 if TYPE_CHECKING:
-    from farthing.gateway.spans import Trace
-    from farthing.gateway.tracing import Tracer
+    from farthing.gateway.observe.spans import Trace
+    from farthing.gateway.observe.tracing import Tracer
 
 _PLACES = 10**15  # nearly every charge ends within so many decimals
 _MOST_COUNTED = 10_000 * NANO
@@ -322,7 +322,7 @@ def _tracer(config: Config, shared: Shared, old: "State | None") -> "Tracer | No
     if old is not None and old.tracer is not None and old.config.telemetry == told:
         old.keeps_tracer = True
         return old.tracer
-    from farthing.gateway.tracing import Tracer
+    from farthing.gateway.observe.tracing import Tracer
 
     parts = {one.name: urlsplit(one.url) for one in config.upstreams}
     return Tracer(

@@ -13,7 +13,7 @@ from farthing.gateway.metering import Surface
 if TYPE_CHECKING:
     from pyreqwest.client import Client
 
-    from farthing.gateway.spans import Trace
+    from farthing.gateway.observe.spans import Trace
 
 _IDLE_S = 20
 _VERSION = "2023-06-01"  # of Anthropic's API, which refuses a request that names none

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from farthing.gateway.purses import BudgetRef, Hold, Refused
+from farthing.gateway.spending.purses import BudgetRef, Hold, Refused
 from farthing.ledger.keys import KeyBudget
 from tests.gateway.faulty import Upstream
 from tests.gateway.real_failures.asking import CHAT, CLAUDE, GPT, MESSAGES, Told, ask, bearer, fresh, said
@@ -285,8 +285,8 @@ def test_a_reservation_knows_the_dear_tier_of_a_long_prompt() -> None:
     """LiteLLM #40002: prompts over 272K tokens were reserved at the short ones' price, so that five passed a budget for
     two. See also `test_costs.py`: no answer costs more than its bound."""
     from farthing.gateway.config.values import Rules
-    from farthing.gateway.costs import Costs
     from farthing.gateway.metering import Surface, read_request
+    from farthing.gateway.spending.costs import Costs
     from farthing.rates.book import Book
     from farthing.rates.card import Offer
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from farthing.gateway.costs import Costs, Priced
 from farthing.gateway.metering import Served, Surface, read_response
+from farthing.gateway.spending.costs import Costs, Priced
 from farthing.ledger.view import open_view
 from farthing.rates.book import Book
 from tests.gateway.faulty import Upstream

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from farthing.gateway.purses import Hold, Purses
+from farthing.gateway.spending.purses import Hold, Purses
 from farthing.ledger.bank import Bank, BankUnavailable, Granted, PurseState, Short, SqliteBank, Want
 from farthing.ledger.budgets import BudgetRef
 from farthing.ledger.changes import Changes

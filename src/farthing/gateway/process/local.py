@@ -1,6 +1,6 @@
 """A real model on this machine as an upstream called "local" (`farthing up --local`, the extra `local`).
 
-The engine (llama.cpp with the packaged Gemma 3 270M) runs in a process of its own, `python -m farthing.gateway.local`:
+The engine (llama.cpp with the packaged Gemma 3 270M) runs in a process of its own (`python -m` this module):
 the supervisor stays light and single-threaded, and what the engine takes or breaks is not the gateway's. That process
 measures itself for some seconds first, writes the rate card of this machine's tokens, and ends when the supervisor
 is gone (its standard input is closed).
@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from farthing.gateway.config.values import Config, Served, Upstream
-from farthing.gateway.processes import ended_how
+from farthing.gateway.process.processes import ended_how
 from farthing.problems import FarthingError
 
 NAME = "local"
@@ -75,7 +75,7 @@ class Engine:
                 f"--local needs the extra `local` ({missing[0]} is not installed): pip install 'farthing[local]', "
                 "or `make local` in a checkout"
             )
-        command = [sys.executable, "-m", "farthing.gateway.local", str(folder / CARD)]
+        command = [sys.executable, "-m", "farthing.gateway.process.local", str(folder / CARD)]
         process = _spawn([*command, "--measure", *([str(usd_per_hour)] if usd_per_hour is not None else [])], True)
         try:
             running = _heard(process)
@@ -183,7 +183,7 @@ def _measure(url: str, card: Path, usd_per_hour: Decimal | None) -> None:
     import asyncio
     from datetime import UTC, datetime
 
-    from farthing.gateway.local_card import assumed_hour, offer_of, stated_hour, write
+    from farthing.gateway.process.local_card import assumed_hour, offer_of, stated_hour, write
     from farthing.serving.live.bench import Plan, measure
 
     def plan(concurrency: int, requests: int) -> Plan:

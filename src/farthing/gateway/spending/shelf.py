@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from farthing.gateway.purse import Purse
-from farthing.gateway.teller import Teller
+from farthing.gateway.spending.purse import Purse
+from farthing.gateway.spending.teller import Teller
 from farthing.ledger.budgets import BudgetRef, Span, purse_id, span_at
 
 MOST_PURSES = 10_000

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from farthing import __version__
-from farthing.gateway.spans import Value
+from farthing.gateway.observe.spans import Value
 
 SERVER, CLIENT = 2, 3
 """Kinds of spans."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing import __version__
-from farthing.gateway.spans import Trace, Value, attributes, span_id, trace_of
+from farthing.gateway.observe.spans import Trace, Value, attributes, span_id, trace_of
 from farthing.ledger.row import Attempt
 
 if TYPE_CHECKING:
-    from farthing.gateway.otlp import Sender, Span
+    from farthing.gateway.observe.otlp import Sender, Span
 
 MOST_WAITING = 4_096
 _BATCH = 512
@@ -112,7 +112,7 @@ class Tracer:
     # --- the thread ---------------------------------------------------------------------------
 
     def _run(self) -> None:
-        from farthing.gateway.otlp import Sender  # http.client takes a while to import
+        from farthing.gateway.observe.otlp import Sender  # http.client takes a while to import
 
         sender = Sender(self._endpoint)
         while True:
@@ -130,7 +130,7 @@ class Tracer:
 
     def _send(self, sender: "Sender", batch: list[_Item]) -> str:
         """Send a batch, more than once where that may help; why it failed."""
-        from farthing.gateway.otlp import encode
+        from farthing.gateway.observe.otlp import encode
 
         try:
             body = encode(self._resource, [self._span(trace, one) for trace, one in batch])
@@ -143,7 +143,7 @@ class Tracer:
         return why
 
     def _span(self, trace: Trace, one: Attempt | _Finished) -> "Span":
-        from farthing.gateway.otlp import CLIENT, SERVER, Span
+        from farthing.gateway.observe.otlp import CLIENT, SERVER, Span
 
         if isinstance(one, Attempt):
             told = attributes(one, *self.upstreams.get(one.upstream, ("", None)))

@@ -23,9 +23,9 @@ from typing import Any, Protocol
 from uvicorn.server import ServerState
 
 from farthing.gateway.config.values import Config
-from farthing.gateway.connection import Connection, most_connections, settings_for, sweep
-from farthing.gateway.listen import BACKLOG, Sockets
-from farthing.gateway.processes import framed
+from farthing.gateway.process.connection import Connection, most_connections, settings_for, sweep
+from farthing.gateway.process.listen import BACKLOG, Sockets
+from farthing.gateway.process.processes import framed
 from farthing.problems import FarthingError
 
 SWEEP_S = 1.0

@@ -22,9 +22,9 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.config.values import Config
-from farthing.gateway.listen import Sockets, close, listen, port_of
-from farthing.gateway.processes import Child, ended_how, fork
-from farthing.gateway.serve import ALIVE_S, REFUSED, Load, Make, work
+from farthing.gateway.process.listen import Sockets, close, listen, port_of
+from farthing.gateway.process.processes import Child, ended_how, fork
+from farthing.gateway.process.serve import ALIVE_S, REFUSED, Load, Make, work
 from farthing.problems import FarthingError
 
 QUICK_S = 5.0

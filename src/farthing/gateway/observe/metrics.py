@@ -7,8 +7,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from farthing.gateway.metrics_store import BOUNDS_US, MOST_SERIES, OTHER, Labels, MetricsStore, Series, Snapshot
-from farthing.gateway.metrics_text import COUNTERS, GAUGES, render
+from farthing.gateway.observe.metrics_store import BOUNDS_US, MOST_SERIES, OTHER, Labels, MetricsStore, Series, Snapshot
+from farthing.gateway.observe.metrics_text import COUNTERS, GAUGES, render
 from farthing.ledger.row import Attempt
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -13,7 +13,7 @@ import msgspec
 from farthing.charges.quick import Pricer
 from farthing.evidence import Grade
 from farthing.gateway.metering.values import Asked, Served
-from farthing.gateway.worst import Ceilings, Worst
+from farthing.gateway.spending.worst import Ceilings, Worst
 from farthing.money import ZERO
 from farthing.problems import FarthingError
 from farthing.rates.book import Book

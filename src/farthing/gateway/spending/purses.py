@@ -14,10 +14,10 @@ from typing import Literal
 
 import msgspec
 
-from farthing.gateway.purse import Hold as Hold
-from farthing.gateway.purse import Purse
-from farthing.gateway.shelf import MOST_PURSES, Shelf
-from farthing.gateway.teller import Teller, Turned
+from farthing.gateway.spending.purse import Hold as Hold
+from farthing.gateway.spending.purse import Purse
+from farthing.gateway.spending.shelf import MOST_PURSES, Shelf
+from farthing.gateway.spending.teller import Teller, Turned
 from farthing.ledger.bank import Bank, Granted, Want
 from farthing.ledger.budgets import BudgetRef as BudgetRef
 from farthing.ledger.budgets import nano_up

@@ -18,7 +18,7 @@ from farthing.charges.columns import cuts_of
 from farthing.charges.reference import lines
 from farthing.gateway.config.values import Rules
 from farthing.gateway.metering.values import Asked
-from farthing.gateway.output_limits import output_limit
+from farthing.gateway.spending.output_limits import output_limit
 from farthing.ledger.budgets import NANO, nano_up
 from farthing.money import ZERO
 from farthing.rates.card import NO_LIMIT, Offer, Price

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from farthing import __version__
-from farthing.gateway.metrics_store import BOUNDS_S, Labels, Series, Snapshot
+from farthing.gateway.observe.metrics_store import BOUNDS_S, Labels, Series, Snapshot
 from farthing.units import METERS
 
 COUNTERS: dict[str, tuple[str, str]] = {
