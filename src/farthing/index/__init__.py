@@ -1,0 +1,1 @@
+"""Price indices: how inference prices move, with basket, count, interval and method stated."""
