@@ -4,18 +4,21 @@
     words 128 k …      entry k: name's hash, last second, total, 61 seconds, 63 workers
 
 A word is eight bytes. Everything is read and changed under the lock, but one: a worker lowers its own cell of an
-entry without it, since only that worker writes it. The lock is the system's (`flock`), so a killed worker lets it
-go, and no write inside it leaves an entry unreadable. Each worker owns a slot, a lock on a small file of its own:
-what a dead worker's cells still say is dropped as soon as somebody asks.
+entry without it, since only that worker writes it. The lock is in the header (`shared_lock`; a lock on the file where
+the system has no such thing), a killed worker lets it go, and no write inside it leaves an entry unreadable. Each
+worker owns a slot, a lock on a small file of its own: what a dead worker's cells still say is dropped as soon as
+somebody asks.
 """
 
 import fcntl
 import mmap
 import os
 import time
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
+from farthing.gateway import shared_lock
 from farthing.problems import FarthingError
 
 ENTRY = 128
@@ -29,9 +32,10 @@ SLOTS = ENTRY - CELLS
 ENTRIES = 16_384
 """Names that can be in use within one minute (16 MiB)."""
 _WAYS = 16  # entries that a name may stand in: so many are looked at where a new name comes
-_MAGIC = 0x6661_7274_6861_0001  # "fartha" and the version of this layout
-_HEADER = {"magic": 0, "entries": 1, "boot": 2}
+_MAGIC = 0x6661_7274_6861_0002  # "fartha" and the version of this layout
+_HEADER = {"magic": 0, "entries": 1, "boot": 2, "lock": 4}
 USED_SLOTS = 3  # in the header, too: slots that were ever taken are below it
+_LOCK = slice(16 * 8, 16 * 8 + shared_lock.SIZE)  # bytes of the header
 _OWNED = 64  # in the header, from here on: whether a slot was taken and not given back
 _NO_WAIT = fcntl.LOCK_EX | fcntl.LOCK_NB
 _PATIENCE_S = 0.25
@@ -49,6 +53,7 @@ class SharedTable:
         self._file, self._map = _open(folder / "table", entries)
         try:
             self.words = memoryview(self._map).cast("q")
+            self._take, self._give_back = _lock_of(self._file, self._map)
             self._entries = self.words[_HEADER["entries"]]
             self._next_probe_s = 0.0
             self._slot_file = -1
@@ -65,6 +70,7 @@ class SharedTable:
         if self.lock():
             self._drop(self.slot)
             self.unlock()
+        self._take = _never
         os.close(self._slot_file)
         self._slot_file = -1
         self.words.release()
@@ -77,30 +83,24 @@ class SharedTable:
     def lock(self) -> bool:
         """Take the lock; False where it cannot be had in a quarter of a second (its holder was stopped inside it),
         and after `close`."""
-        try:
-            fcntl.flock(self._file, _NO_WAIT)
-            return True
-        except BlockingIOError:
-            return self._wait_for_lock()
-        except ValueError:
-            return False
+        return self._take() or self._wait_for_lock()
 
     def _wait_for_lock(self) -> bool:
         # Held for a few microseconds at a time, so at first only the processor is given away.
+        if self._file < 0:
+            return False
         until = time.monotonic() + _PATIENCE_S
         pause_s = 0.0
         while time.monotonic() < until:
             time.sleep(pause_s)
-            try:
-                fcntl.flock(self._file, _NO_WAIT)
+            if self._take():
                 return True
-            except BlockingIOError:
-                pause_s = min(pause_s + 0.000_02, 0.001)
+            pause_s = min(pause_s + 0.000_02, 0.001)
         return False
 
     def unlock(self) -> None:
         """Let the lock go."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._give_back()
 
     # --- entries, under the lock --------------------------------------------------------------
 
@@ -201,6 +201,10 @@ class SharedTable:
         return found
 
 
+def _never() -> bool:
+    return False
+
+
 _EMPTY = memoryview(bytes(8 * (ENTRY - 1))).cast("q")
 
 
@@ -238,9 +242,24 @@ def _open(path: Path, entries: int) -> tuple[int, mmap.mmap]:
         os.close(file)  # somebody replaced it while we waited, or we removed it: again
 
 
+def _lock_of(file: int, mapped: mmap.mmap) -> tuple[Callable[[], bool], Callable[[], object]]:
+    """How the lock is taken (without waiting) and given back."""
+    if shared_lock.kind():
+        return shared_lock.held(memoryview(mapped)[_LOCK])
+
+    def take() -> bool:
+        try:
+            fcntl.flock(file, _NO_WAIT)
+        except BlockingIOError:
+            return False
+        return True
+
+    return take, lambda: fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def _is_ready(path: Path, file: int, entries: int) -> bool:
     size, boot = os.fstat(file).st_size, _boot()
-    if size and not _is_ours(file, size, boot):
+    if size and not _is_ours(path, file, size, boot):
         path.unlink()  # never emptied in place: who has it mapped would die of that
         return False
     if not size:
@@ -255,11 +274,16 @@ def _is_at(path: Path, file: int) -> bool:
         return False
 
 
-def _is_ours(file: int, size: int, boot: int) -> bool:
+def _is_ours(path: Path, file: int, size: int, boot: int) -> bool:
     header = memoryview(os.pread(file, 8 * ENTRY, 0).ljust(8 * ENTRY, b"\0")).cast("q")
     stated = {name: header[at] for name, at in _HEADER.items()}
     whole = size == 8 * ENTRY * (stated["entries"] + 1)
-    return stated["magic"] == _MAGIC and whole and stated["boot"] == boot
+    ours = stated["magic"] == _MAGIC and whole and stated["boot"] == boot
+    if ours and stated["lock"] != name_hash(shared_lock.kind()):
+        raise FarthingError(
+            f"{path}: a process of another system (its C library differs) uses it: give this one a --data of its own"
+        )
+    return ours
 
 
 def _make(path: Path, file: int, entries: int, boot: int) -> None:
@@ -272,7 +296,12 @@ def _make(path: Path, file: int, entries: int, boot: int) -> None:
         raise FarthingError(
             f"{path}: no room for the table of limits, {size >> 20} MiB: {error.strerror or error}"
         ) from None
-    for name, value in (("entries", entries), ("boot", boot), ("magic", _MAGIC)):
+    if shared_lock.kind():
+        with mmap.mmap(file, 0) as mapped:
+            shared_lock.make(memoryview(mapped)[_LOCK])
+    for name, value in (
+        ("entries", entries), ("boot", boot), ("lock", name_hash(shared_lock.kind())), ("magic", _MAGIC),
+    ):  # fmt: skip
         os.pwrite(file, value.to_bytes(8, "little", signed=True), 8 * _HEADER[name])
 
 
