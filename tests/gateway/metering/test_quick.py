@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.gateway.metering import StreamMeter, Surface, answer, read_request, read_response
-from farthing.gateway.metering.members import may_double
+from farthing.gateway.metering.members import doubled, names_of
 from farthing.gateway.metering.sse import Events, data_of
 from farthing.gateway.metering.words import word
 from tests.usage.test_common_usage import ANTHROPIC, ELSE, OPENAI, RESPONSES, usages
@@ -20,6 +21,11 @@ HEADERS = st.sampled_from([
     {}, {"x-litellm-response-cost": "0.5"}, {"x-ms-region": "East US"}, {"x-amzn-bedrock-service-tier": "flex"},
 ])  # fmt: skip
 PROVIDERS = st.sampled_from(["openai", "anthropic", "google", "xai", "mistral", "deepseek", "openrouter", ""])
+
+
+def may_double(text: bytes, names: frozenset[bytes], known: Iterable[tuple[str, bytes]] = ()) -> bool:
+    found = names_of(text, known)
+    return found is None or doubled(found, names)
 
 
 @settings(deadline=None, max_examples=600)

@@ -54,20 +54,22 @@ def members(text: bytes, start: int = 0, known: Iterable[bytes] = ()) -> Iterato
         yield Member(_text(found[1]), start, at)
 
 
-def may_double(text: bytes, names: frozenset[bytes], known: Iterable[tuple[str, bytes]] = ()) -> bool:
-    """Whether a member of the object `text` with one of these `names` may be stated twice, or once in capitals; False
-    is certain.
+def names_of(text: bytes, known: Iterable[tuple[str, bytes]] = ()) -> list[bytes] | None:
+    """The names of the members of the object `text`, those of inner objects among them; None where a letter of one may
+    be escaped.
 
-    One search instead of a walk along the members: it also finds names within inner objects, and takes an escaped
-    letter for any name. `names` consist of lower-case letters and `_`. `known`: long values that are already cut out,
-    by name; they are not searched. (A quoted name directly before a colon is a name wherever it stands: within a text
-    its quotes would be escaped.)
+    One search instead of a walk along the members. `known`: long values that are already cut out, by name; they are
+    not searched. (A quoted name directly before a colon is a name wherever it stands: within a text its quotes would
+    be escaped.)
     """
     for name, value in known:
         text = _without(text, name, value)
-    if b"\\u" in text:
-        return True
-    found = _NAME.findall(text)
+    return None if b"\\u" in text else _NAME.findall(text)
+
+
+def doubled(found: list[bytes], names: frozenset[bytes]) -> bool:
+    """Whether one of `names` (lower-case letters and `_`) may be stated twice among those `found`, or once in
+    capitals; False is certain."""
     once = set(found)
     if len(once) != len(found) and any(found.count(name) > 1 for name in once & names):
         return True

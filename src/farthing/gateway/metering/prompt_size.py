@@ -96,6 +96,7 @@ _Content = str | list[_Part] | _Part | None
 _content = msgspec.json.Decoder[_Content](_Content).decode
 _kind = msgspec.json.Decoder(_Part).decode
 _TEXT = ord('"')
+_TYPE = b'"type"'
 
 
 def find_media(prompt: bytes) -> Media:
@@ -104,8 +105,8 @@ def find_media(prompt: bytes) -> Media:
     A prompt of another form (one text) holds none.
     """
     media = Media()
-    if not prompt.startswith(b"["):
-        return media
+    if not prompt.startswith(b"[") or (_TYPE not in prompt and b"\\u" not in prompt):
+        return media  # (whatever is no text says of what type it is)
     try:
         left = _parts(prompt, media)
     except FAULTS:

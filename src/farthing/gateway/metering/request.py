@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from farthing.gateway.metering.decoding import FAULTS, MOST_OBJECTS, crowded, without_surrogates
-from farthing.gateway.metering.members import LONG, may_double, members
+from farthing.gateway.metering.members import LONG, doubled, members, names_of
 from farthing.gateway.metering.prompt_size import find_media, is_built_in, prompt_size
 from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked
@@ -65,6 +65,15 @@ _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _type = msgspec.json.Decoder(Any).decode
 _ONCE = frozenset(_Body.__struct_fields__)
 _ONCE_BYTES = frozenset(name.encode() for name in _ONCE)
+_PLAIN = frozenset(
+    name.encode()
+    for name in (
+        "model", "messages", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
+        "temperature", "top_p", "top_k", "stop", "stop_sequences", "seed", "presence_penalty", "frequency_penalty",
+        "input", "prompt", "system", "instructions", "role", "content", "encoding_format", "dimensions",
+    )
+)  # fmt: skip
+"""Names of which only the fields with a type of their own need reading: a request with no others holds nothing rare."""
 
 
 def read_request(surface: Surface, body: bytes) -> Asked:
@@ -75,9 +84,10 @@ def read_request(surface: Surface, body: bytes) -> Asked:
     """
     try:
         found = _read(body)
-        if problem := _problem(found, body):
+        names = _names(found, body)
+        if problem := _problem(found, body, names):
             return Asked(problem=problem)
-        return _asked(surface, found, body)
+        return _asked(surface, found, body, names is not None and _PLAIN.issuperset(names))
     except _Problem as wrong:
         return Asked(problem=str(wrong))
 
@@ -132,13 +142,13 @@ def _reason(body: bytes, fault: Exception) -> str:
     return f"the body is not JSON: {word(told).removeprefix('JSON is malformed: ')}"
 
 
-def _problem(found: _Body, body: bytes) -> str:
+def _problem(found: _Body, body: bytes, names: list[bytes] | None) -> str:
     model = found.model.strip() if found.model else ""
     if not model:
         return "model is missing: name one, as text"
     if word(found.model) != model:
         return "model is too long or holds control characters: name one, as text"
-    if doubtful := _doubtful(found, body):
+    if (names is None or doubled(names, _ONCE_BYTES)) and (doubtful := _doubtful(found, body)):
         return doubtful
     for name, stated in (
         ("max_tokens", found.max_tokens), ("max_completion_tokens", found.max_completion_tokens),
@@ -152,22 +162,25 @@ def _problem(found: _Body, body: bytes) -> str:
     return ""
 
 
+def _prompts(found: _Body) -> list[tuple[str, bytes]]:
+    """The long values of a request, by name."""
+    stated = (
+        ("messages", found.messages), ("input", found.input), ("prompt", found.prompt), ("system", found.system),
+        ("instructions", found.instructions), ("tools", found.tools),
+    )  # fmt: skip
+    return [(name, bytes(value)) for name, value in stated if value and len(value) > LONG]
+
+
+def _names(found: _Body, body: bytes) -> list[bytes] | None:
+    """The names in the request outside its long values (the inner ones among them); None where they cannot be told."""
+    return names_of(body, _prompts(found) if len(body) >= _SHORT else ())
+
+
 def _doubtful(found: _Body, body: bytes) -> str:
     """What is wrong with the first field that upstreams may read in two ways; "" where none is: it is stated twice, or
     in capitals, which some parsers (Go's) take for the same."""
-    if len(body) < _SHORT and not may_double(body, _ONCE_BYTES):
-        return ""
-    long = []
-    for name, value in (
-        ("messages", found.messages), ("input", found.input), ("prompt", found.prompt), ("system", found.system),
-        ("instructions", found.instructions), ("tools", found.tools),
-    ):  # fmt: skip
-        if len(value) > LONG:
-            long.append((name, bytes(value)))
-    if not may_double(body, _ONCE_BYTES, long):
-        return ""
     seen = set[str]()
-    for member in members(body, known=[value for _, value in long]):
+    for member in members(body, known=[value for _, value in _prompts(found)]):
         if member.name in _ONCE:
             if member.name in seen:
                 return f"{member.name} is stated twice: state it once"
@@ -177,8 +190,17 @@ def _doubtful(found: _Body, body: bytes) -> str:
     return ""
 
 
-def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
+def _asked(surface: Surface, found: _Body, body: bytes, plain: bool) -> Asked:
+    """What is asked. `plain`: the request has none of the fields that are rare."""
     media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
+    if plain:
+        size = prompt_size(surface, len(body), media, tools=0, unbounded=_beyond(surface, found, []))
+        return Asked(
+            model=found.model or "", stream=bool(found.stream), max_output_tokens=_limit(surface, found),
+            limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
+            choices=_choices(surface, found), images=media.images, audio=media.audio, documents=media.documents,
+            prompt_tokens_bound=size.bound, prompt_tokens_estimate=size.estimate, prompt_size_from=size.how,
+        )  # fmt: skip
     kinds = _tool_kinds(found.tools)
     size = prompt_size(surface, len(body), media, tools=len(kinds or ()), unbounded=_beyond(surface, found, kinds))
     options = _value(found.stream_options)
