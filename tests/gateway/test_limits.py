@@ -34,6 +34,12 @@ def admitted(found: Admission | Limited) -> Admission:
     return found
 
 
+def told(found: Admission | Limited) -> dict[str, str]:
+    headers = {name.decode(): value.decode() for name, value in found.headers}
+    after = found.retry_after_s if isinstance(found, Limited) else None
+    return headers if after is None else {**headers, "retry-after": str(after)}
+
+
 def refused(found: Admission | Limited) -> Limited:
     assert isinstance(found, Limited)
     return found
@@ -68,7 +74,7 @@ def test_headers_tell_the_tightest_limit(tmp_path: Path) -> None:
     clock = Clock(1000.5)
     limits = opened(tmp_path, clock)
     both = [Limit(id="a", requests_per_minute=10, tokens_per_minute=5000), Limit(id="b", requests_per_minute=3)]
-    assert admitted(limits.admit(both, 1200)).headers == {
+    assert told(admitted(limits.admit(both, 1200))) == {
         "x-ratelimit-limit-requests": "3",
         "x-ratelimit-remaining-requests": "2",
         "x-ratelimit-reset-requests": "1m1s",  # second 1000 counts until 1061: 60.5 s
@@ -82,18 +88,18 @@ def test_headers_tell_the_tightest_limit(tmp_path: Path) -> None:
     clock.now_s = 1031.0
     found = refused(limits.admit(both, 0))
     assert (found.limit, found.what, found.retry_after_s) == ("b", "requests", 30)
-    assert found.headers["retry-after"] == "30"
-    assert found.headers["x-ratelimit-remaining-requests"] == "0"
-    assert found.headers["x-ratelimit-reset-requests"] == "41s"  # the newest, of second 1011, counts until 1072
+    assert told(found)["retry-after"] == "30"
+    assert told(found)["x-ratelimit-remaining-requests"] == "0"
+    assert told(found)["x-ratelimit-reset-requests"] == "41s"  # the newest, of second 1011, counts until 1072
 
 
 def test_no_limits_no_headers(tmp_path: Path) -> None:
     limits = opened(tmp_path, Clock())
     one = admitted(limits.admit([]))
-    assert one.headers == {}
+    assert told(one) == {}
     one.settle(5)
     one.release()
-    assert admitted(limits.admit([Limit(id="x")], 10)).headers == {}
+    assert told(admitted(limits.admit([Limit(id="x")], 10))) == {}
 
 
 def test_all_or_none(tmp_path: Path) -> None:
@@ -199,12 +205,12 @@ def test_tokens_are_given_back_where_they_were_taken(tmp_path: Path) -> None:
     one.settle(100)
     one.settle(100)
     two = admitted(limits.admit(limit, 900))
-    assert two.headers["x-ratelimit-remaining-tokens"] == "0"
+    assert told(two)["x-ratelimit-remaining-tokens"] == "0"
     clock.now_s = 1061.0  # the 100 of second 1000 have left
     admitted(limits.admit(limit, 100))
     clock.now_s = 1101.0  # 900 of second 1040 left the minute: too late to give any of them back
     two.settle(0)
-    assert admitted(limits.admit(limit, 900)).headers["x-ratelimit-remaining-tokens"] == "0"  # 100 + 900
+    assert told(admitted(limits.admit(limit, 900)))["x-ratelimit-remaining-tokens"] == "0"  # 100 + 900
 
 
 def test_debt_is_paid_before_more_is_admitted(tmp_path: Path) -> None:
@@ -216,7 +222,7 @@ def test_debt_is_paid_before_more_is_admitted(tmp_path: Path) -> None:
     one.settle(3000)  # 2,900 more than was said, known at 1010
     found = refused(limits.admit(limit, 1))
     assert (found.what, found.retry_after_s) == ("tokens", 61)
-    assert found.headers["x-ratelimit-remaining-tokens"] == "0"
+    assert told(found)["x-ratelimit-remaining-tokens"] == "0"
     clock.now_s = 1071.0
     admitted(limits.admit(limit, 1000))
 
@@ -226,7 +232,7 @@ def test_an_estimate_above_the_limit_goes_alone_and_a_prompt_above_it_never(tmp_
     limit = [Limit(id="x", tokens_per_minute=1000)]
     found = refused(limits.admit(limit, 20_000, at_least=1001))
     assert (found.what, found.retry_after_s) == ("size", None)
-    assert "retry-after" not in found.headers
+    assert "retry-after" not in told(found)
     one = admitted(limits.admit(limit, 20_000, at_least=10))
     assert refused(limits.admit(limit, 1)).what == "tokens"
     one.settle(400)
@@ -246,10 +252,10 @@ def test_absurd_counts_do_no_harm(tmp_path: Path) -> None:
     for number in range(10):  # a limit without tokens counts them, too, but not beyond what a word holds
         found = limits.admit([*free[:1], Limit(id=f"z{number}", tokens_per_minute=10)], 10**12)
         admitted(found).settle(10**13 * (number % 2))
-    assert admitted(limits.admit(free, 4)).headers["x-ratelimit-remaining-tokens"] == "6"
+    assert told(admitted(limits.admit(free, 4)))["x-ratelimit-remaining-tokens"] == "6"
     one.settle(-5)
-    assert admitted(limits.admit(limit, 7)).headers["x-ratelimit-remaining-requests"] == "8"
-    assert admitted(limits.admit([two], -3)).headers["x-ratelimit-limit-tokens"] == str(MOST_TOKENS * 8)
+    assert told(admitted(limits.admit(limit, 7)))["x-ratelimit-remaining-requests"] == "8"
+    assert told(admitted(limits.admit([two], -3)))["x-ratelimit-limit-tokens"] == str(MOST_TOKENS * 8)
 
 
 # --- concurrency ------------------------------------------------------------------------------
@@ -260,7 +266,7 @@ def test_concurrency(tmp_path: Path) -> None:
     limit = [Limit(id="x", concurrent=2)]
     one, _two = admitted(limits.admit(limit)), admitted(limits.admit(limit))
     found = refused(limits.admit(limit))
-    assert (found.what, found.retry_after_s, dict(found.headers)) == ("concurrent", 1, {"retry-after": "1"})
+    assert (found.what, found.retry_after_s, told(found)) == ("concurrent", 1, {"retry-after": "1"})
     one.release()
     one.release()  # again: nothing
     assert limits.in_flight("x") == 1

@@ -80,6 +80,4 @@ class Call:
     def own_headers(self) -> list[Header]:
         """What every answer carries."""
         made = [(b"x-farthing-request-id", self.id.encode())]
-        if self.admission is not None:
-            made += [(name.encode(), value.encode()) for name, value in self.admission.headers.items()]
-        return made
+        return made if self.admission is None else made + self.admission.headers

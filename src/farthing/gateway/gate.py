@@ -193,7 +193,7 @@ def _limited(found: Limited, limits: Sequence[Limit], key: Key | None) -> Proble
     return Problem(
         429, f"{scope_text(found.limit, key)}: {words.get(found.what, 'the limits are busy')}",
         code="rate_limit_exceeded", retry_after_s=found.retry_after_s,
-        headers=[(name.encode(), value.encode()) for name, value in found.headers.items() if name != "retry-after"],
+        headers=found.headers,
     )  # fmt: skip
 
 

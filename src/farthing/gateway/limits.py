@@ -7,12 +7,13 @@ lets twice the limit through in the first minute.)
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
 
 import msgspec
 
+from farthing.gateway.problem import Header
 from farthing.gateway.shared_table import CELLS, ENTRIES, RING, SECOND, SECONDS, TOTAL, SharedTable, name_hash
 
 # Requests and tokens share a word, so that one addition counts both: 28 bits of requests, 35 of tokens.
@@ -40,12 +41,12 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Limited(msgspec.Struct, frozen=True, kw_only=True):
     """A refusal. `what`: "requests", "tokens", "concurrent"; "size": more tokens than the limit ever admits (waiting
     does not help: `retry_after_s` is None); "table": too many names at once; "busy": a worker was stopped while it
-    held the table. `headers`: for the response, with `retry-after`."""
+    held the table. `headers`: for the response, beside `retry-after`."""
 
     limit: str
     what: str
     retry_after_s: int | None
-    headers: Mapping[str, str]
+    headers: Sequence[Header] = ()
 
 
 class Admission:
@@ -82,7 +83,7 @@ class Admission:
             self._owner._release(self._places)
 
     @property
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[Header]:
         """`x-ratelimit-…` as OpenAI gives them, for the limit with the least left."""
         reset_s = int(self._now_s) + RING - self._now_s
         use = self._tokens << _SHIFT | 1
@@ -125,7 +126,7 @@ class Limits:
         table = self._table
         tokens = min(max(tokens, at_least, 0), MOST_TOKENS)
         if not table.lock():
-            return self._refused(Limited(limit="", what="busy", retry_after_s=1, headers={"retry-after": "1"}))
+            return self._refused(Limited(limit="", what="busy", retry_after_s=1))
         try:
             now_s = self._clock()  # after the lock is had, so that times follow each other
             if self._late:
@@ -158,7 +159,7 @@ class Limits:
         for limit in limits:
             place = known.get(limit.id) or self._remember(limit.id, second)
             if words[place[1]] != place[0] and not (place := self._remember(limit.id, second))[1]:
-                return Limited(limit=limit.id, what="table", retry_after_s=1, headers={"retry-after": "1"})
+                return Limited(limit=limit.id, what="table", retry_after_s=1)
             base = place[1]
             if words[base + SECOND] != second:
                 table.advance(base, second)
@@ -231,8 +232,6 @@ class Limits:
                     worst_s, worst = wait_s, (limit.id, what)
         headers = _headers(limits, totals, newest + RING - now_s)
         retry_s = None if worst_s == float("inf") else max(ceil(worst_s), 1)
-        if retry_s is not None:
-            headers["retry-after"] = str(retry_s)
         return Limited(limit=worst[0], what=worst[1], retry_after_s=retry_s, headers=headers)
 
     # --- what admissions call -----------------------------------------------------------------
@@ -299,7 +298,7 @@ def _wait_s(uses: list[int], surplus: int, now_s: float) -> float:
     return float(RING)  # a limit of nothing: no wait helps, and a client should not come often
 
 
-def _headers(limits: Sequence[Limit], totals: Sequence[int], reset_s: float) -> dict[str, str]:
+def _headers(limits: Sequence[Limit], totals: Sequence[int], reset_s: float) -> list[Header]:
     """Limit, remaining and reset (when nothing of what was used counts any more) of the limits with least left."""
     requests = tokens = requests_of = tokens_of = -1
     for limit, total in zip(limits, totals, strict=True):
@@ -311,20 +310,24 @@ def _headers(limits: Sequence[Limit], totals: Sequence[int], reset_s: float) -> 
             left = max(most - (total >> _SHIFT), 0)
             if tokens < 0 or left < tokens:
                 tokens, tokens_of = left, most
-    found: dict[str, str] = {}
+    found: list[Header] = []
     reset = _duration(reset_s)
     if requests >= 0:
-        found["x-ratelimit-limit-requests"] = str(requests_of)
-        found["x-ratelimit-remaining-requests"] = str(requests)
-        found["x-ratelimit-reset-requests"] = reset if requests < requests_of else "0s"
+        found += (
+            (b"x-ratelimit-limit-requests", b"%d" % requests_of),
+            (b"x-ratelimit-remaining-requests", b"%d" % requests),
+            (b"x-ratelimit-reset-requests", reset if requests < requests_of else b"0s"),
+        )
     if tokens >= 0:
-        found["x-ratelimit-limit-tokens"] = str(tokens_of)
-        found["x-ratelimit-remaining-tokens"] = str(tokens)
-        found["x-ratelimit-reset-tokens"] = reset if tokens < tokens_of else "0s"
+        found += (
+            (b"x-ratelimit-limit-tokens", b"%d" % tokens_of),
+            (b"x-ratelimit-remaining-tokens", b"%d" % tokens),
+            (b"x-ratelimit-reset-tokens", reset if tokens < tokens_of else b"0s"),
+        )
     return found
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float) -> bytes:
     """Whole seconds, rounded up, as OpenAI writes them: "59s", "1m1s"."""
     whole = max(ceil(seconds), 1)
-    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
+    return b"%dm%ds" % divmod(whole, 60) if whole >= 60 else b"%ds" % whole

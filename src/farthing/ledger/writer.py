@@ -40,6 +40,19 @@ _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
 _AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
 
 
+
+
+def _note_process() -> None:
+    global _process
+    _process = os.getpid()
+
+
+_process = 0
+"""This process, without a system call: kept true over forks."""
+_note_process()
+os.register_at_fork(after_in_child=_note_process)
+
+
 class Writer:
     """One thread that writes what any thread gives it. `most_rows` bounds what waits in memory."""
 
@@ -48,7 +61,7 @@ class Writer:
         self._journal = journal
         self._worker = worker
         self._most = most_rows
-        self._pid = os.getpid()
+        self._pid = _process
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._safe = threading.Condition(self._lock)
@@ -86,7 +99,7 @@ class Writer:
             return self._accepted
         body = packed(attempts)
         with self._lock:
-            if self._waiting() + len(attempts) > self._most or self._closing or self._ended or os.getpid() != self._pid:
+            if self._waiting() + len(attempts) > self._most or self._closing or self._ended or self._pid != _process:
                 self._refuse()
             self._accepted = through = self._accepted + len(attempts)
             try:
@@ -113,7 +126,7 @@ class Writer:
             raise LedgerFull("the ledger is closed")
         if self._ended:
             raise LedgerFull("the ledger's writer thread has ended")
-        if os.getpid() != self._pid:
+        if self._pid != _process:
             raise LedgerFull("the ledger was opened by another process, from which this one was forked")
         why = "; ".join(filter(None, (self._reason, self._journal_fault))) or "the writer is behind"
         raise LedgerFull(f"{self._waiting():,} rows wait already: {why}")
@@ -152,7 +165,7 @@ class Writer:
         with self._lock:
             self._look()
             failing_s = 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
-            alive = not self._ended and os.getpid() == self._pid
+            alive = not self._ended and self._pid == _process
             ground = self._ground
             reason = "; ".join(filter(None, (self._reason or ground.amiss, self._journal_fault)))
             return Health(

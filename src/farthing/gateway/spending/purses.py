@@ -170,12 +170,18 @@ class Purses:
 
     def remaining(self, budgets: Sequence[BudgetRef]) -> int | None:
         """Nanodollars left of the tightest budget, as far as this worker knows (hard ones count before others)."""
-        known = [
-            (not purse.ref.hard, max(purse.bank_free + purse.free, 0))
-            for ref in budgets
-            if (purse := self._shelf.current.get((ref.id, ref.period))) is not None and purse.known
-        ]
-        return min(known)[1] if known else None
+        current = self._shelf.current
+        hard = soft = None
+        for ref in budgets:
+            purse = current.get((ref.id, ref.period))
+            if purse is not None and purse.known:
+                left = purse.bank_free + purse.free
+                if purse.ref.hard:
+                    hard = left if hard is None or left < hard else hard
+                else:
+                    soft = left if soft is None or left < soft else soft
+        tightest = soft if hard is None else hard
+        return None if tightest is None else max(tightest, 0)
 
     def _take(self, purses: list[Purse], amount: int) -> Hold | None:
         for purse in purses:
