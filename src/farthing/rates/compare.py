@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from importlib import resources
 from statistics import median
 
@@ -13,6 +14,7 @@ import msgspec
 
 from farthing.evidence import Grade, Source, worst
 from farthing.problems import FarthingError
+from farthing.rates import catalogue
 from farthing.rates.book import Book, channel
 from farthing.rates.card import Offer, Price, Rate
 from farthing.rates.family import family
@@ -172,10 +174,14 @@ def platform(offer: Offer) -> str:
 
 def maker(key: str) -> str | None:
     """The provider that makes the models of the family `key`, as the catalogue knows it; None: not known."""
-    from farthing.rates.feeds.genai import provider_names
-
-    found = next((n.id for n in provider_names() if n.model_pattern and re.search(n.model_pattern, key)), None)
+    found = next((id for id, pattern in _makers() if re.search(pattern, key)), None)
     return _ABROAD.get(found, found) if found else None
+
+
+@cache
+def _makers() -> list[tuple[str, str]]:
+    """The catalogue's providers that make models, with the pattern of their models' names."""
+    return [(one.id, one.model_pattern) for one in catalogue.provider_names() if one.model_pattern]
 
 
 def compare(book: Book, model: str, at: datetime) -> Comparison:

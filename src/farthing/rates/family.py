@@ -8,6 +8,7 @@ a wrong one misleads.
 """
 
 import re
+from functools import lru_cache
 
 _VENDORS = ("databricks", "meta", "nvidia", "zai", "z-ai", "anthropic", "openai", "mistralai", "amazon", "xai")
 _SERVED = frozenset(
@@ -41,6 +42,7 @@ _VERSION_TOKEN = re.compile(r"[a-z]{0,2}\d(?:\.\d+)*")
 _ACTIVE = re.compile(r"(\d+(?:\.\d+)?[bt])-a\d+(?:\.\d+)?b(?=-|$)")
 
 
+@lru_cache(maxsize=1 << 15)
 def family(model: str) -> str:
     """The key of the model that the id `model` names; ids with one key are one model at different hosts.
 
