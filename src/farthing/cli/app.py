@@ -6,12 +6,14 @@ from farthing.cli import (
     claims,
     config,
     host,
+    index,
     keys,
     ledger,
     plans,
     plans_margin,
     price,
     prices,
+    prices_watch,
     reconcile,
     replay,
     up,
@@ -38,6 +40,8 @@ app.command("margin")(plans_margin.margin)
 app.command("claims")(claims.claims)
 app.add_typer(config.app, name="config")
 app.add_typer(host.app, name="host")
+app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
+prices.app.command("watch", epilog="Example:  farthing prices watch --usage log.jsonl --since 2026-10-01")(prices_watch.watch)
 app.add_typer(prices.app, name="prices")

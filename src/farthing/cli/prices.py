@@ -188,22 +188,56 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command("import", epilog="Example:  farthing prices import model_prices.json --provider groq --out groq.toml")
+@app.command(
+    "import",
+    epilog="Example:  farthing prices import model_prices.json --provider groq --out groq.toml"
+    "   or   farthing prices import --series snapshots/ --model 'gpt-4o*'",
+)
 def import_prices(
     files: Annotated[
         list[str],
         typer.Argument(metavar="FILE…", help="Price lists; or the word genai-prices: the installed catalogue."),
     ],
     feed: Feed = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="CARD", help="Write the rate card here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="CARD", help="Write the rate card here; of a series .json or .csv.")
+    ] = None,
     provider: Annotated[
         str | None, typer.Option("--provider", metavar="P", help="Only this provider's offers.")
     ] = None,
+    series: Annotated[
+        bool, typer.Option("--series", help="The files, or folders, are lists of many days: what changed, and why.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="GLOB", help="Of a series: only models that fit, such as 'gpt-4*'.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="D", help="Of a series: what was recorded from this day on.")
+    ] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(
+            "--verdict", metavar="V", help="Of a series: change, correction, unclear, first-seen or withdrawn."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Of a series: at most N lines; 0: all.")] = None,
     card: Cards = None,
     at: At = None,
     as_json: Json = False,
 ) -> None:
     """Read public price lists; with --out, write them as a rate card for --card. --at: the day they were seen."""
+    if series:
+        from farthing.cli.prices_series import import_series
+
+        if at is not None:
+            raise FarthingError("--at says when one list was seen; the days of a series are in its names")
+        import_series(
+            files, feed=feed, provider=provider, model=model, since=since, verdict=verdict, out=out, card=card,
+            limit=limit, as_json=as_json,
+        )  # fmt: skip
+        return
+    if model or since or verdict or limit is not None:
+        raise FarthingError("--model, --since, --verdict and --limit are for --series, the lists of many days")
     from farthing.rates.check import check_files
     from farthing.rates.toml import load_card
     from farthing.rates.write import card_of

@@ -17,6 +17,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     `usd_per_mtok` is by meter ("input", "cache_read", "cache_write_5m", "output", …), of the standard tier and a
     short prompt; `batch_usd_per_mtok` likewise of the batch tier. A meter without a rate is absent (unknown); 0 is a
     0 that somebody stated. `after`: the change is only known to lie in (after, start], between two snapshots.
+    `unclear`: nobody knows whether it began with a change of the price, or the list was corrected. `renewed`: from here
+    on the name serves another model (`lines.renewed`), so the step is no change of a price.
     """
 
     start: datetime
@@ -25,6 +27,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     batch_usd_per_mtok: dict[str, Fraction] = {}
     after: datetime | None = None
+    unclear: bool = False
+    renewed: bool = False
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,21 +5,20 @@ Each specification names its data set (`rows`, `shares`, `offers`); the page hol
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from functools import cache
 from math import ceil, floor, log10
 from typing import Any
 
 from farthing.policies.question import AS_IS, BATCH, PROMPT_CACHE, Replay
+from farthing.reports.vega import INK
+from farthing.reports.vega import runtime as runtime
 
 _POLICIES = {AS_IS: "#7d8ba1", BATCH: "#d95f76", PROMPT_CACHE: "#5aa04a", f"{BATCH}+{PROMPT_CACHE}": "#b07a2a"}
-# Texts and lines take the page's own colour: light, dark and print need no second drawing.
-_INK = dict.fromkeys(("labelColor", "titleColor", "tickColor", "domainColor", "gridColor"), "currentColor")
 _CONFIG = {
     "background": "transparent",
     "font": "system-ui, sans-serif",  # by name: the width of a label is measured outside the page's styles
     "autosize": {"type": "fit-x", "contains": "padding"},
     "view": {"stroke": None},
-    "axis": {**_INK, "gridOpacity": 0.13, "domainOpacity": 0.3, "tickOpacity": 0.3, "labelFontSize": 12},
+    "axis": {**INK, "gridOpacity": 0.13, "domainOpacity": 0.3, "tickOpacity": 0.3, "labelFontSize": 12},
     "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12},
     "text": {"color": "currentColor"},
     "rule": {"color": "currentColor"},
@@ -27,17 +26,6 @@ _CONFIG = {
 _DOLLARS = "$,.12~f"  # d3-format; the SI style would write a thousandth as "m"
 _NARROW = "containerSize()[0] < 560"
 _LABELS = f"{_NARROW} ? 130 : 330"
-
-
-@cache
-def runtime() -> str:
-    """The JavaScript of Vega, Vega-Lite and Vega-Embed: it sets `window.vegaEmbed`, and needs nothing else."""
-    import altair as alt
-    import vl_convert
-
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle: str = vl_convert.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;", vl_version=version)
-    return bundle.replace("</script", "<\\/script")
 
 
 def costs(rows: Sequence[Mapping[str, Any]], as_is: Fraction | None) -> dict[str, Any]:

@@ -7,13 +7,12 @@ from typing import Any
 from farthing import __version__
 from farthing.files import write_whole
 from farthing.plans.breakeven import MARKS, Breakeven
-from farthing.problems import FarthingError
+from farthing.reports import vega
 from farthing.reports.plans_breakeven import load_text, verdict
 from farthing.reports.plans_show import dollars, percent, spread, tokens
 
 _COLOURS = ("#7d8ba1", "#d95f76", "#2a9d8f", "#b07a2a", "#6d78c9")
 _WIDTH, _HEIGHT, _CELL = 760, 340, 46
-_SCALE = 2  # pixels of the picture for each of the chart's
 _NEUTRAL = 1.0  # hosting costs what the API does
 
 
@@ -140,20 +139,12 @@ def volumes(per_decade: int = 40, first: int = 8, last: int = 12) -> list[Fracti
 
 def write_png(found: Breakeven, out: Path) -> None:
     """Write the charts as a picture. Raises `FarthingError` where `out` cannot be written."""
-    import vl_convert
-
-    picture: bytes = vl_convert.vegalite_to_png(specification(found), scale=_SCALE)
-    try:
-        out.write_bytes(picture)
-    except OSError as error:
-        raise FarthingError(f"{out}: cannot be written: {error.strerror or error}") from None
+    vega.write_png(specification(found), out)
 
 
 def write_html(found: Breakeven, out: Path, command: str) -> None:
     """Write one self-contained page: the verdicts, the charts, the table. Raises `FarthingError` where it cannot."""
     import jinja2
-
-    from farthing.reports.html_charts import runtime
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("farthing", "reports"),
@@ -178,7 +169,7 @@ def write_html(found: Breakeven, out: Path, command: str) -> None:
         sources=[f"{s.title}; {s.where}; {s.grade}" for s in sources.values()],
         command=command,
         version=__version__,
-        runtime=runtime(),
+        runtime=vega.runtime(),
         spec=specification(found),
     )
     write_whole(out, text.encode("utf-8", "replace").decode())

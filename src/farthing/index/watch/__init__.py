@@ -1,0 +1,1 @@
+"""Watching prices: what changed since a day, in dollars on one's own traffic."""

@@ -1,0 +1,225 @@
+"""Build our history of list prices from package releases: `python tools/build_history.py WORK [--until D] [--pip PIP]`.
+
+Fetches the releases into WORK (what is there stays; `--offline` fetches nothing), reads them as a series, judges what
+changed, and writes data/history/PROVIDER.toml: facts with the source and the days between which each began. Prices that
+vendors stated with a day (data/history/announced, data/prices/first-party.toml) decide first. With `--check` nothing is
+written, and the exit status says whether the files would change.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from farthing.evidence import Source
+from farthing.money import decimal_text
+from farthing.rates.card import Offer
+from farthing.rates.history import read_history
+from farthing.rates.series.events import Judged, judged
+from farthing.rates.series.read import read_series
+from farthing.rates.series.runs import History
+from farthing.rates.series.snapshot import Subject
+from farthing.rates.series.timeline import State, timelines
+from farthing.rates.toml import load_card, packaged_cards
+from history_releases import MANIFEST, PACKAGES, fetch
+
+DATA = Path(__file__).parent.parent / "src" / "farthing" / "data" / "history"
+HEAD = "# Written by `python tools/build_history.py WORK`. Do not edit.\n"
+
+PROVIDERS = (
+    "openai", "anthropic", "google", "mistral", "cohere", "deepseek", "x-ai", "moonshotai", "minimax", "zai", "zhipuai",
+    "dashscope", "meta_llama", "ai21", "perplexity", "voyageai", "jina_ai", "aws", "azure", "groq", "together",
+    "fireworks", "deepinfra", "cerebras", "sambanova", "openrouter", "novita", "hyperbolic", "nebius", "anyscale",
+    "replicate", "databricks", "friendliai", "baseten", "lambda_ai", "nscale", "wandb",
+)  # fmt: skip
+"""First parties, and the hosts that many use."""
+MODES = ("", "chat", "completion", "responses", "embedding")
+METERS = ("input", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "output")
+TRUST = {"openrouter": ("genai-prices", "litellm")}
+"""genai-prices reads OpenRouter's own list every week; LiteLLM's rows of it are edited by hand."""
+_GOOGLES = ("gemini", "text-", "textembedding", "chat-", "code-", "codechat-", "medlm")
+_DEAREST = {"input": Decimal(199), "output": Decimal(700)}
+"""More than any model was sold for: the dearest that we know cost 150 and 600 (o1-pro)."""
+_CHARACTERS_UNTIL = date(2024, 12, 1)
+_ENDED_DAYS = 60
+"""A source whose last list is older than the newest of all by more has ended: of later days it says nothing."""
+USUAL = ("litellm", "genai-prices", "langchain")
+TITLES = {
+    "litellm": ("LiteLLM's model prices as shipped", "https://github.com/BerriAI/litellm"),
+    "tokencost": ("tokencost's copy of LiteLLM's model prices", "https://github.com/AgentOps-AI/tokencost"),
+    "langchain": ("LangChain's table of OpenAI's prices", "https://github.com/langchain-ai/langchain"),
+    "langchain-community": ("LangChain's table of OpenAI's prices", "https://github.com/langchain-ai/langchain"),
+    "genai-prices": ("genai-prices catalogue", "https://github.com/pydantic/genai-prices"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch, read, judge, write. 0, or 1 where `--check` finds a file that would change."""
+    options = dict(zip(arguments, [*arguments[1:], ""], strict=True))
+    folder = Path(arguments[0])
+    until = date.fromisoformat(options.get("--until") or date.today().isoformat())
+    if "--offline" not in arguments:
+        for line in fetch(folder, until, [options["--pip"]] if "--pip" in options else [sys.executable, "-m", "pip"]):
+            print(line, file=sys.stderr)
+    # By manifest: what else lies in the folder is no part of it.
+    series = read_series([m for p in PACKAGES if (m := folder / p.name / MANIFEST).exists()])
+    dated = [offer for card in _stated() for offer in card]
+    found = judged(series, dated)
+    _tell(found)
+    states = timelines(found, TRUST, USUAL, dated)
+    texts = {f"{name}.toml": _file(name, states, found, dated) for name in PROVIDERS}
+    texts = {name: text for name, text in texts.items() if text}
+    for name, text in texts.items():
+        read_history(text, name)
+    old = {path.name: path.read_text("utf-8") for path in DATA.glob("*.toml")}
+    changed = [name for name in sorted({*texts, *old}) if texts.get(name) != old.get(name)]
+    for name in changed:
+        if "--check" in arguments:
+            print(f"{name} would change", file=sys.stderr)
+        elif name in texts:
+            (DATA / name).write_text(texts[name], "utf-8")
+        else:
+            (DATA / name).unlink()
+    print(f"{len(texts)} files, {sum(map(len, texts.values())):,} bytes", file=sys.stderr)
+    return 1 if changed and "--check" in arguments else 0
+
+
+def _stated() -> Iterable[tuple[Offer, ...]]:
+    for path in sorted((DATA / "announced").glob("*.toml")):
+        yield load_card(path).offers
+    yield packaged_cards()["first-party"].offers
+
+
+def _tell(found: Judged) -> None:
+    plain = [e for e in found.events if e.key.condition == "always" and e.key.meter in ("input", "output")]
+    print("events:", dict(Counter(e.verdict for e in found.events)), file=sys.stderr)
+    print("of token prices:", dict(Counter(e.verdict for e in plain)), file=sys.stderr)
+
+
+# --- one file ----------------------------------------------------------------------------------
+
+
+def _file(provider: str, states: Mapping[Subject, Sequence[State]], found: Judged, dated: Sequence[Offer]) -> str:
+    """The history file of a provider; empty where nothing is known."""
+    sources = {price.source.title: price.source for offer in dated for price in offer.prices}
+    used: dict[str, Source | None] = {}
+    lines = []
+    for subject in sorted(s for s in states if s.provider == provider and not s.region and not _other_name(s)):
+        mode = next((m for name in USUAL if (m := found.histories[name].modes.get(subject))), "")
+        if mode not in MODES:
+            continue
+        meters = tuple(m for m in METERS if mode != "embedding" or m == "input")
+        gone = _gone(subject, found.histories)
+        kept = [s for s in _trusted(subject, states[subject]) if gone is None or s.start < gone]
+        written = _lines(kept, meters, sources, used)
+        if not written:
+            continue
+        head = ["@", subject.model, mode or "-"]
+        head += [f"channel={subject.channel}"] if subject.channel != "direct" else []
+        head += [f"gone={gone}"] if gone is not None else []
+        lines += [" ".join(head), *written]
+    if not lines:
+        return ""
+    tables = [_source(name, source) for name, source in sorted(used.items())]
+    prices = "\n".join(lines)
+    return f'{HEAD}\nprovider = "{provider}"\nprices = """\n{prices}\n"""\n\n' + "\n".join(tables)
+
+
+def _other_name(subject: Subject) -> bool:
+    """Names that repeat another offer: with a region in front, or fine-tuned."""
+    model = subject.model
+    regional = subject.provider == "aws" and model.split(".")[0] in (
+        "us",
+        "eu",
+        "apac",
+        "ap",
+        "jp",
+        "au",
+        "global",
+        "us-gov",
+    )
+    return regional or model.startswith("ft:") or " " in model
+
+
+def _trusted(subject: Subject, states: Sequence[State]) -> list[State]:
+    """`states` without what cannot be right: Vertex's own prices of the time in which LiteLLM's list mixed characters
+    and tokens, outputs that cost less than half of inputs (swapped, or of another unit), and prices beyond all."""
+    kept = [s for s in states if not _upside_down(s) and not _beyond_all(s)]
+    if subject.channel != "vertex" or not subject.model.startswith(_GOOGLES):
+        return kept
+    before = [s for s in kept if s.start < _CHARACTERS_UNTIL]
+    begun = [msgspec.structs.replace(s, start=_CHARACTERS_UNTIL, after=None) for s in before[-1:]]
+    later = [s for s in kept if s.start >= _CHARACTERS_UNTIL]
+    return [*(begun if not later or later[0].start > _CHARACTERS_UNTIL else []), *later]
+
+
+def _upside_down(state: State) -> bool:
+    prices = [state.prices.get((meter, "always")) for meter in ("input", "output")]
+    return prices[0] is not None and prices[1] is not None and prices[1] * 2 < prices[0]
+
+
+def _beyond_all(state: State) -> bool:
+    return any(usd > _DEAREST[meter] for (meter, _), usd in state.prices.items() if meter in _DEAREST)
+
+
+def _lines(
+    states: Sequence[State], meters: Sequence[str], sources: Mapping[str, Source], used: dict[str, Source | None]
+) -> list[str]:
+    lines, before = [], ""
+    for state in states:
+        prices = [_priced(state.prices, meters, "always", ""), _priced(state.prices, meters, "tier batch", "batch.")]
+        text = " ".join(word for words in prices for word in words)
+        if not text or text == before or "input" not in text:
+            continue
+        before = text
+        day = f"{state.after}<{state.start}" if state.after is not None else f"{state.start}"
+        ref = _ref(state.ref, sources, used)
+        lines.append(f"{day}{'' if state.sure else '?'} {text} {ref}")
+    return lines
+
+
+def _priced(prices: Mapping[tuple[str, str], Decimal], meters: Sequence[str], condition: str, prefix: str) -> list[str]:
+    return [
+        f"{prefix}{meter}={decimal_text(prices[meter, condition])}" for meter in meters if (meter, condition) in prices
+    ]
+
+
+def _ref(ref: str, sources: Mapping[str, Source], used: dict[str, Source | None]) -> str:
+    """The source as a line names it: a vendor's statement by its id, a release as "litellm@1.53.1"."""
+    if ref in sources:
+        used[sources[ref].id] = sources[ref]
+        return sources[ref].id
+    name, _, release = ref.partition(" ")
+    used[name] = None
+    return f"{name}@{release}" if release else name
+
+
+def _source(name: str, source: Source | None) -> str:
+    if source is not None:
+        title, where, grade, seen = source.title, source.where, str(source.grade), source.seen
+    else:
+        title, where = TITLES[name]
+        grade, seen = "derived", date(2026, 11, 22)
+    escaped = title.replace("\\", "\\\\").replace('"', '\\"')
+    return f'[source.{name}]\ntitle = "{escaped}"\nwhere = "{where}"\nseen = {seen}\ngrade = "{grade}"\n'
+
+
+def _gone(subject: Subject, histories: Mapping[str, History]) -> date | None:
+    """The first list without the offer, where no source lists it any longer; or the last list of one that ended."""
+    newest = max(one.days[-1] for one in histories.values())
+    ends = []
+    for one in histories.values():
+        if subject in one.seen:
+            gone = one.seen[subject].gone
+            if gone is None and (newest - one.days[-1]).days <= _ENDED_DAYS:
+                return None
+            ends.append(gone or one.days[-1])
+    return max(ends)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
