@@ -161,3 +161,13 @@ def test_a_price_that_is_gone_is_not_forecast() -> None:
     )  # fmt: skip
     said = forecast(gone, [], END, 12, 0.9)
     assert "no price of gone is known" in said.notes[0]
+
+
+def test_a_price_too_young_for_a_rate_of_its_own_moves_as_the_others() -> None:
+    others = [exponential(10, 36, f"t{i}") for i in range(4)]
+    young = Track(name="young", cluster="y", steps=(Step(date=END - timedelta(days=60), price=8.0),), falling=True)
+    said = forecast(young, others, END, 12, 0.9)
+    assert said.name == "young"
+    assert said.points[0].expected == 8
+    assert said.points[12].expected == pytest.approx(0.8, rel=0.02)
+    assert "only 2.0 months of prices of its own" in said.notes[0]

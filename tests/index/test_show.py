@@ -179,14 +179,18 @@ def test_the_packaged_market_answers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_method_answers() -> None:
-    methods = ("jevons", "carli", "dutot", "geks", "hedonic", "hedonic-adjacent", "constant-capability")
+    methods = ("jevons", "carli", "dutot", "geks", "laspeyres", "paasche", "fisher", "tornqvist", "walsh", "hedonic",
+               "hedonic-adjacent", "constant-capability")  # fmt: skip
     options = [option for method in methods for option in ("--method", method)]
-    found = json.loads(run("--json", *options, "--since", "2024-06-01", "--until", "2026-06-01", "--by", "quarter"))
+    found = json.loads(run("--json", *options, "--since", "2025-03-01", "--until", "2026-06-01", "--by", "quarter"))
     assert [one["method"] for one in found["series"]] == list(methods)
     for one in found["series"]:
         for name in ("basket", "count", "base", "level", "interval", "grade", "notes", "yearly_factor"):
             assert name in one, (one["method"], name)
         assert one["count"] == len(one["basket"]) > 10 and one["yearly_factor"] is not None
+    by_name = {one["method"]: one for one in found["series"]}
+    low, high = sorted(by_name[name]["points"][-1]["index"] for name in ("laspeyres", "paasche"))
+    assert low <= by_name["fisher"]["points"][-1]["index"] <= high
 
 
 def test_the_table_says_the_answer_first() -> None:
@@ -218,6 +222,13 @@ def test_usage_brings_volumes_and_its_own_mix(tmp_path: Path) -> None:
     assert stated["mix"] == "3:1"
 
 
+def test_without_usage_the_weights_are_a_marketplaces(tmp_path: Path) -> None:
+    found = json.loads(run("--json", "--method", "tornqvist", "--until", "2026-06-01"))
+    assert found["points"][0]["date"] >= "2025-02-16" and 30 < found["count"] < 60
+    assert found["yearly_low"] < found["yearly_factor"] < found["yearly_high"]
+    assert any(note.startswith("volumes: the most used models of OpenRouter in 10 weeks") for note in found["notes"])
+
+
 def test_points_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     rows = [f"202{year}-01-01,m{n},{(n + 1) * 10.0**-year}" for year in range(3) for n in range(6)]
@@ -233,7 +244,6 @@ def test_points_of_ones_own(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (("--method", "median"), "unknown method 'median'; known are jevons"),
-        (("--method", "fisher"), "fisher weighs prices by volumes, which nobody publishes: --usage FILE"),
         (("--mix", "3"), "mix '3' is not"),
         (("--kind", "net"), "unknown --kind 'net'"),
         (("--kind", "task"), "--kind task needs the task"),

@@ -345,7 +345,12 @@ def test_history_says_what_an_undated_price_was_before(tmp_path: Path) -> None:
     found = watched(tmp_path, rows, lines=lambda _: [line(datetime(2026, 10, 10, tzinfo=UTC))])
     [one] = found.offers
     assert (one.basis, one.then.usd, one.change) == ("history", Fraction(11565, 2) * MICRO, -2880 * MICRO)
-    assert one.then_source is not None and one.then_source.id == "h" and one.direction == "cheaper" and one.then.grade == Grade.DERIVED
+    assert (
+        one.then_source is not None
+        and one.then_source.id == "h"
+        and one.direction == "cheaper"
+        and one.then.grade == Grade.DERIVED
+    )
     still = watched(tmp_path, rows, lines=lambda _: [line(None)])  # what did not end is no change that anybody saw
     assert (still.offers[0].basis, still.change) == ("undated", 0)
 

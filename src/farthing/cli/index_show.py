@@ -25,7 +25,7 @@ def show(
         typer.Option(
             "--method",
             metavar="M",
-            help="jevons, carli, dutot, geks; with volumes laspeyres, paasche, fisher, tornqvist, walsh; hedonic, "
+            help="jevons, carli, dutot, geks; weighted: laspeyres, paasche, fisher, tornqvist, walsh; hedonic, "
             "constant-capability. Repeatable.",
             show_default="jevons",
         ),
@@ -155,7 +155,7 @@ def _of_book(
     from farthing.index.show import answers, by_scores, check
     from farthing.reports.index_show import answer_view, contrast_view
 
-    check(asked, weighted=bool(usage))
+    check(asked)
     book = book_with(card)
     surveyed = survey(book, providers=provider, at=asked.until)
     bought = None

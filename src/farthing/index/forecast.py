@@ -49,8 +49,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 def forecast(track: Track, others: Sequence[Track], end: date, horizon_months: int, level: float) -> Forecast:
     """The price of `track` month by month for `horizon_months` after `end`, at `level` (0.9: nine times in ten).
 
-    `others` are tracks to learn from besides it. Fewer than three changes of its own and fewer than three others, or
-    less than half a year of history: no points, and a note says why.
+    `others` are tracks to learn from besides it; with half a year of its own or less it is forecast from them alone.
+    Less than half a year, or fewer than three changes, and fewer than three others: no points, and a note says why.
     """
     import numpy as np
 
@@ -63,6 +63,8 @@ def forecast(track: Track, others: Sequence[Track], end: date, horizon_months: i
     reason = _too_thin(track, now, months, changes, len(learned), end)
     if reason:
         return _none(track.name, end, level, months, len(tracks), reason)
+    if months < models.LEAST_MONTHS and now is not None:
+        return _as_the_others(track.name, now.price, months, pooled(others, end, horizon_months, level))
     table = grid(tracks, end)
     tested = backtest(table, level, own=True)
     present = at_their_ends(table)
@@ -129,6 +131,20 @@ def pooled(tracks: Sequence[Track], end: date, horizon_months: int, level: float
     )  # fmt: skip
 
 
+def _as_the_others(name: str, price: float, months: float, said: Forecast) -> Forecast:
+    """`said`, a pooled forecast, of a price that is too young to be forecast from its own past."""
+
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else price * value
+
+    points = tuple(
+        msgspec.structs.replace(one, expected=price * one.expected, low=scaled(one.low), high=scaled(one.high))
+        for one in said.points
+    )
+    note = f"only {months:.1f} months of prices of its own: what is said of it comes from the others"
+    return msgspec.structs.replace(said, name=name, points=points, notes=(note, *said.notes))
+
+
 def furthest_months(history_months: float) -> int:
     """How many months ahead may be asked of a history this long: twice its length."""
     return int(history_months * REACH)
@@ -143,7 +159,7 @@ def _too_thin(track: Track, now: Step | None, months: float, changes: int, other
     """Why nothing can be said of `track`; empty where something can."""
     if now is None:
         return f"no price of {track.name} is known on {end}"
-    if months < models.LEAST_MONTHS:
+    if months < models.LEAST_MONTHS and others < LEAST_TRACKS:
         return f"too thin: {months:.1f} months of prices; it takes {models.LEAST_MONTHS}"
     if changes < LEAST_CHANGES and others < LEAST_TRACKS:
         times = {0: "never changed", 1: "changed once", 2: "changed twice"}[changes]

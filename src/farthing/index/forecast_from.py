@@ -12,7 +12,8 @@ import msgspec
 
 from farthing.evidence import Grade
 from farthing.index.decline import Point, eligible, frontier, records
-from farthing.index.forecast import Forecast, forecast, pooled
+from farthing.index.forecast import LEAST_TRACKS, Forecast, forecast, pooled
+from farthing.index.forecast_models import LEAST_MONTHS
 from farthing.index.kinds import Mix
 from farthing.index.tracks import Step, Track
 from farthing.problems import FarthingError, Problems
@@ -40,8 +41,11 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def history_months(self) -> float:
-        """How long the history is that it rests on: of what is asked, or the longest of the others."""
+        """How long the history is that it rests on: of what is asked, or the longest of the others where nothing in
+        particular is asked or that is younger than half a year."""
         asked = [self.track] if self.track is not None else self.others
+        if self.track is not None and len(self.others) >= LEAST_TRACKS and self.track.months(self.end) < LEAST_MONTHS:
+            asked = self.others
         return max((one.months(self.end) for one in asked), default=0.0)
 
 

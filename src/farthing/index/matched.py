@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 METHODS = (*formulas.ELEMENTARY, *formulas.WEIGHTED, "geks")
 BASE = 100.0
-FEWEST_FOR_INTERVAL = 5
-"""Items without which no interval is given."""
+FEWEST_FOR_INTERVAL = 4
+"""Items in the thinnest link, without which no interval is given."""
+DEFINED = 0.8
+"""Of the replicates, how many must have a level for it to have an interval."""
 SHORTEST_DAYS = 60
 """A shorter series is not turned into a yearly factor."""
 REPLICATES = 500
@@ -196,8 +198,8 @@ def check_volumes(method: str, weighted: bool) -> None:
     """Raises `FarthingError` for a method that needs volumes where there are none."""
     if method in formulas.WEIGHTED and not weighted:
         raise FarthingError(
-            f"{method} weighs prices by volumes, which nobody publishes: --usage FILE brings yours; "
-            "jevons and geks need none"
+            f"{method} weighs prices by quantities, and these have none: give each row its quantity; jevons and geks "
+            "need none"
         )
 
 
@@ -258,13 +260,13 @@ def _widening(items: int, level: float) -> float:
 
 
 def _interval(levels: "Floats", drawn: "Floats | None", level: float, spread: float) -> "tuple[Floats, Floats]":
-    """The ends of the interval at each date; NaN where more than a twentieth of the replicates have no level."""
+    """The ends of the interval at each date; NaN where too few of the replicates have a level (`DEFINED`)."""
     import numpy as np
 
     low, high = np.full(len(levels), np.nan), np.full(len(levels), np.nan)
     if drawn is None:
         return low, high
-    enough = (np.isfinite(drawn).mean(axis=0) >= 0.95) & np.isfinite(levels)
+    enough = (np.isfinite(drawn).mean(axis=0) >= DEFINED) & np.isfinite(levels)
     logs, middle = np.log(drawn[:, enough]), np.log(levels[enough])
     for ends, tail in ((low, (1 - level) / 2), (high, (1 + level) / 2)):
         ends[enough] = np.exp(middle + spread * (np.nanquantile(logs, tail, axis=0) - middle))

@@ -31,6 +31,7 @@ class Table:
         self.quantities: Floats | None = None
         if panel.weighted:
             self.quantities = np.array([row.quantities for row in panel.rows], dtype=float).reshape(shape)
+        self.shared = panel.shared
 
     @cached_property
     def known(self) -> Any:
@@ -44,8 +45,14 @@ class Table:
         return set(self.item_of[self.known[:, date]].tolist())
 
     def matched(self, one: int, other: int) -> set[int]:
-        """The items of which one offer at least is priced at both dates."""
-        return set(self.item_of[self.known[:, one] & self.known[:, other]].tolist())
+        """The items of which one offer at least is priced at both dates (and bought at one of them)."""
+        return set(self.item_of[self._both(one, other)].tolist())
+
+    def _both(self, one: int, other: int) -> Any:
+        both = self.known[:, one] & self.known[:, other]
+        if self.quantities is not None:
+            both &= (self.quantities[:, one] > 0) | (self.quantities[:, other] > 0)
+        return both
 
     def link(self, formula: str, one: int, other: int, w: Any = None) -> Any:
         """The index from date `one` to date `other` over the matched items, NaN where they are fewer than `FEWEST`.
@@ -54,7 +61,7 @@ class Table:
         """
         import numpy as np
 
-        both = self.known[:, one] & self.known[:, other]
+        both = self._both(one, other)
         item = self.item_of[both]
         offers = np.bincount(item, minlength=len(self.names))
         there = np.flatnonzero(offers)
@@ -66,7 +73,8 @@ class Table:
         q0 = q1 = None
         if formula in formulas.WEIGHTED:
             assert self.quantities is not None
-            q0, q1 = (np.bincount(item, self.quantities[both, date], len(offers))[there] for date in (one, other))
+            each = count if self.shared else np.ones(len(there))
+            q0, q1 = (np.bincount(item, self.quantities[both, d], len(offers))[there] / each for d in (one, other))
             if not (q0.any() and q1.any()):
                 return nothing
         return formulas.index(formula, p0, p1, q0, q1, None if w is None else w[:, there])

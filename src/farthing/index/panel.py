@@ -36,12 +36,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """Rows over `dates` (in order, each once). `free`: how many offers charged nothing at some date; `unpriced`: how
-    many lacked a price of this kind at all of them. `notes` say what else was left out, or assumed."""
+    many lacked a price of this kind at all of them. `shared`: each row states the quantities of its whole item, not its
+    own. `notes` say what else was left out, or assumed."""
 
     dates: tuple[datetime, ...]
     rows: tuple[Row, ...]
     free: int = 0
     unpriced: int = 0
+    shared: bool = False
     notes: tuple[str, ...] = ()
 
     @property

@@ -8,10 +8,12 @@ from fractions import Fraction
 import msgspec
 
 from farthing.index import matched
+from farthing.index.formulas import WEIGHTED
 from farthing.index.kinds import Kind, Mix, blended, effective, list_price, per_task
 from farthing.index.line import Line
 from farthing.index.lines import BATCH, NO_TEXT, POINTER, Survey
-from farthing.index.matched import FEWEST_FOR_INTERVAL, IndexSeries
+from farthing.index.market_volumes import weeks, weighed_by_market
+from farthing.index.matched import IndexSeries
 from farthing.index.matched_table import Table
 from farthing.index.panel import Panel, between, grid, panel
 from farthing.index.volumes import Volumes, weighed
@@ -22,6 +24,8 @@ _PLURAL = {
     BATCH: "batch variants",
     NO_TEXT: "that are no text models",
 }
+FEWEST_TO_BEGIN = 5
+"""Models that can be compared with the next date, below which a series does not begin by itself."""
 METHODS = (*matched.METHODS, "hedonic", "hedonic-adjacent", "constant-capability")
 KINDS = ("blended", "input", "output", "cache_read", "effective", "task")
 
@@ -94,13 +98,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     without: IndexSeries | None = None
 
 
-def check(asked: Asked, weighted: bool) -> None:
-    """Raises `FarthingError` for what no prices can answer: an unknown method, kind, step or level, or a method that
-    needs volumes where there are none."""
+def check(asked: Asked) -> None:
+    """Raises `FarthingError` for what no prices can answer: an unknown method, kind, step or level."""
     for method in asked.methods:
         if method not in METHODS:
             raise FarthingError(f"unknown method {method!r}; known are {', '.join(METHODS)}")
-        matched.check_volumes(method, weighted)
     matched.check_level(asked.level)
     grid(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC), asked.by)
     if asked.since is not None:
@@ -110,18 +112,22 @@ def check(asked: Asked, weighted: bool) -> None:
 
 def answers(asked: Asked, surveyed: Survey, bought: Volumes | None = None) -> list[Answer]:
     """The indices that are asked for. Raises `FarthingError` as `check`, `of_lines` and the methods do."""
-    check(asked, bought is not None)
-    made = of_lines(asked, surveyed, bought)
-    unclear = _unclear(surveyed.lines, made)
-    sure = of_lines(asked, surveyed, bought, sure=True) if unclear else None
+    check(asked)
     found = []
+    panels: dict[bool, tuple[Panel, Panel | None, int]] = {}
     for method in asked.methods:
-        if method in matched.METHODS:
-            series = matched.of_panel(made, method, asked.base, asked.level)
-            without = matched.of_panel(sure, method, series.base, asked.level) if sure is not None else None
-            found.append(Answer(series=series, unclear=unclear, without=without))
-        else:
+        weighted = method in WEIGHTED and bought is None
+        if weighted not in panels:
+            made = of_lines(asked, surveyed, bought, weighted)
+            unclear = _unclear(surveyed.lines, made)
+            panels[weighted] = made, of_lines(asked, surveyed, bought, weighted, True) if unclear else None, unclear
+        made, sure, unclear = panels[weighted]
+        if method not in matched.METHODS:
             found.append(Answer(series=by_scores(method, asked, surveyed.lines, made.dates)))
+            continue
+        series = matched.of_panel(made, method, asked.base, asked.level)
+        without = None if sure is None else matched.of_panel(sure, method, series.base, asked.level)
+        found.append(Answer(series=series, unclear=unclear, without=without))
     return found
 
 
@@ -145,12 +151,15 @@ def _unclear(lines: Sequence[Line], made: Panel) -> int:
     return sum(q.unclear and first < q.start <= last for line in lines if line.id in rows for q in line.quotes)
 
 
-def of_lines(asked: Asked, surveyed: Survey, bought: Volumes | None = None, sure: bool = False) -> Panel:
+def of_lines(
+    asked: Asked, surveyed: Survey, bought: Volumes | None = None, weighted: bool = False, sure: bool = False
+) -> Panel:
     """The panel of the lines, with notes of what is not in it.
 
     Without `since` it begins on the first day of the grid from which five models can be compared with the day after:
-    before that an index would be of a handful. With `bought` an item is an offer, else a model family. `sure`: nothing
-    is compared over unclear steps. Raises `FarthingError` where there is no dated price at all, and as `grid` does.
+    before that an index would be of a handful. With `bought` an item is an offer, else a model family; `weighted` gives
+    families the market's volumes. `sure`: nothing is compared over unclear steps.
+    Raises `FarthingError` where there is no dated price at all, and as `grid` does.
     """
     starts = [q.start for line in surveyed.lines for q in line.quotes]
     if not starts or min(starts) >= asked.until:
@@ -160,10 +169,14 @@ def of_lines(asked: Asked, surveyed: Survey, bought: Volumes | None = None, sure
     dates = set(grid(asked.since or _month_of(min(starts)), asked.until, asked.by))
     dates |= {asked.base} if asked.base is not None else set()
     price = asked.priced.price
-    if bought is None:
-        made = panel(surveyed.lines, price, sorted(dates), sure=sure)
-    else:
+    if bought is not None:
         made = weighed(panel(surveyed.lines, price, sorted(dates), lambda line: line.id, sure), bought)
+    else:
+        made = panel(surveyed.lines, price, sorted(dates), sure=sure)
+        if weighted:
+            first = weeks()[0].ended
+            published = asked.since is None and asked.base is None and made.dates[-1] >= first
+            made = weighed_by_market(between(made, first, None) if published else made)
     if asked.since is None:
         made = _from_enough(made, asked.base)
     return msgspec.structs.replace(made, notes=(*_left_out(surveyed, made), *made.notes))
@@ -177,13 +190,13 @@ def _from_enough(made: Panel, base: datetime | None) -> Panel:
     """`made` from the first date at which enough items can be compared with the next one, or from `base`."""
     table = Table(made)
     last = len(made.dates) - 1
-    first = next((n for n in range(last) if len(table.matched(n, n + 1)) >= FEWEST_FOR_INTERVAL), 0)
+    first = next((n for n in range(last) if len(table.matched(n, n + 1)) >= FEWEST_TO_BEGIN), 0)
     if base is not None:
         first = min(first, made.dates.index(base))
     if not first:
         return made
     made = between(made, made.dates[first], None)
-    note = f"begins on {made.dates[0]:%Y-%m-%d}: before that fewer than {FEWEST_FOR_INTERVAL} models are comparable"
+    note = f"begins on {made.dates[0]:%Y-%m-%d}: before that fewer than {FEWEST_TO_BEGIN} models are comparable"
     return msgspec.structs.replace(made, notes=(*made.notes, note))
 
 

@@ -147,8 +147,13 @@ def show_table(view: Mapping[str, Any]) -> Iterator[Any]:
     yield _levels(every[0]) if len(every) == 1 else _side_by_side(every)
     for one in every:
         yield from _drift(one)
-    for note in dict.fromkeys(note for one in every for note in one["notes"]):
+    common = [note for note in every[0]["notes"] if all(note in one["notes"] for one in every)]
+    for note in common:
         yield from say(f"· {note}")
+    for one in every:
+        for note in one["notes"]:
+            if note not in common:
+                yield from say(f"· {one['method']}: {note}")
 
 
 def headline(one: Mapping[str, Any]) -> str:
@@ -179,7 +184,7 @@ def _moved(factor: float | None, low: float | None, high: float | None) -> str:
 
 def basket(one: Mapping[str, Any]) -> str:
     """What the index is of, in a line."""
-    offers = f" ({one['offers']:,} offers)" if one.get("offers") else ""
+    offers = f" ({one['offers']:,} offer{'' if one['offers'] == 1 else 's'})" if one.get("offers") else ""
     level = [f"{one['level']:.0%} interval"] if one.get("yearly_low") is not None else []
     price = f"price of a {one['kind']}" if one["kind"].startswith("task") else f"{one['kind']} price"
     models = f"{one['count']:,} model{'' if one['count'] == 1 else 's'}"

@@ -90,7 +90,9 @@ def viability_rows(view: View) -> list[dict[str, Any]]:
 def viability_table(view: View) -> Iterator[Any]:
     """The date in words, what it takes, how unlike the evidence is, how well such forecasts did."""
     yield from say(_viability_words(view))
-    if view["points"] and view["factor"] > 1:
+    if view["factor"] <= 1:
+        return
+    if view["points"]:
         yield from say(f"It must become {times(view['factor'])} times cheaper; {view['basis']} "
                        f"{moved(view['yearly_factor'])}.")  # fmt: skip
         yield from say(_matched_words(view))
