@@ -28,6 +28,7 @@ from farthing.rates.toml import load_card, packaged_cards
 from history_releases import MANIFEST, PACKAGES, fetch
 
 DATA = Path(__file__).parent.parent / "src" / "farthing" / "data" / "history"
+KNOWN = Path(__file__).parent / "known_price_events.txt"
 HEAD = "# Written by `python tools/build_history.py WORK`. Do not edit.\n"
 
 PROVIDERS = (
@@ -98,6 +99,14 @@ def _tell(found: Judged) -> None:
     plain = [e for e in found.events if e.key.condition == "always" and e.key.meter in ("input", "output")]
     print("events:", dict(Counter(e.verdict for e in found.events)), file=sys.stderr)
     print("of token prices:", dict(Counter(e.verdict for e in plain)), file=sys.stderr)
+    told = {(e.key.subject.provider, e.key.subject.model, e.key.meter, e.before, e.now): e.verdict for e in plain}
+    known = [line.split() for line in KNOWN.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    hits = [
+        (label, told.get((provider, model, meter, Decimal(before), Decimal(now)), "not seen"))
+        for provider, model, meter, before, now, label in known
+    ]
+    for (label, verdict), times in sorted(Counter(hits).items()):
+        print(f"known {label} judged {verdict}: {times}", file=sys.stderr)
 
 
 # --- one file ----------------------------------------------------------------------------------

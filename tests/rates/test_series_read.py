@@ -245,3 +245,28 @@ def test_the_json_of_genai_prices_is_read_too(tmp_path: Path) -> None:
     series = read_series([tmp_path])
     assert series.snapshots["genai-prices"][0].prices[key("m")] == Decimal("0.3")
     assert "not genai-prices data" in series.problems[0].reason
+
+
+def test_openrouter_and_models_dev_are_read_as_series(tmp_path: Path) -> None:
+    def router(prompt: str) -> str:
+        return json.dumps({"data": [{"id": "a/m", "pricing": {"prompt": prompt, "completion": "0.00001"}}]})
+
+    def dev(usd: float) -> str:
+        return json.dumps({"p": {"id": "p", "models": {"m": {"id": "m", "cost": {"input": usd, "output": 4}}}}})
+
+    put(
+        tmp_path,
+        **{
+            "2026-01-01/openrouter.json": router("0.000003"),
+            "2026-02-01/openrouter.json": router("0.000002"),
+            "2026-01-01/models.dev.json": dev(3),
+            "2026-02-01/models.dev.json": dev(2),
+        },
+    )
+    series = read_series([tmp_path])
+    read = {
+        name: [sorted(value for k, value in s.prices.items() if k.meter == "input") for s in listed]
+        for name, listed in series.snapshots.items()
+    }
+    # $0.000003 a token is $3 a million; models.dev writes dollars per million.
+    assert read == {"openrouter": [[Decimal(3)], [Decimal(2)]], "models.dev": [[Decimal(3)], [Decimal(2)]]}

@@ -19,6 +19,7 @@ from farthing.units import METERS
 
 _SHOWN = 40
 _PROBLEMS_SHOWN = 8
+_LINES = 4
 _PARTICULAR = re.compile(r"\d[\d.,e+-]*")
 _GAP_TIMES, _GAP_DAYS = 3, 45
 """A stretch without a list counts as a gap from three times the usual distance on, and 45 days at least."""
@@ -197,7 +198,9 @@ def _events(view: Mapping[str, Any], limit: int) -> Iterator[Any]:
     yield _text_of("\nThe newest, in dollars per million tokens where nothing else stands:" if priced else "")
     table = _table("by", "offer", "price", "verdict", "why", left=5)
     for row in first:
-        what = "\n".join(_what(event) for event in row)
+        lines = [_what(event) for event in row]
+        rest = [f"and {len(lines) - _LINES:,} more"] if len(lines) > _LINES else []
+        what = "\n".join([*lines[:_LINES], *rest])
         own = [event["reason"] for event in row if not event["reason"].startswith("as ")]
         why = next(iter(own), row[0]["reason"])
         table.add_row(row[0]["since"] or row[0]["by"], _offer(row[0]), what, row[0]["verdict"], why)

@@ -11,8 +11,8 @@ _OFFERS, _FACTORS, _UNTOUCHED_DAYS = 5, 4, 60
 are a list that was brought up to date: when each price moved is not known."""
 _LITTLE, _OFTEN = 3, 3
 """By how much at most, and in how many of the six lists before it, the prices of a host that moves often move."""
-_GREAT = 6
-"""By more, a step that nobody else has seen is more often a mistake."""
+_GREAT, _GREATEST = 6, 12
+"""By more, a step that nobody else has seen is more often a mistake; the second is for names that lead elsewhere."""
 _UNCHECKED_DAYS = 365
 
 
@@ -50,7 +50,12 @@ def together(case: Case) -> Verdict | None:
 def alias(case: Case) -> Verdict | None:
     """A name that began to lead to another model."""
     name = case.moves.now_leads_to(case.step)
-    return change(f"the name now leads to {name}, which cost that before") if name else None
+    if name:
+        return change(f"the name now leads to {name}, which costs that")
+    same_way = case.beside is not None and (case.beside.now.value > case.beside.before.value) == (case.factor > 1)
+    if case.step.key.subject.model.endswith("latest") and same_way and case.up <= _GREATEST:
+        return change("the name leads to the newest model of its line, which is another one now")
+    return None
 
 
 def floats(case: Case) -> Verdict | None:
@@ -99,7 +104,8 @@ def lasting(case: Case) -> Verdict | None:
     old = step.position == 0 and history.seen[step.key.subject].before is None  # older than the first list
     stood = (step.now.last - step.now.first).days
     newest = step.now.last == history.days[-1]
-    if (held < SOON_DAYS and not old) or not (stood >= SOON_DAYS or newest) or case.up > _GREAT:
+    new = step.position == 0 and held < SOON_DAYS and not old
+    if new or not (stood >= SOON_DAYS or newest) or case.up > _GREAT:
         return None
     if held > _UNCHECKED_DAYS and not case.direct:
         return unclear(f"the list had said the same for {held} days: when it moved is not known")

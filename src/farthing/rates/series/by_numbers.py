@@ -9,6 +9,8 @@ from farthing.rates.series.witness import at
 
 _TOO_FAR = 30
 """No offer is known whose price moved by such a factor at once; the largest known cuts are of five to ten times."""
+_DIGITS = Decimal("1.015")
+"""Up to here it is the same price: rounded, or in euros at another day's rate."""
 _CHARACTERS = 16
 """Google's prices were by the character, of which four are a token; lists took one for the other, and back."""
 _SURCHARGES = tuple(Decimal(text) for text in ("1.1", "1.05", "1.2", "1.3"))
@@ -26,7 +28,9 @@ def zero(case: Case) -> Verdict | None:
 
 def rounding(case: Case) -> Verdict | None:
     """The same price in other digits."""
-    if close(case.step.before.value, case.step.now.value):
+    other = case.beside
+    beside = other is not None and other.before.value and other.now.value
+    if case.up <= _DIGITS and not (other and beside and case._replace(step=other).up > _DIGITS):
         return correction("the same price with other digits (rounding, or another currency's rate)")
     return None
 

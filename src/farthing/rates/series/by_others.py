@@ -7,7 +7,18 @@ import msgspec
 from farthing.rates.compare import maker
 from farthing.rates.family import family
 from farthing.rates.series.runs import Run, Step
-from farthing.rates.series.verdict import CHANGE, CORRECTION, SOON_DAYS, Case, Verdict, change, close, correction, dated
+from farthing.rates.series.verdict import (
+    CHANGE,
+    CORRECTION,
+    SOON_DAYS,
+    Case,
+    Verdict,
+    change,
+    close,
+    correction,
+    dated,
+    unclear,
+)
 
 _LATE_DAYS = 45
 """How much later than others a list may follow before its step counts as a correction of the list."""
@@ -65,6 +76,10 @@ def _known_elsewhere(step: Step, source: str, first: Run, found: Run) -> Verdict
         return correction(f"wrong since it stood there: {source} never said so, and had the new value by {found.first}")
     # Of the time before its own first list the other source knows nothing: the old value may have been right.
     after = step.before.first if step.before.first < found.first else None
+    if first is not found:  # it had a third value before: the two never agreed on the old one
+        return dated(
+            unclear(f"{source} had the new value by {found.first}, and another one before"), found, source, after
+        )
     verdict = CORRECTION if late > _LATE_DAYS else CHANGE
     told = Verdict(verdict=verdict, reason=f"the list was late: {source} had the new value by {found.first}")
     return dated(told, found, source, after)

@@ -60,7 +60,7 @@ def _moved(case: Case, key: Key) -> Step | None:
 
 
 _RULES: tuple[Callable[[Case], Verdict | None], ...] = (
-    zero, stated, _follows, slip, swap, rounding, others, snapshot, reverted, surcharge, made, together, alias, floats,
+    zero, stated, _follows, rounding, slip, swap, others, snapshot, reverted, surcharge, made, together, alias, floats,
     soon, revised, lasting,
 )  # fmt: skip
 _OWN = _RULES.index(slip)

@@ -95,7 +95,7 @@ class Moves:
         return {o.key.subject.model for o in led} if len({o.before.value for o in led}) > 1 else set()
 
     def now_leads_to(self, step: Step) -> str:
-        """Another model of the provider whose name begins as this one's, with the new prices before the step; or ""."""
+        """A model of the provider whose name begins as this one's, listed since the old price with the new; or ""."""
         history, subject = self.histories[step.source], step.key.subject
         stem = subject.model.removesuffix("-latest").rsplit("/", 1)[-1]
         if stem.count("-") < 1 or any(piece.isdigit() and len(piece) >= 4 for piece in stem.split("-")):
@@ -103,12 +103,12 @@ class Moves:
         new = {m: s.now.value for m in _TOKENS if (s := self.beside(step, m))}
         for other in self._siblings[step.source, subject.provider, subject.channel, subject.region]:
             name = other.model.rsplit("/", 1)[-1]
-            if other == subject or not name.startswith(stem) or history.seen[other].first >= step.now.first:
+            if other == subject or not name.startswith(stem) or history.seen[other].first > step.now.first:
                 continue
             prices = {
                 m: run.value
                 for m in new
-                if (run := at(history.runs.get(step.key._replace(subject=other, meter=m), []), step.before.last))
+                if (run := at(history.runs.get(step.key._replace(subject=other, meter=m), []), step.now.first))
             }
             if prices == new and history.seen[other].first > step.before.first:
                 return other.model
