@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from farthing.ledger.amounts import exact, packed, total, unpacked
 from farthing.ledger.ledger import Ledger, attempt_id
 from farthing.ledger.row import STATES, Attempt
-from farthing.ledger.schema import FILE, connect
+from farthing.ledger.schema import COLUMNS, FILE, connect
 from farthing.ledger.store import SqliteStore, StoreUnavailable
 from farthing.ledger.view import open_view
 from farthing.ledger.writer import LedgerFull
@@ -237,6 +237,23 @@ def test_what_is_no_ledger_is_refused_in_one_line(tmp_path: Path) -> None:
         Ledger.open(tmp_path)
     with pytest.raises(FarthingError, match="no ledger here"), open_view(tmp_path / "nowhere"):
         pass
+
+
+def test_what_is_absent_is_null_and_quick_to_bind(tmp_path: Path) -> None:
+    """Neither 0 nor a text. None and bools are not given to the driver, which is slow with both."""
+    least = Attempt(attempt="a", request="r", started_us=NOON_US)
+    store = SqliteStore(tmp_path)
+    store.write([least], {})
+    assert not [value for value in store._packer.row(least, 1) if value is None or isinstance(value, bool)]
+    store.close()
+    hot = connect(tmp_path, read_only=True)
+    [found] = hot.execute("SELECT * FROM attempt").fetchall()
+    hot.close()
+    given = dict(zip(COLUMNS, found, strict=True))
+    numbers = {"number": 1, "state": 0, "batch": 1, "started_us": NOON_US, "route": 1, "caller": 1}
+    assert {name: value for name, value in given.items() if value is not None} == {
+        "attempt": "a", "request": "r", "streamed": 0, "estimated": 0, **numbers
+    }  # fmt: skip
 
 
 def test_odd_words_come_back_as_they_went(tmp_path: Path) -> None:

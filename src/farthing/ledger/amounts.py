@@ -30,8 +30,8 @@ def packed(text: str | None) -> int | str | None:
         numerator, denominator = int(top), int(bottom)
         if not denominator:
             raise ValueError(f"{text!r} divides by nothing")
-    number: int = numerator * FEMTO // denominator
-    rest = numerator * FEMTO % denominator
+    number: int
+    number, rest = divmod(numerator * FEMTO, denominator)
     if rest == 0 and -LARGEST <= number <= LARGEST:
         return number
     return f"{numerator}/{denominator}"

@@ -8,13 +8,13 @@ price record that rows are about to name.
 
 import os
 import struct
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -46,11 +46,16 @@ class Frame(NamedTuple):
     prices: Prices
 
 
-class _Segment(msgspec.Struct):
-    path: Path
-    handle: int  # -1: closed, and then synced
-    through: int = 0
-    size: int = 0
+class _Segment:
+    """A file; a plain class, since each row changes it."""
+
+    __slots__ = ("handle", "path", "size", "through")
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self.path = path
+        self.handle = handle  # -1: closed, and then synced
+        self.through = 0
+        self.size = 0
 
 
 class Journal:
@@ -69,7 +74,7 @@ class Journal:
         segment = self._now
         if segment is None or segment.size >= self._limit:
             segment = self._next()
-        frame = _FRAME.pack(len(body), zlib.crc32(body, through & 0xFFFFFFFF), through) + body
+        frame = _FRAME.pack(len(body), crc32(body, through), through) + body
         written = os.write(segment.handle, frame)
         if written != len(frame):
             self._cut(segment)
@@ -89,7 +94,7 @@ class Journal:
         self._number += 1
         if self._now is not None:
             self._old.append(self._now)
-        self._now = _Segment(path=path, handle=handle)
+        self._now = _Segment(path, handle)
         return self._now
 
     def _cut(self, segment: _Segment) -> None:
@@ -217,7 +222,7 @@ def frames(path: Path) -> Iterator[Frame]:
         while len(head := file.read(_FRAME.size)) == _FRAME.size:
             length, checksum, through = _FRAME.unpack(head)
             body = file.read(length)
-            if not length or len(body) != length or zlib.crc32(body, through & 0xFFFFFFFF) != checksum:
+            if not length or len(body) != length or crc32(body, through) != checksum:
                 return  # (zeros, as after a power loss, have the checksum of nothing)
             if body[0] >> 4 == 8 or body[0] >= 0xDE:  # msgpack's maps; rows are an array
                 yield Frame(through, [], _decode_prices(body))

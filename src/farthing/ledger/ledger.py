@@ -39,16 +39,18 @@ def attempt_id(now_us: int | None = None) -> str:
     (Random ids would be kept just as safely, but each would touch a page of the database of its own.) The time in
     microseconds, ten digits that are this process's, drawn once, and a count.
     """
-    return f"{time.time_ns() // 1000 if now_us is None else now_us:014x}{_process}{next(_count) & 0xFFFFFFFF:08x}"
+    now = time.time_ns() // 1000 if now_us is None else now_us
+    return ((now & _TIME) << 72 | _process | next(_count) & 0xFFFFFFFF).to_bytes(16, "big").hex()
 
 
 def _draw_process() -> None:
     """Draw this process's digits; anew after a fork."""
     global _process
-    _process = os.urandom(5).hex()
+    _process = int.from_bytes(os.urandom(5), "big") << 32
 
 
-_process = ""
+_TIME = (1 << 56) - 1  # fourteen digits
+_process = 0
 _count = itertools.count()
 _draw_process()
 os.register_at_fork(after_in_child=_draw_process)

@@ -1,8 +1,9 @@
 """An attempt as a row of the hot ledger: texts that repeat become numbers, the rest is a flat tuple."""
 
+import math
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,9 @@ from farthing.ledger.row import STATES, Attempt
 from farthing.ledger.schema import CALLER, COUNTS, ROUTE, STATE_NUMBERS
 
 Row = tuple[Any, ...]
+NULL = math.nan
+"""What stands for NULL in a row: SQLite stores this number as NULL. (Python's module looks for an adapter of each None
+and each bool that it is given, which takes longer than all else that it does for a row.)"""
 _USUAL = frozenset(COUNTS)
 _REMEMBERED = 50_000  # numbers of each kind that are kept in memory
 LAST_US = 7_258_118_400_000_000  # 2200-01-01
@@ -41,6 +45,7 @@ class Packer:
         self._texts: dict[str, int] = {}
         self._routes: dict[tuple[str, ...], int] = {}
         self._callers: dict[tuple[str, ...], int] = {}
+        self._coming: Sequence[Attempt] = ()
 
     def renew(self, epoch: int) -> None:
         """Forget all numbers if `epoch` is another than when they were learned."""
@@ -54,16 +59,25 @@ class Packer:
         self._routes.clear()
         self._callers.clear()
 
-    def text(self, value: str) -> int | None:
-        """The number of `value`; None for the empty text."""
+    def expect(self, attempts: Sequence[Attempt]) -> None:
+        """`attempts` are about to be packed: if one has a new word, those of all are numbered at once."""
+        self._coming = attempts
+
+    def text(self, value: str) -> int | float:
+        """The number of `value`; `NULL` for the empty text."""
         if not value:
-            return None
+            return NULL
         number = self._texts.get(value)
+        if number is None and self._coming:
+            coming, self._coming = self._coming, ()
+            with suppress(*BAD_ROW):  # a word that cannot be one is met again where its row is mended
+                self._learn(coming)
+            number = self._texts.get(value)
         if number is None:
             number = self._texts[value] = self._number("text", ("value",), (value,))
         return number
 
-    def learn(self, attempts: Iterable[Attempt]) -> None:
+    def _learn(self, attempts: Sequence[Attempt]) -> None:
         """Number the words of `attempts` that are new, all in two statements (each lets go of Python's lock once)."""
         known = self._texts
         words = {word for a in attempts for word in (a.user, a.unknown, a.worker) if word and word not in known}
@@ -99,22 +113,24 @@ class Packer:
         if caller_number is None:
             caller_number = self._callers[caller] = self._number("caller", CALLER, caller)
         started = a.started_us
-        took = None if a.ended_us is None else a.ended_us - started
-        first = None if a.first_us is None else a.first_us - started
-        if not (0 <= started < LAST_US and abs(took or 0) < LONGEST_US and abs(first or 0) < LONGEST_US):
+        took = NULL if a.ended_us is None else a.ended_us - started
+        first = NULL if a.first_us is None else a.first_us - started
+        if not 0 <= started < LAST_US or abs(took) >= LONGEST_US or abs(first) >= LONGEST_US:
             raise ValueError("a time outside the years 1970 to 2199")
         counts = a.quantities
-        more = None
+        more: str | float = NULL
         if counts and not counts.keys() <= _USUAL:
             more = _encode({name: n for name, n in counts.items() if name not in _USUAL}).decode()
-        get = counts.get
+        get, text = counts.get, self.text
         return (
             a.attempt, a.request, a.number, STATE_NUMBERS[a.state], batch, started, took, first,
-            self.text(a.worker or self._worker), route_number, caller_number, self.text(a.user), a.session or None,
-            a.streamed, a.status, a.error or None, a.estimated, get("input"), get("cache_read"), get("cache_write"),
-            get("cache_write_5m"), get("cache_write_1h"), get("output"), get("reasoning"), more, packed(a.usd),
-            self.text(a.unknown), packed(a.reported_usd), self.text(_words(a.tags)), self.text(_words(a.attrs)),
-            a.decision or None, a.answer or None,
+            text(a.worker or self._worker), route_number, caller_number, text(a.user), a.session or NULL,
+            1 if a.streamed else 0, NULL if a.status is None else a.status, a.error or NULL, 1 if a.estimated else 0,
+            get("input", NULL), get("cache_read", NULL), get("cache_write", NULL), get("cache_write_5m", NULL),
+            get("cache_write_1h", NULL), get("output", NULL), get("reasoning", NULL), more,
+            NULL if a.usd is None else packed(a.usd), text(a.unknown) if a.unknown else NULL,
+            NULL if a.reported_usd is None else packed(a.reported_usd), text(_words(a.tags)) if a.tags else NULL,
+            text(_words(a.attrs)) if a.attrs else NULL, a.decision or NULL, a.answer or NULL,
         )  # fmt: skip
 
 
@@ -187,8 +203,7 @@ def bare(attempt: Attempt, fault: Exception) -> Attempt:
 
 def rows(packer: Packer, attempts: Sequence[Attempt], batch: int) -> list[Row]:
     """The rows of `attempts`, each mended where it could not be one as it is."""
-    with suppress(*BAD_ROW):  # a word that cannot be one is met again below, where its row is mended
-        packer.learn(attempts)
+    packer.expect(attempts)
     made = []
     for attempt in attempts:
         try:

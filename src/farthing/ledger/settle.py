@@ -46,8 +46,7 @@ def settlement(
     """
     names = _names(made)
     ended = [name for name, row in zip(names, made, strict=True) if row[_STATE] >= DONE]
-    spent: dict[str, int] = {}
-    leased: dict[tuple[str, str], int] = {}
+    charged: dict[str, dict[str, int]] = {}  # by worker and purse
     held: list[tuple[str, str, int]] = []
     if any(attempt.holds for attempt in attempts):
         settled = _ended_before(connection, ended)
@@ -57,9 +56,15 @@ def settlement(
             elif row[_STATE] >= DONE and name not in settled:
                 settled.add(name)  # of several ends in one batch the first counts, as it does for the row
                 of = attempt.worker or worker
+                if (purses := charged.get(of)) is None:
+                    purses = charged[of] = {}
                 for purse, amount in _amounts(attempt):
-                    spent[purse] = min(LARGEST, spent.get(purse, 0) + amount)
-                    leased[purse, of] = min(LARGEST, leased.get((purse, of), 0) + amount)
+                    purses[purse] = purses.get(purse, 0) + amount
+    spent: dict[str, int] = {}
+    for purses in charged.values():
+        for purse, amount in purses.items():
+            spent[purse] = min(LARGEST, spent.get(purse, 0) + amount)
+    leased = {(purse, of): min(LARGEST, n) for of, purses in charged.items() for purse, n in purses.items()}
     return Settlement(spent=spent, leased=leased, held=held, ended=ended)
 
 
@@ -85,16 +90,14 @@ def _ended_before(connection: sqlite3.Connection, ended: Sequence[str]) -> set[s
 
 def _amounts(attempt: Attempt) -> list[tuple[str, int]]:
     """The holds of `attempt` that can be counted; a fault of the caller's must not stop the ledger."""
-    if not attempt.holds:
-        return []
     try:
-        found = [(purse, n) for purse, n in attempt.holds.items() if type(n) is int and 0 <= n <= LARGEST]
-        "".join(purse for purse, _ in found).encode()
-    except UnicodeEncodeError:
-        return [(purse.encode("utf-8", "replace").decode(), n) for purse, n in found]
+        return [
+            (purse if purse.isascii() else purse.encode("utf-8", "replace").decode(), n)
+            for purse, n in attempt.holds.items()
+            if type(n) is int and 0 <= n <= LARGEST
+        ]
     except (AttributeError, TypeError):
         return []
-    return found
 
 
 def settle(connection: sqlite3.Connection, found: Settlement) -> None:

@@ -1,39 +1,37 @@
 """Open rows that wait for their end, so that an attempt that ends soon is written to the store once."""
 
-from collections.abc import Iterable
-
-import msgspec
+from collections.abc import Iterable, Sequence
 
 from farthing.ledger.row import Attempt
-
-
-class _Open(msgspec.Struct, frozen=True, gc=False):
-    row: Attempt
-    before: int
-    due: float
 
 
 class OpenRows:
     """Open rows in the order of their coming; one writer's thread changes them."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, _Open] = {}
+        self._waiting: dict[str, tuple[Attempt, int, float]] = {}
+        """By attempt: the row; the ticket up to which all is durable as soon as older rows are; how long it waits."""
 
-    def add(self, row: Attempt, before: int, due: float) -> None:
-        """`row` waits until `due`. `before`: the ticket up to which all is durable as soon as older rows are."""
-        self._waiting.setdefault(row.attempt, _Open(row, before, due))
-
-    def ended(self, attempt: str) -> None:
-        """The end of `attempt` is here: its open row is not needed any more."""
-        self._waiting.pop(attempt, None)
+    def sort(self, rows: Sequence[Attempt], before: int, due: float) -> list[Attempt]:
+        """Of `rows`, which came after ticket `before`, keep the open ones, which wait until `due`; the ended ones,
+        whose open rows are not needed any more."""
+        waiting = self._waiting
+        ended = []
+        for row in rows:
+            if row.state == "open":
+                waiting.setdefault(row.attempt, (row, before, due))
+            else:
+                waiting.pop(row.attempt, None)
+                ended.append(row)
+        return ended
 
     def due(self, now: float, wanted: int) -> list[Attempt]:
         """The rows that have waited long enough, and those that came before ticket `wanted`."""
         found = []
-        for each in self._waiting.values():
-            if each.due > now and each.before >= wanted:
+        for row, before, due in self._waiting.values():
+            if due > now and before >= wanted:
                 break
-            found.append(each.row)
+            found.append(row)
         return found
 
     def stored(self, rows: Iterable[Attempt]) -> None:
@@ -44,11 +42,11 @@ class OpenRows:
     def reached(self, through: int) -> int:
         """Up to which ticket everything is in the store, where all but these rows is, up to ticket `through`."""
         first = next(iter(self._waiting.values()), None)
-        return through if first is None else first.before
+        return through if first is None else first[1]
 
     def rows(self) -> list[Attempt]:
         """All of them."""
-        return [each.row for each in self._waiting.values()]
+        return [row for row, _, _ in self._waiting.values()]
 
     def clear(self) -> None:
         """They are safe elsewhere."""

@@ -40,8 +40,6 @@ _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
 _AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
 
 
-
-
 def _note_process() -> None:
     global _process
     _process = os.getpid()
@@ -67,6 +65,8 @@ class Writer:
         self._safe = threading.Condition(self._lock)
         # Shared, under the lock. Tickets count the rows accepted so far.
         self._pending: list[Attempt] = []
+        self._held = 0  # rows that the thread has, and which are not safe yet
+        self._room = most_rows  # how many may be pending beside them
         self._urgent = False  # an attempt among `_pending` has ended
         self._prices: dict[str, tuple[str, str]] = {}
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
@@ -99,24 +99,25 @@ class Writer:
             return self._accepted
         body = packed(attempts)
         with self._lock:
-            if self._waiting() + len(attempts) > self._most or self._closing or self._ended or self._pid != _process:
+            if len(self._pending) + len(attempts) > self._room or self._pid != _process:
                 self._refuse()
             self._accepted = through = self._accepted + len(attempts)
             try:
                 self._journal.append(body, through)
-                self._journal_fault = self._ground.fault
-                if self._journal_fault:
+                fault = self._ground.fault
+            except OSError as error:
+                fault = f"the journal: {error.strerror or error}"
+            if fault or self._journal_fault:
+                self._journal_fault = fault
+                if fault:
                     self._unjournaled = through
-            except OSError as fault:
-                self._journal_fault = f"the journal: {fault.strerror or fault}"
-                self._unjournaled = through
-            self._pending.extend(attempts)
+            self._pending += attempts
             if not self._urgent:
                 for attempt in attempts:
                     if attempt.state != "open":
                         self._urgent = True
                         break
-            if self._asleep == _DEEP or (self._urgent and self._asleep):
+            if self._asleep and (self._urgent or self._asleep == _DEEP):
                 self._asleep = _AWAKE
                 self._work.notify()
             return through
@@ -132,7 +133,7 @@ class Writer:
         raise LedgerFull(f"{self._waiting():,} rows wait already: {why}")
 
     def _waiting(self) -> int:
-        return len(self._pending) + len(self._batch) + len(self._opens)
+        return len(self._pending) + self._held
 
     def remember_price(self, name: str, offer: str, record: str) -> None:
         """Keep a price record with the next batch, so that rows can be priced again under it."""
@@ -197,6 +198,7 @@ class Writer:
         """Write what waits and end; how many rows could not be made durable anywhere (0, unless both are gone)."""
         with self._lock:
             self._closing = True
+            self._room = -1
             self._deadline = time.monotonic() + timeout_s
             self._work.notify()
         self._thread.join(timeout_s + 5)
@@ -216,6 +218,7 @@ class Writer:
         finally:
             with self._lock:
                 self._ended = True
+                self._room = -1
                 self._safe.notify_all()
 
     def _keep_writing(self) -> None:
@@ -226,7 +229,7 @@ class Writer:
                 through, prices = self._take()
                 self._look(at_once=self._closing)
                 amiss = self._ground.amiss
-                if self._closing and not (self._batch or self._opens or prices or self._spilled or amiss):
+                if self._closing and not (self._held or prices or self._spilled or amiss):
                     return
             due = self._opens.due(float("inf") if self._closing else time.monotonic(), self._wanted)
             try:
@@ -245,6 +248,7 @@ class Writer:
                     self._prices.pop(name, None)
                 self._batch = []
                 self._opens.stored(due)
+                self._count()
             self._stored()
 
     def _last(self) -> float:
@@ -285,17 +289,16 @@ class Writer:
     def _take(self) -> tuple[int, dict[str, tuple[str, str]]]:
         """Sort what is pending into ended attempts and open ones; the ticket that is reached, and price records."""
         before, self._sorted = self._sorted, self._accepted
-        due = time.monotonic() + OPEN_AFTER_S
-        opens, batch = self._opens, self._batch
-        for row in self._pending:
-            if row.state == "open":
-                opens.add(row, before, due)
-            else:
-                opens.ended(row.attempt)
-                batch.append(row)
+        self._batch += self._opens.sort(self._pending, before, time.monotonic() + OPEN_AFTER_S)
         self._pending = []
         self._urgent = False
+        self._count()
         return self._sorted, dict(self._prices)
+
+    def _count(self) -> None:
+        """Count what waits with this thread. To be called with the lock, when that has changed."""
+        self._held = len(self._batch) + len(self._opens)
+        self._room = -1 if self._closing or self._ended else self._most - self._held
 
     def _stored(self) -> None:
         """The store has what was sorted, but for open rows that wait: say so to who waits, let go of the journal."""
@@ -360,6 +363,7 @@ class Writer:
             self._spilled_to = through
             self._batch = []
             self._opens.clear()
+            self._count()
             ready = self._reached(through)
         _call(ready)
 
