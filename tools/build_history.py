@@ -6,6 +6,7 @@ vendors stated with a day (data/history/announced, data/prices/first-party.toml)
 written, and the exit status says whether the files would change.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,12 +19,15 @@ import msgspec
 from farthing.evidence import Source
 from farthing.money import decimal_text
 from farthing.rates.card import Offer
+from farthing.rates.compare import maker
+from farthing.rates.family import family
 from farthing.rates.history import read_history
 from farthing.rates.series.events import Judged, judged
 from farthing.rates.series.read import read_series
 from farthing.rates.series.runs import History
 from farthing.rates.series.snapshot import Subject
 from farthing.rates.series.timeline import State, timelines
+from farthing.rates.series.verdict import power_of_ten
 from farthing.rates.toml import load_card, packaged_cards
 from history_releases import MANIFEST, PACKAGES, fetch
 
@@ -42,9 +46,15 @@ MODES = ("", "chat", "completion", "responses", "embedding")
 METERS = ("input", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "output")
 TRUST = {"openrouter": ("genai-prices", "litellm")}
 """genai-prices reads OpenRouter's own list every week; LiteLLM's rows of it are edited by hand."""
+_NO_TEXT = re.compile(r"flux-|stable-diffusion|sdxl|whisper|playground-v|controlnet|SSD-1B", re.IGNORECASE)
+"""Makers of images and transcripts: LiteLLM lists those of some hosts as chat models."""
 _GOOGLES = ("gemini", "text-", "textembedding", "chat-", "code-", "codechat-", "medlm")
 _DEAREST = {"input": Decimal(199), "output": Decimal(700)}
 """More than any model was sold for: the dearest that we know cost 150 and 600 (o1-pro)."""
+_CACHED_MOST = {
+    "cache_read": Decimal("1.1"), "cache_write": Decimal("2.1"), "cache_write_5m": Decimal("1.5"),
+    "cache_write_1h": Decimal("2.1"),
+}  # fmt: skip
 _CHARACTERS_UNTIL = date(2024, 12, 1)
 _ENDED_DAYS = 60
 """A source whose last list is older than the newest of all by more has ended: of later days it says nothing."""
@@ -119,11 +129,11 @@ def _file(provider: str, states: Mapping[Subject, Sequence[State]], found: Judge
     lines = []
     for subject in sorted(s for s in states if s.provider == provider and not s.region and not _other_name(s)):
         mode = next((m for name in USUAL if (m := found.histories[name].modes.get(subject))), "")
-        if mode not in MODES:
+        if mode not in MODES or _NO_TEXT.search(subject.model):
             continue
         meters = tuple(m for m in METERS if mode != "embedding" or m == "input")
         gone = _gone(subject, found.histories)
-        kept = [s for s in _trusted(subject, states[subject]) if gone is None or s.start < gone]
+        kept = [s for s in _trusted(subject, states) if gone is None or s.start < gone]
         written = _lines(kept, meters, sources, used)
         if not written:
             continue
@@ -139,7 +149,7 @@ def _file(provider: str, states: Mapping[Subject, Sequence[State]], found: Judge
 
 
 def _other_name(subject: Subject) -> bool:
-    """Names that repeat another offer: with a region in front, or fine-tuned."""
+    """Names that repeat another offer: with a region in front, leading elsewhere, or fine-tuned."""
     model = subject.model
     regional = subject.provider == "aws" and model.split(".")[0] in (
         "us",
@@ -151,24 +161,68 @@ def _other_name(subject: Subject) -> bool:
         "global",
         "us-gov",
     )
-    return regional or model.startswith("ft:") or " " in model
+    # OpenRouter's "~" names lead to whatever is the newest; ":batch" is a tier, and no model.
+    leads = subject.provider == "openrouter" and (model.startswith("~") or model.endswith(":batch"))
+    return regional or leads or model.startswith("ft:") or " " in model
 
 
-def _trusted(subject: Subject, states: Sequence[State]) -> list[State]:
-    """`states` without what cannot be right: Vertex's own prices of the time in which LiteLLM's list mixed characters
-    and tokens, outputs that cost less than half of inputs (swapped, or of another unit), and prices beyond all."""
-    kept = [s for s in states if not _upside_down(s) and not _beyond_all(s)]
+def _trusted(subject: Subject, states: Mapping[Subject, Sequence[State]]) -> list[State]:
+    """The states of `subject` without what cannot be right: prices of the time in which lists mixed Google's
+    characters and tokens, slips beside the same model of its maker, outputs that cost less than half of inputs
+    (swapped, or of another unit), and prices beyond all."""
+    kept = [
+        state for state in states[subject]
+        if not (_upside_down(state) or _beyond_all(state) or _slipped(subject, state, states)
+                or _by_character(subject, state, states))
+    ]  # fmt: skip
     if subject.channel != "vertex" or not subject.model.startswith(_GOOGLES):
         return kept
-    before = [s for s in kept if s.start < _CHARACTERS_UNTIL]
-    begun = [msgspec.structs.replace(s, start=_CHARACTERS_UNTIL, after=None) for s in before[-1:]]
     later = [s for s in kept if s.start >= _CHARACTERS_UNTIL]
-    return [*(begun if not later or later[0].start > _CHARACTERS_UNTIL else []), *later]
+    # What such a list said last is no price from which a later one can have moved.
+    if later and len(later) < len(states[subject]):
+        later[0] = msgspec.structs.replace(later[0], after=None)
+    return later
+
+
+def _by_character(subject: Subject, state: State, states: Mapping[Subject, Sequence[State]]) -> bool:
+    """Whether a Google price is a quarter (or a quarter of that) of what another model of its line ever cost: by the
+    character, of which four are a token."""
+    line = "-".join(subject.model.split("-")[:3])
+    if subject.provider != "google" or not line.startswith("gemini-") or not (own := _plain(state)):
+        return False
+    theirs = {
+        plain for other, listed in states.items()
+        if other.provider == "google" and other != subject and other.model.startswith(line)
+        for one in listed if (plain := _plain(one))
+    }  # fmt: skip
+    return any((own[0] * times, own[1] * times) in theirs for times in (4, 16)) and own not in theirs
+
+
+def _slipped(subject: Subject, state: State, states: Mapping[Subject, Sequence[State]]) -> bool:
+    """Whether a cloud's offer costs what its maker's did at the time, but for a power of ten in one price or both."""
+    name = family(subject.model)
+    own, makers = _plain(state), maker(name)
+    if subject.channel == "direct" or own is None or makers is None:
+        return False
+    for other, listed in states.items():
+        if (other.provider, other.channel) == (makers, "direct") and family(other.model) == name:
+            held = [one for one in listed if one.start <= state.start]
+            theirs = _plain(held[-1]) if held else None
+            powers = {0 if a == b else power_of_ten(a, b) for a, b in zip(own, theirs or own, strict=True)}
+            if len(powers - {0}) == 1 and None not in powers:
+                return True
+    return False
+
+
+def _plain(state: State) -> tuple[Decimal, Decimal] | None:
+    """Input and output under no condition."""
+    prices = [state.prices.get((meter, "always")) for meter in ("input", "output")]
+    return (prices[0], prices[1]) if prices[0] is not None and prices[1] is not None else None
 
 
 def _upside_down(state: State) -> bool:
-    prices = [state.prices.get((meter, "always")) for meter in ("input", "output")]
-    return prices[0] is not None and prices[1] is not None and prices[1] * 2 < prices[0]
+    plain = _plain(state)
+    return plain is not None and plain[1] * 2 < plain[0]
 
 
 def _beyond_all(state: State) -> bool:
@@ -192,9 +246,18 @@ def _lines(
 
 
 def _priced(prices: Mapping[tuple[str, str], Decimal], meters: Sequence[str], condition: str, prefix: str) -> list[str]:
+    plain = prices.get(("input", condition))
     return [
-        f"{prefix}{meter}={decimal_text(prices[meter, condition])}" for meter in meters if (meter, condition) in prices
-    ]
+        f"{prefix}{meter}={decimal_text(prices[meter, condition])}" for meter in meters
+        if (meter, condition) in prices and not _of_another_unit(meter, prices[meter, condition], plain)
+    ]  # fmt: skip
+
+
+def _of_another_unit(meter: str, usd: Decimal, plain: Decimal | None) -> bool:
+    """Whether a cached token costs more than its kind can: no vendor asks more than input for a read, or more than
+    twice that (but for rounding) for a write. Lists have storage by the hour there, or another model's price."""
+    most = _CACHED_MOST.get(meter)
+    return plain is not None and most is not None and usd > most * plain
 
 
 def _ref(ref: str, sources: Mapping[str, Source], used: dict[str, Source | None]) -> str:

@@ -1,6 +1,11 @@
-"""The floor: uvicorn and pyreqwest passing a request on, and nothing else looked at, kept or counted."""
+"""The floor: the gateway's server and client passing a request on, and nothing else looked at, kept or counted.
 
+`MOCK_URL=… python -m benchmarks.gateway.bare PORT`
+"""
+
+import asyncio
 import os
+import sys
 from typing import Any
 
 URL = os.environ.get("MOCK_URL", "")
@@ -18,23 +23,24 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     while more:
         message = await receive()
         body, more = body + message["body"], message.get("more_body", False)
-    request = _http().post(URL).header("content-type", "application/json").header("authorization", "Bearer sk-mock")
-    async with request.body_bytes(body).streamed_read_buffer_limit(0).build_streamed() as response:
-        if response.headers.get("content-length"):
-            await _answer(send, response.status, bytes(await response.bytes()))
+    pool = _http()
+    lines = b"content-type: application/json\r\nauthorization: Bearer sk-mock\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with pool.request(pool.origin.start("POST", pool.origin.base.encode()) + lines, body) as response:
+        if any(name == "content-length" for name, _ in response.headers):
+            await _answer(send, response.status, await response.read())
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-        while (chunk := await response.body_reader.read_chunk()) is not None:
-            await send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
+        while (chunk := await response.read_chunk()) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
 def _http() -> Any:
     global _client
     if _client is None:
-        from pyreqwest.client import ClientBuilder
+        from farthing.gateway.client import Origin, Pool
 
-        _client = ClientBuilder().tcp_nodelay(True).build()
+        _client = Pool(Origin(URL), 5)
     return _client
 
 
@@ -42,3 +48,17 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _serve(port: int) -> None:
+    from farthing.gateway.process.connection import Connection, Served
+
+    loop, served = asyncio.get_running_loop(), Served(app, 1_000)
+    server = await loop.create_server(lambda: Connection(served, loop), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(_serve(int(sys.argv[1])))

@@ -88,12 +88,13 @@ concurrent = 100000
 
 
 def _bare(folder: Path, port: int, upstream: int) -> Setup:
-    options = ["--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
-    options += ["--no-access-log", "--log-level", "error", "--app-dir", str(Path(__file__).parents[2])]
     return Setup(
-        command=[sys.executable, "-m", "uvicorn", *options, "benchmarks.gateway.bare:app"],
+        command=[sys.executable, "-m", "benchmarks.gateway.bare", str(port)],
         ready="/",
-        environ={"MOCK_URL": f"http://127.0.0.1:{upstream}/v1/chat/completions"},
+        environ={
+            "MOCK_URL": f"http://127.0.0.1:{upstream}/v1/chat/completions",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
     )
 
 
@@ -207,7 +208,7 @@ CONTENDERS = (
     ),
     Contender(
         name="bare",
-        on="no gateway: uvicorn and pyreqwest passing requests on, the floor of what Farthing is built on",
+        on="no gateway: our HTTP server and client passing requests on, the floor of what Farthing is built on",
         program=Path(sys.executable),
         setup=_bare,
     ),

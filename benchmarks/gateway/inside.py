@@ -21,12 +21,12 @@ from benchmarks.gateway.upstream import BODY
 
 
 class Response:
-    """What pyreqwest gives for the mock's answer."""
+    """What the client gives for the mock's answer."""
 
     status = 200
-    headers = {"content-type": "application/json", "content-length": str(len(BODY)), "x-request-id": "r"}  # noqa: RUF012
+    headers = [("content-type", "application/json"), ("content-length", str(len(BODY))), ("x-request-id", "r")]  # noqa: RUF012
 
-    async def bytes(self) -> bytes:
+    async def read(self) -> bytes:
         return BODY
 
     async def __aenter__(self) -> "Response":
@@ -56,7 +56,7 @@ async def _measure(folder: Path, requests: int, profile: bool) -> None:
     setup = CONTENDERS[0].setup(folder, 4141, 4142)
     os.environ.update(setup.environ)
     config = load(folder / "farthing.toml", os.environ, data=folder / "data")
-    upstream.Upstream.request = lambda *_, **__: Response()  # type: ignore[method-assign]
+    upstream.Upstream.post = lambda *_, **__: Response()  # type: ignore[method-assign,assignment]
     head, _, body = request(4141, setup.path, setup.headers).partition(b"\r\n\r\n")
     pairs = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
     scope = {

@@ -49,7 +49,7 @@ async def _measure(folder: Path) -> None:
     _show("counting an attempt", lambda: metrics.observe(row))
     with Ledger.open(folder) as ledger:
         purses = Purses(SqliteBank(folder), ledger.worker, Changes(folder))
-        budgets = [BudgetRef(id, 10**6 * NANO) for id in ("all", "key:k", "user:u")]
+        budgets = tuple(BudgetRef(id, 10**6 * NANO) for id in ("all", "key:k", "user:u"))
         first = await purses.reserve(budgets, 1_000, time.time())
         assert isinstance(first, Hold)
         purses.settle(first, 0)

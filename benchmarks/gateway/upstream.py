@@ -1,11 +1,13 @@
 """The mock provider of the gateway's benchmark: as little work as can be, so that the gateway is what is seen.
 
-`python -m benchmarks.gateway.upstream PORT`. Answers chat/completions by one fixed body, or where the body holds
-`"stream":true` by a stream of as many chunks as `"n_chunks":N` in the text says, `"gap_ms":G` apart, usage in the last.
+`python -m benchmarks.gateway.upstream PORT [FOLDER]`, over TLS where FOLDER is named and holds cert.pem and key.pem.
+Answers chat/completions by one fixed body, or where the body holds `"stream":true` by a stream of as many chunks as
+`"n_chunks":N` in the text says, `"gap_ms":G` apart, usage in the last.
 """
 
 import asyncio
 import re
+import ssl
 import sys
 
 BODY = (
@@ -80,7 +82,12 @@ class Mock(asyncio.Protocol):
 
 
 async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Mock, "127.0.0.1", int(sys.argv[1]), backlog=1024)
+    context = None
+    if len(sys.argv) > 2:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(f"{sys.argv[2]}/cert.pem", f"{sys.argv[2]}/key.pem")
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Mock, "127.0.0.1", int(sys.argv[1]), backlog=1024, ssl=context)
     await server.serve_forever()
 
 

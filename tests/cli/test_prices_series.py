@@ -50,7 +50,7 @@ def test_json_holds_everything(lists: Path) -> None:
 
 def test_the_table_says_counts_first_and_fits(lists: Path) -> None:
     text = run("prices", "import", "--series", str(lists)).out
-    assert text.startswith("3 price lists of 4 files, 4 offers; 1 files add nothing")
+    assert text.startswith("3 price lists of 4 files, 4 offers; 1 file adds nothing")
     assert text.index("correction") < text.index("The newest")
     assert "input 5 → 2.5" in text and "a unit slip" in text and "gone" not in text.split("The newest")[1]
     assert max(map(len, text.splitlines())) <= 100

@@ -54,6 +54,11 @@ def test_a_translated_request_has_the_model_and_the_cap_of_its_target():
     assert sent.reply is not None
 
 
+def pairs(lines: bytes) -> list[tuple[str, str]]:
+    """Header lines by name and value."""
+    return [tuple(line.split(": ", 1)) for line in lines.decode().removesuffix("\r\n").split("\r\n")]
+
+
 SECRET = Secret("sk-very-secret-key", "$KEY")
 
 
@@ -68,7 +73,7 @@ def test_the_upstreams_key_is_sent_and_the_clients_is_not(auth, name, value):
         b"openai-organization": b"org", b"openai-project": b"p", b"x-forwarded-for": b"1.2.3.4", b"user-agent": b"me",
         b"content-length": b"3", b"connection": b"keep-alive", b"x-farthing-user": b"u",
     }  # fmt: skip
-    made = upstream(auth=auth, key=SECRET).headers(client, "a1", False)
+    made = pairs(upstream(auth=auth, key=SECRET).headers(client, "a1", False))
     named = dict(made)
     assert named.get(name) == value
     assert len(named) == len(made)
@@ -79,16 +84,16 @@ def test_the_upstreams_key_is_sent_and_the_clients_is_not(auth, name, value):
 
 def test_configured_headers_go_before_the_clients():
     up = upstream(headers=(("user-agent", "ours"), ("x-more", "1")))
-    made = up.headers({b"user-agent": b"theirs"}, "a1", False)
+    made = pairs(up.headers({b"user-agent": b"theirs"}, "a1", False))
     assert [value for name, value in made if name == "user-agent"] == ["ours"]
 
 
 def test_anthropic_upstreams_get_a_version_and_translated_requests_none_of_the_other_protocols_headers():
     up = upstream(protocol="anthropic")
     stated = {b"anthropic-version": b"2023-01-01", b"openai-beta": b"x", b"anthropic-beta": b"y"}
-    assert dict(up.headers(stated, "a", False))["anthropic-version"] == "2023-01-01"
-    assert dict(up.headers({}, "a", False))["anthropic-version"] == "2023-06-01"
-    translated = dict(up.headers(stated, "a", True))
+    assert dict(pairs(up.headers(stated, "a", False)))["anthropic-version"] == "2023-01-01"
+    assert dict(pairs(up.headers({}, "a", False)))["anthropic-version"] == "2023-06-01"
+    translated = dict(pairs(up.headers(stated, "a", True)))
     assert translated["anthropic-version"] == "2023-06-01" and not {"openai-beta", "anthropic-beta"} & set(translated)
 
 
@@ -98,6 +103,11 @@ def test_an_error_that_quotes_the_key_does_not_show_it():
 
 
 def test_the_address_is_the_configurations():
-    assert upstream(query=(("api-version", "v1"),)).url("chat/completions") == (
-        "http://127.0.0.1:1/v1/chat/completions?api-version=v1"
-    )
+    up = upstream(query=(("api-version", "v1"),))
+    assert up.target("chat/completions") == b"/v1/chat/completions?api-version=v1"
+    assert up.open().origin.start("POST", b"/v1/x") == b"POST /v1/x HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"
+
+
+def test_no_value_of_a_clients_header_can_begin_another_one():
+    for bad in (b"a\r\nauthorization: Bearer other", b"a\nb: c", b"a\0b"):
+        assert bad not in upstream().headers({b"user-agent": bad}, "a1", False)

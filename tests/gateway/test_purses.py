@@ -378,6 +378,35 @@ def test_a_lowered_limit_refuses_and_is_never_negative(house: House) -> None:
     asyncio.run(main())
 
 
+def test_who_asks_with_the_same_budgets_again_gets_the_purses_of_now(house: House) -> None:
+    async def main() -> None:
+        purses = house.worker(most_purses=2)
+        budgets = (DAY,)
+        midnight = NOON + DAY_S / 2
+        first = await purses.reserve(budgets, 1000, midnight - 1)
+        assert isinstance(first, Hold)
+        known = purses.try_reserve(budgets, 1000, midnight - 1)
+        assert known is not None and known.amounts == {"key:k_1/day@2026-11-18": 1000}
+        assert purses.try_reserve(budgets, 1000, midnight + 1) is None  # another day, another purse
+        other = await purses.reserve(budgets, 1000, midnight + 1)
+        assert isinstance(other, Hold) and other.amounts == {"key:k_1/day@2026-11-19": 1000}
+        for hold in (first, known, other):
+            purses.release(hold)
+        for n in range(5):  # more budgets than fit: the purse is dropped
+            purses.release(await held(purses, 10, BudgetRef(f"user:{n}", 1000, "day"), now=midnight + 1))
+        assert purses.remaining(budgets) is None and purses.try_reserve(budgets, 1000, midnight + 1) is None
+        back = await purses.reserve(budgets, 1000, midnight + 1)
+        assert isinstance(back, Hold)
+        purses.release(back)
+        lowered = (BudgetRef(DAY.id, 500, DAY.period),)
+        assert (await refused(purses, 1000, *lowered, now=midnight + 1)).why == "exhausted"
+        assert purses.try_reserve(budgets, 1000, midnight + 1) is None  # the purse is under the lower limit now
+        assert purses.try_reserve((DAY, DAY), 10, midnight + 1) is None  # one purse is not reserved twice
+        await purses.close()
+
+    asyncio.run(main())
+
+
 def test_a_lowered_limit_holds_for_what_was_leased_before(house: House) -> None:
     async def main() -> None:
         one, two = house.worker("w1"), house.worker("w2")

@@ -58,6 +58,7 @@ class Budgets(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        self.asked: dict[tuple[BudgetRef, ...], tuple[BudgetRef, ...]] = {}
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
         self.loop = asyncio.new_event_loop()
@@ -107,7 +108,10 @@ class Budgets(RuleBasedStateMachine):
     )
     def reserve(self, worker: int, names: set[str], amount: int, told: bool) -> None:
         at = self.workers[worker]
-        budgets = [BudgetRef(name, self.limits[name], PERIODS[name], name != "feature:soft") for name in sorted(names)]
+        made = tuple(
+            BudgetRef(name, self.limits[name], PERIODS[name], name != "feature:soft") for name in sorted(names)
+        )
+        budgets = self.asked.setdefault(made, made)  # the same tuple each time, as of a key that is used again
         now_us = self.now_us()
         found = self.do(at.purses.reserve(budgets, amount, now_us / 1e6))
         self.clock.now += 0.3

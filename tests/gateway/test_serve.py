@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import uvloop
-from uvicorn.server import ServerState
 
 from farthing.gateway.config.values import Config
 from farthing.gateway.process import connection
-from farthing.gateway.process.connection import Connection, settings_for, sweep
+from farthing.gateway.process.connection import Connection, Served, sweep
 from farthing.gateway.process.listen import close, listen, port_of
 from farthing.problems import FarthingError
 from tests.gateway.supervised import Small
@@ -27,16 +26,12 @@ class Server:
     """Connections in front of the small application; time passes when a test says so."""
 
     def __init__(self, folder: Path, most: int) -> None:
-        self.state = ServerState()
-        self.settings = settings_for(Small(Config(), folder))
-        self.most = most
+        self.state = Served(Small(Config(), folder), most)
         self.clients: list[Any] = []
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(
-            lambda: Connection(self.settings, self.state, self.most, loop), "127.0.0.1", 0
-        )
+        self.server = await loop.create_server(lambda: Connection(self.state, loop), "127.0.0.1", 0)
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -72,6 +72,16 @@ def test_the_index_is_the_running_minimum_against_the_base() -> None:
     assert made.yearly_factor is not None and made.yearly_low is not None and made.yearly_high is not None
     assert made.yearly_low <= made.yearly_factor <= made.yearly_high
     assert made.points[-1].count == 4 and made.points[-1].entered == 0
+    # 100 on 2023-04-01 to 1 on 2025-07-01, 822 days: 100^(365.25 / 822) = 7.74, whatever a line through the lows says
+    assert made.yearly_factor == pytest.approx(100 ** (365.25 / 822))
+    assert any(note.startswith("the line through its ") and "new lows, 2023-" in note for note in made.notes)
+
+
+def test_the_yearly_factor_counts_the_time_after_the_last_low() -> None:
+    """The same prices looked at two years later fell the same in sum, so less a year."""
+    dates = grid(datetime(2023, 4, 1, tzinfo=UTC), datetime(2027, 7, 1, tzinfo=UTC), "quarter")
+    made = constant_capability(LINES, KIND, "mmlu", 86, dates)
+    assert made.yearly_factor == pytest.approx(100 ** (365.25 / 1552))
 
 
 def test_another_base_rescales_it() -> None:

@@ -99,7 +99,7 @@ def test_bad_rows_are_counted_and_the_first_is_told(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("date,price\n2024-01-01,3\nsoon,2\n")
     text = said("--points", str(path))
-    assert "1 rows could not be read; the first:" in text and ":3: 'soon' is not a date" in "".join(text.split("\n"))
+    assert "1 row could not be read; the first:" in text and ":3: 'soon' is not a date" in "".join(text.split("\n"))
     assert json.loads(said("--points", str(path), "--json"))["bad_rows"] == 1
 
 
@@ -112,6 +112,29 @@ def test_one_point_gives_no_number(tmp_path: Path) -> None:
     assert "no rate" in said("--points", str(path))
 
 
+def test_no_score_can_be_held_where_none_is_stated(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("date,price,model\n2024-01-01,3,a\n2024-05-01,1,b\n")
+    assert "it has no scores" in refused("--points", str(path), "--score", "50")
+
+
+def test_a_frontier_that_stands_still_says_so_before_the_table(tmp_path: Path) -> None:
+    """Four halvings in a year, then nothing for three: 2^4 = 16 times a year while it fell, 16^(1/4) = 2 to date."""
+    path = tmp_path / "p.csv"
+    rows = [f"{day},{16 / 2**i},{60},model {i}" for i, day in enumerate(
+        ("2020-01-01", "2020-04-01", "2020-07-01", "2020-10-01", "2021-01-01")
+    )]  # fmt: skip
+    late = "2024-01-01,9,61,dearer"
+    path.write_text("\n".join(("date,price,score,model", *rows, late)) + "\n")
+    view = json.loads(said("--points", str(path), "--score", "60", "--json"))
+    assert view["median_yearly_factor"] == pytest.approx(16, rel=0.02)
+    assert view["median_to_date_yearly_factor"] == pytest.approx(2, rel=0.01)
+    row = said("--points", str(path), "--score", "60", "--score", "59", "--csv", "-").splitlines()
+    assert "until,to_date_yearly_factor" in row[0]
+    text = " ".join(said("--points", str(path), "--score", "60", "--score", "59").split())
+    assert "Counting the time since, it fell 2.00x to 2.00x a year to date" in text
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -120,7 +143,11 @@ def test_one_point_gives_no_number(tmp_path: Path) -> None:
         (("--from", "0", *PAIR[2:]), "--from 0 is not a price above 0"),
         (("--benchmark", "vibes"), "no scores on a benchmark called 'vibes'"),
         (("--score", "50"), "--score needs --benchmark"),
-        (("--level", "2", "--benchmark", "mmlu"), "not between 0.5 and 1"),
+        (("--level", "2", "--benchmark", "mmlu"), "not between 0.5 and 0.99"),
+        (("--level", "0.9999", "--benchmark", "mmlu"), "not between 0.5 and 0.99"),
+        (("--score", "nan", "--benchmark", "mmlu"), "--score is a number"),
+        (("--points", POINTS, "--score", "43.9"), "--score of which benchmark? Name it with --benchmark: MMLU"),
+        (("--points", POINTS, "--provider", "openai", "--reasoning"), "--provider, --reasoning: of our own prices"),
         (("--year-days", "12", "--benchmark", "mmlu"), "is no year"),
         (("--since", "2025-01-01", "--until", "2024-01-01"), "is after"),
         (("--points", POINTS, "--benchmark", "hle"), "no rows of 'hle'"),

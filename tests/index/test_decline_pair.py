@@ -82,7 +82,7 @@ def test_a_few_days_give_no_yearly_rate() -> None:
         ("1", "2", "2024-01-05", "2023-01-05", "reversed"),
         ("1", "2", "yesterday", "2023-01-05", "--start 'yesterday'"),
         ("1", "2", "2023-01-05", "2023-02-30", "--end '2023-02-30'"),
-        ("1e300", "1e-300", "2023-01-01", "2023-02-01", "hundreds of digits"),
+        ("1e15", "1e-15", "2023-01-01", "2023-01-31", "hundreds of digits"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(first: str, last: str, start: str, end: str, reason: str) -> None:
@@ -95,6 +95,26 @@ def test_prices_are_read_as_written() -> None:
     assert price("--from", " $1,000.50") == Decimal("1000.50")
     with pytest.raises(FarthingError, match="--to: 'cheap' is not a decimal number"):
         price("--to", "cheap")
+
+
+@pytest.mark.parametrize("text", ["0,60", "1,50", "1,23,456"])
+def test_a_decimal_comma_is_not_read_as_thousands(text: str) -> None:
+    with pytest.raises(FarthingError, match="does not part thousands"):
+        price("--to", text)
+
+
+def test_a_price_beyond_any_is_refused_and_never_infinite() -> None:
+    with pytest.raises(FarthingError, match="no price of tokens"):
+        price("--from", "1e400")
+
+
+def test_months_in_words_and_times_are_dates_too() -> None:
+    assert _pair("60", "0.60", "March 2023", "July 2024").months == 16
+    assert _pair("60", "0.60", "2023-03-14T09:00:00Z", "2024-07-18").days == 492
+
+
+def test_a_price_of_tomorrow_is_said_to_be_an_assumption() -> None:
+    assert any("lies ahead" in note for note in _pair("60", "0.60", "2023-03-14", "2999-07-18").notes)
 
 
 @settings(deadline=None)

@@ -58,8 +58,39 @@ def test_bad_rows_are_located_and_the_good_ones_kept(tmp_path: Path) -> None:
     bad = ("05/01/2024,1,50", "2024-05-02,cheap,50", "2024-05-03,-1,50", "2024-05-04,1,best", ",,")
     text = "\n".join(("date,price,score", "2024-05-01,1,50", *bad, ""))
     series, problems = read(tmp_path, text)
-    assert len(series.points[None]) == 2  # the last good row has a price and no score
+    assert len(series.points[None]) == 1  # a score that cannot be read may be below any threshold: its row is out, too
     assert [str(p).split(": ")[0].rsplit(":", 1)[1] for p in problems.kept] == ["3", "4", "5", "6", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [("1,500", 1500), ("$1,234,567.5", 1234567.5), ("60 USD", 60), ("1e-3", 0.001), (".5", 0.5)],
+)
+def test_prices_that_cannot_be_misread(tmp_path: Path, text: str, price: float) -> None:
+    series, _ = read(tmp_path, f'date,price\n2024-05-01,"{text}"\n')
+    assert series.points[None][0].price == price
+
+
+@pytest.mark.parametrize("text", ["1,50", "0,9", "1,23,456", ".", "-1", "nan", "inf", "1e999", "1e300", "1e-320"])
+def test_a_price_that_may_be_another_is_no_price(tmp_path: Path, text: str) -> None:
+    """A decimal comma is not a hundredfold price: 1,50 was once read as 150."""
+    series, problems = read(tmp_path, f'date,price\n2024-05-01,1\n2024-05-02,"{text}"\n')
+    assert [point.price for point in series.points[None]] == [1]
+    assert problems.total == 1
+
+
+def test_where_semicolons_part_cells_a_comma_may_part_decimals(tmp_path: Path) -> None:
+    series, problems = read(tmp_path, "date;price\n2024-05-01;1.5\n2024-05-02;1,500\n")
+    assert [point.price for point in series.points[None]] == [1.5]
+    assert "'1,500' is not a number" in str(problems.kept[0])
+
+
+def test_days_ahead_and_times_with_something_after_them(tmp_path: Path) -> None:
+    text = "date,price\n2024-05-01T10:00:00+02:00,1\n2024-06-01 10:00,2\n20240701,3\n2024-08-01Zx,4\n2999-01-01,5\n"
+    series, problems = read(tmp_path, text)
+    assert [point.price for point in series.points[None]] == [1, 2, 3, 5]
+    assert problems.total == 1
+    assert "1 rows are dated after today" in series.notes[0]
 
 
 def test_free_prices_and_repeated_rows_are_counted(tmp_path: Path) -> None:
@@ -86,6 +117,10 @@ def test_json_and_json_lines_read_as_well(tmp_path: Path) -> None:
         ("date,price\n2024-01-01,0\n", "no row with"),
         ("{", "not JSON"),
         ('{"a": 1}', "not a list of points"),
+        ("[1, 2]", "not a list of points"),
+        ("[" * 100_000, "nested too deeply"),
+        ("date,price,price\n2024-01-01,1,2\n", "two columns are called 'price'"),
+        ("date,price,model\n2024-01-01,1," + "a" * 200_000 + "\n", "not CSV: field larger"),
     ],
 )
 def test_a_file_that_says_nothing_is_one_line(tmp_path: Path, text: str, reason: str) -> None:

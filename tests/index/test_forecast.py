@@ -138,6 +138,19 @@ def test_too_few_series_are_not_pooled() -> None:
     assert "2 series of at least 6 months; it takes 3" in said.notes[0]
 
 
+def test_few_milestones_of_one_benchmark_are_tested_on_those_of_all() -> None:
+    """Alone they are too few to test, and no interval can be earned: then there is no number. With those of other
+    benchmarks there is one, at their own rate: fourfold a year, where the others fell thirtyfold."""
+    few = [jumps(i, 4, 10, f"few at {i}", "few") for i in range(3)]
+    alone = pooled(few, END, 12, 0.9)
+    assert alone.points == () and "too thin to test" in alone.notes[0]
+    others = [jumps(50 + i, 30, 48, f"t{i} at {n}", f"t{i}") for i in range(8) for n in range(2)]
+    said = pooled(few, END, 12, 0.9, wider=[*few, *others])
+    assert said.points[12].low is not None and said.backtest is not None
+    assert "tested on all 19" in said.notes[0]
+    assert said.yearly_factor is not None and 1 < said.yearly_factor < 12
+
+
 def test_what_lies_beyond_the_test_and_beyond_the_history_is_said() -> None:
     said = forecast(exponential(10, 20), [], END, 30, 0.9)
     assert any("more than the history's 20 months" in note for note in said.notes)

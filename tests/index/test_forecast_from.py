@@ -147,6 +147,21 @@ def test_a_gap_and_a_free_price_begin_a_line_anew() -> None:
     assert line_track(free, list_price("cache_read"), date(2025, 1, 1)) is None
 
 
+def test_a_long_silence_in_a_series_is_said(tmp_path: Path) -> None:
+    rows = [f"2023-{month:02d}-01,{10 / month}" for month in range(1, 8)]
+    path = tmp_path / "gap.csv"
+    path.write_text("\n".join(("date,price", *rows, "2025-06-01,1", "2025-07-01,0.9", "")))
+    ground = of_file(path, MIX, None, None, date(2025, 8, 1), False)
+    assert "nothing is stated from 2023-07-01 to 2025-06-01: the price is taken to have held" in ground.notes
+
+
+def test_prices_of_days_to_come_are_not_learned_from(tmp_path: Path) -> None:
+    path = tmp_path / "ahead.csv"
+    path.write_text("date,price\n2024-01-01,2\n2024-06-01,1\n2999-01-01,0.1\n")
+    ground = of_file(path, MIX, None, None, None, False)
+    assert ground.end == date(2024, 6, 1) and any("dated after today" in note for note in ground.notes)
+
+
 def test_an_offer_that_is_not_there_is_refused_with_the_nearest() -> None:
     lines = [_line("gpt-x-mini", _quote("2024-01-01", None, "2"))]
     with pytest.raises(FarthingError, match="did you mean acme/gpt-x-mini"):

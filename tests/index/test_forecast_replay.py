@@ -20,7 +20,7 @@ def test_intervals_of_the_past_held_what_came_a_year_later() -> None:
     held = []
     for benchmark in BENCHMARKS:
         for track in of_market(known, kind, benchmark, None, end.date()).others:
-            for then in (date(2024, 3, 1), date(2024, 6, 1), date(2024, 9, 1)):
+            for then in (date(2024, 3, 1), date(2024, 6, 1), date(2024, 9, 1), date(2025, 3, 1), date(2025, 6, 1)):
                 if (then - track.steps[0].date).days < 183:
                     continue
                 score = float(track.name.rpartition(" at ")[2])
@@ -32,6 +32,7 @@ def test_intervals_of_the_past_held_what_came_a_year_later() -> None:
                 assert low is not None
                 assert high is not None
                 held.append(low * 0.999 <= came.price <= high * 1.001)
-    # 16 of 19 when this was written. They are far from independent: one model undercuts many milestones at once.
-    assert len(held) >= 10
-    assert sum(held) / len(held) >= 0.7
+    # 38 of 40 when this was written; 27 where so few windows were let rule out that nothing gets cheaper (`fan`). They
+    # are far from independent: one model undercuts many milestones at once.
+    assert len(held) >= 20
+    assert sum(held) / len(held) >= 0.8

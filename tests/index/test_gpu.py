@@ -267,6 +267,30 @@ def test_matched_tokens_on_the_days_of_the_rents() -> None:
     assert [row["series"] for row in gpu_rows(view)].count("matched models") == 3
 
 
+def test_matched_tokens_are_chained_between_the_days_of_the_rents() -> None:
+    """Two models sold in 2024 and two from December 2024 on have no day of the rents in common; the months between have
+    them all. Each halves once: x 1/2 in March 2024 (of the first two), x 1/2 in March 2025 (of the others)."""
+
+    def sold(model: str, *steps: tuple[datetime, datetime | None, int]) -> Line:
+        quotes = tuple(
+            Quote(start=one, end=end, usd_per_mtok={"input": F(usd), "output": F(usd)}, source=source())
+            for one, end, usd in steps
+        )
+        return Line(provider="p", model=model, family=model, quotes=quotes)
+
+    def at(year: int, month: int) -> datetime:
+        return datetime(year, month, 1, tzinfo=UTC)
+
+    old = [sold(m, (at(2023, 12), at(2024, 3), 8), (at(2024, 3), at(2025, 2), 4)) for m in ("a", "b")]
+    new = [sold(m, (at(2024, 12), at(2025, 3), 2), (at(2025, 3), None, 1)) for m in ("c", "d")]
+    days = (date(2024, 1, 1), date(2025, 6, 1))
+    published = [average("p", day, usd) for day, usd in zip(days, ["4", "4"], strict=True)]
+    found = gpu.of_device("h100-sxm", [], published, "on-demand")
+    tokens = against_rents(found, [*old, *new], blended(Mix.parse("3:1")), None)
+    matched = next(one for one in tokens if one.name == "matched models")
+    assert [(p.day, p.tokens) for p in matched.points] == [(days[0], 100), (days[1], pytest.approx(25))]
+
+
 def test_offers_are_no_index_to_compare_with() -> None:
     found = gpu.of_device("h100-sxm", THREE, [], "on-demand")
     (only,) = against_rents(found, lines("8", "4", "2"), blended(Mix.parse("3:1")), None)

@@ -95,6 +95,23 @@ def test_files_without_a_panel(tmp_path: Path, text: str, reason: str) -> None:
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize("price", ["1,5", "1e300", "1e-300", "1,23,4", "nan", "-1"])
+def test_what_is_no_price_is_no_other_price(tmp_path: Path, price: str) -> None:
+    """ "1,5" is one and a half somewhere, and was read as fifteen; 1e300 overflowed."""
+    _, problems = read(tmp_path, f'date,model,price\n2024-01-01,a,"{price}"\n2024-02-01,a,1\n')
+    assert problems.total == 1 and "is not a price" in str(problems.kept[0])
+
+
+def test_commas_of_thousands(tmp_path: Path) -> None:
+    made, problems = read(tmp_path, 'date,model,price\n2024-01-01,a,"$1,200.50"\n2024-02-01,a,"1,000"\n')
+    assert made.rows[0].prices == (1200.5, 1000.0) and not problems.total
+
+
+def test_days_to_come_are_said(tmp_path: Path) -> None:
+    made, _ = read(tmp_path, "date,model,price\n2024-01-01,a,2\n2999-01-01,a,1\n")
+    assert any("days to come" in note for note in made.notes)
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(FarthingError, match="cannot be read: No such file"):
         read_panel(tmp_path / "absent.csv", Problems())

@@ -96,10 +96,24 @@ def test_an_alias_has_no_score_before_the_first_release_that_we_know() -> None:
     first, later = scores.on(releases, date(2024, 6, 1)), scores.on(releases, date(2025, 1, 1))
     assert first is not None and later is not None
     assert (first.model, later.model) == ("deepseek-v2", "deepseek-v3")
-    with_one = scores.by_key("hle")["deepseek/deepseek-chat"]
+    with_one = scores.by_key("math-5")["deepseek/deepseek-chat"]
     assert len(with_one) == 1 and scores.on(with_one, date(2024, 6, 1)) is None
     preview = scores.by_key("gpqa-diamond")["phi-4"]
     assert scores.on(preview, date(2024, 1, 1)) == preview[0]  # one release only: the id is that model
+
+
+def test_what_guessing_gets_is_no_milestone() -> None:
+    """Four choices are 25 on GPQA; models that know nothing are measured at 4 to 6.4 on Humanity's Last Exam."""
+    for one in scores.benchmarks():
+        values = [score.value for releases in scores.by_key(one.id, reasoning=True).values() for score in releases]
+        assert min(values) > one.floor
+    assert scores.find("hle").floor > 6.4 and scores.find("gpqa").floor > 25
+
+
+def test_the_market_is_scored_into_this_year() -> None:
+    """A benchmark whose newest score is old freezes its frontier: no cheaper model is known to reach it."""
+    for name in ("gpqa", "arena-text"):
+        assert max(score.released for score in scores.scores(name) if not score.reasoning) >= date(2026, 3, 1)
 
 
 def test_reasoning_counts_only_where_it_is_let() -> None:

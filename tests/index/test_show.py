@@ -16,7 +16,15 @@ from farthing.index.line import Line
 from farthing.index.lines import Survey
 from farthing.index.show import Asked, Priced, answers
 from farthing.problems import FarthingError
-from farthing.reports.index_show import answer_view, headline, history_view, rate_view, show_rows, show_view
+from farthing.reports.index_show import (
+    _summed,
+    answer_view,
+    headline,
+    history_view,
+    rate_view,
+    show_rows,
+    show_view,
+)
 from tests.index.made import day, line, quote, steps
 
 app = typer.Typer()
@@ -69,6 +77,16 @@ def test_it_begins_where_five_models_compare_unless_a_day_is_asked_for() -> None
     (early,) = answers(asked(since=day("2023-01-01")), few)
     assert early.series.points[0].date == day("2023-01-01") and early.series.points[0].index is None
     assert early.series.base == day("2024-01-01")  # the chain begins there
+
+
+def test_a_few_models_begin_where_two_compare() -> None:
+    """Never five: the dates before the second one came say nothing, and are not shown."""
+    one = steps("m1", ("2023-01-15", 4), ("2024-02-01", 2))
+    other = steps("m2", ("2023-12-20", 4), ("2024-02-01", 2))
+    [found] = answers(asked("jevons"), Survey(lines=(one, other)))
+    assert f"{found.series.points[0].date:%Y-%m-%d}" == "2024-01-01"
+    assert found.series.points[-1].index == pytest.approx(50)
+    assert any("fewer than 2 models" in note for note in found.series.notes)
 
 
 def test_a_base_of_ones_own() -> None:
@@ -125,9 +143,22 @@ def test_the_headline() -> None:
     assert headline(view) == (
         "The prices of the same models fell 20% a year (9.1% to 33%), 2024-01-01 to 2025-01-01; half-life 37.3 months"
     )
-    assert "fell 20% a year (rose 11% to fell 33%)" in headline(view | {"yearly_low": 0.9})
+    unsure = headline(view | {"yearly_low": 0.9})  # it may as well have risen: no half-life
+    assert "fell 20% a year (rose 11% to fell 33%)" in unsure and "half-life" not in unsure
+    slow = headline(view | rate_view(1.0042, 1.001, 1.009))  # 12 ln 2 / ln 1.0042 = 1,984.6
+    assert slow.endswith("half-life 1,985 months")
     none = headline(view | rate_view(None, None, None))
     assert none == "The prices of the same models: no yearly rate (too thin), 2024-01-01 to 2025-01-01"
+
+
+def test_a_thinned_table_adds_up_who_came_and_went() -> None:
+    """Of 60 dates every third is shown (60 / 24, rounded up), and the last: what entered between is not lost."""
+    points = [{"date": f"{n:03}", "index": 100.0, "count": 9, "entered": 1, "left": 2} for n in range(60)]
+    points[0] |= {"entered": 0, "left": 0}
+    shown = _summed(points)
+    assert [one["date"] for one in shown[:2]] == ["000", "003"] and shown[-1]["date"] == "059"
+    assert (sum(one["entered"] for one in shown), sum(one["left"] for one in shown)) == (59, 118)
+    assert (shown[1]["entered"], shown[1]["left"]) == (3, 6)
 
 
 def test_several_methods_stand_side_by_side() -> None:
@@ -259,6 +290,9 @@ def test_points_of_ones_own(tmp_path: Path) -> None:
         (("--until", "2020-01-01"), "no dated price of a text model for this question"),
         (("--points", "absent.csv"), "absent.csv: cannot be read"),
         (("--points", "absent.csv", "--usage", "x"), "--points brings its own models and volumes; leave --usage away"),
+        (("--until", "2999-01-01"), "--until 2999-01-01 is in the future"),
+        (("--method", "jevons", "--score", "80"), "--score is for --method constant-capability"),
+        (("--method", "geks", "--benchmark", "mmlu"), "--benchmark is for --method constant-capability or hedonic"),
         (("--csv", "-", "--json", "--since", "2026-06-01"), "both want the screen"),
     ],
 )
@@ -266,6 +300,13 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], reason: str) -> None:
     with pytest.raises(FarthingError) as error:
         run(*arguments)
     assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_of_one_date_says_which_rows_were_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("date,model,price\n2024-01-01,a,NaN\n2024-02-01,a,1\n")
+    with pytest.raises(FarthingError, match=r"one date only.*rows in doubt: 1.*own\.csv:2: 'NaN' is not a price"):
+        run("--points", path)
 
 
 def test_scores_are_not_in_a_file_of_prices(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The spread of one model across hosts, on a small book and on lines of our own."""
 
 import itertools
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction as F
 
 import msgspec
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.evidence import Grade, Source
+from farthing.index.closed import closed
 from farthing.index.kinds import Mix, blended
 from farthing.index.line import Line, Quote
 from farthing.index.spread import dispersion, most_hosted, of_lines, over_time, seller, served_as, spread
@@ -121,7 +122,7 @@ def test_a_past_day_is_answered_by_dated_lines_alone() -> None:
     found = spread(book(*WIDGET), "widget-9-70b", day(2025, 3), KIND, lines)
     assert [(h.provider, h.blended) for h in found.hosts] == [("cheap", F(4, 5)), ("middle", F(8, 5))]
     # Of the seven providers of the card two are in the lines.
-    assert "5 hosts of today left out: their price at that date is not known" in found.notes
+    assert "hosts of today left out, as their price at that date is not known: 5" in found.notes
 
 
 def test_the_dispersion_over_time_needs_three_sellers() -> None:
@@ -201,6 +202,24 @@ def test_open_models_by_number_of_sellers() -> None:
     view = hosted_view(list(found.values()), AT, "3:1", 2)
     assert len(view["models"]) == 2 and view["left_out"] == len(found) - 2
     assert len(spread_rows(view)) == 2
+
+
+def test_a_model_without_published_weights_has_no_hosts() -> None:
+    """Four who resell Claude at Anthropic's price are no market of hosts (data/index_closed.toml)."""
+    known = [offer(f"a{n}", "claude-sonnet-4.5", "input = 3\noutput = 15") for n in range(4)]
+    assert "claude-sonnet-4.5" not in {one.family for one in most_hosted(book(*known), AT, KIND, [])}
+    told = spread(book(*known), "claude-sonnet-4.5", AT, KIND, [])
+    assert any("weights are not published" in note for note in told.notes)
+    assert closed("grok-4") and not closed("grok-2") and not closed("gpt-oss-120b") and not closed("llama-3.3-70b")
+
+
+def test_a_day_to_come_is_said() -> None:
+    ahead = datetime.now(UTC) + timedelta(days=900)
+    found = spread(book(*WIDGET), "widget-9-70b", ahead, KIND, [])
+    assert any("lies ahead" in note for note in found.notes)
+    past = spread(book(*WIDGET), "widget-9-70b", datetime.now(UTC) - timedelta(hours=1), KIND, [])
+    assert past.hosts and not any("lies ahead" in note for note in past.notes)
+    assert any("lies ahead" in note for note in hosted_view([], ahead, "3:1")["notes"])
 
 
 def test_the_view_has_exact_prices_as_text_and_statistics_as_numbers() -> None:

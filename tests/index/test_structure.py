@@ -16,7 +16,7 @@ from farthing.index.structure import Model
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
 from farthing.rates.toml import load_card
-from farthing.reports.index_compare import compare_rows, compare_view
+from farthing.reports.index_compare import compare_rows, compare_view, score_range
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KIND = blended(Mix.parse("3:1"))
@@ -110,6 +110,29 @@ def test_providers_by_what_they_are() -> None:
     assert found[0].input == (1, 3, 5) and found[0].output == (2, 6, 30)
     assert (found[0].cheapest.model, found[0].dearest.model) == ("a", "c")
     assert found[0].blended == (F(5, 4), F(15, 4), F(45, 4))
+
+
+def test_what_a_maker_resells_is_a_row_of_its_own() -> None:
+    """Google sells Gemini, and Claude on Vertex: Claude's price is none of Gemini's range."""
+    found = structure.rows(
+        [
+            sold("acme", "a", "1", "2", "acme"),
+            sold("acme", "b", "3", "6", "acme"),
+            sold("acme", "c", "2", "2", None),
+            sold("acme", "z", "15", "75", "other", "stall"),
+        ]
+    )
+    assert [(row.name, row.provider, row.kind, row.count) for row in found] == [
+        ("acme", "acme", "maker", 3), ("acme stall", "acme", "cloud", 1),
+    ]  # fmt: skip
+    assert found[0].output == (2, 2, 6) and found[1].output == (75, 75, 75)
+
+
+def test_the_lowest_tier_has_no_floor() -> None:
+    tier = {"score_low": 0.0, "score_high": 1315.2}
+    assert score_range(tier) == "below 1315.2"
+    assert score_range({"score_low": 1315.2, "score_high": 1417.3}) == "1315.2 – 1417.3"
+    assert score_range({"score_low": 1417.3, "score_high": None}) == "1417.3 and more"
 
 
 def test_a_model_stands_at_its_makers_price_else_at_the_middle_of_its_hosts() -> None:

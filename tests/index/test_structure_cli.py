@@ -53,7 +53,7 @@ def test_compare_prints_providers_bands_and_clouds() -> None:
     assert all(len(row) <= 100 for row in text.splitlines())
     view = json.loads(said("compare", "mistral", "--json", "--natural", "3"))
     assert {"at", "mix", "providers", "bands", "tiers", "ratios", "markups", "notes"} <= view.keys()
-    assert [row["provider"] for row in view["providers"]] == ["mistral"]
+    assert {row["provider"] for row in view["providers"]} == {"mistral"}  # perhaps with a row of what it resells
 
 
 def test_gpu_prints_averages_offers_and_tokens() -> None:

@@ -329,6 +329,16 @@ def test_an_undated_price_is_taken_as_unchanged_and_that_is_said(tmp_path: Path)
     assert any("no source dates the price of beta/Wing-70B-Instruct" in note for note in found.notes)
 
 
+def test_a_day_before_any_price_is_known_is_said(tmp_path: Path) -> None:
+    """History begins in January 2025: of 1999 nothing is known, though an undated record stands for it."""
+    rows = [msgspec.structs.replace(row, provider="beta", model_served="Wing-70B-Instruct") for row in ROWS]
+    early = watched(tmp_path, rows, since=datetime(1999, 1, 1, tzinfo=UTC), lines=lambda _: [line(None)])
+    said = "no price of 1999-01-01 is known of beta/Wing-70B-Instruct (from 2025-01-01)"
+    assert any(said in note for note in early.notes)
+    later = watched(tmp_path, rows, since=datetime(2026, 1, 1, tzinfo=UTC), lines=lambda _: [line(None)])
+    assert not any("no price of" in note for note in later.notes)
+
+
 def line(end: datetime | None, **later: Any) -> Line:
     source = Source(id="h", title="old catalogues", where="tests", seen=date(2026, 1, 1), grade=Grade.DERIVED)
     usd = {"input": Fraction(9), "output": Fraction(36)}

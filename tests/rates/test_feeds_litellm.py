@@ -437,3 +437,24 @@ def test_what_is_not_an_entry() -> None:
 def test_an_entry_stated_twice_is_noted() -> None:
     found = litellm.read(b'{"m": {"litellm_provider": "p"}, "m": {"litellm_provider": "p"}}', "f")
     assert [(n.place, n.reason) for n in found.notes] == [("f", "'m' is stated twice")]
+
+
+def test_limits_that_read_like_prices_are_none() -> None:
+    for key in (
+        "max_images_per_prompt", "max_videos_per_prompt", "max_audio_per_prompt", "max_document_chunks_per_query",
+        "max_tokens_per_document_chunk", "rpd",
+    ):  # fmt: skip
+        assert states_no_price(key)
+    assert not states_no_price("max_cost_per_prompt")
+
+
+def test_names_of_older_lists() -> None:
+    batch = parse_key("input_cost_per_token_batch_requests")
+    assert batch is not None and (batch.base, batch.tier) == ("input_cost_per_token", "batch")
+    cached = parse_key("cache_read_input_token_cost_per_audio_token")
+    assert cached is not None and meter_of(cached, "chat", ())[0] == "cache_read_audio"
+    units = {"litellm_provider": "databricks", "output_db_cost_per_token": 0.000214}
+    found = read(m={**units, "input_cost_per_token": 5e-06, "output_cost_per_token": 1.5e-05})
+    assert not found.not_expressed
+    assert [n.reason for n in found.notes] == ["output: also stated as 0.000214 DBU per token"]
+    assert ["Databricks units" in p.reason for p in read(m=units).not_expressed] == [True]

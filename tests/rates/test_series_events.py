@@ -343,3 +343,49 @@ def test_every_step_is_judged_once_and_the_order_given_is_no_matter(lists: list[
     random.Random(seed).shuffle(made)
     again = judged(series(*sorted(made, key=lambda one: one.day)))
     assert again.events == found.events
+
+
+# --- slips that one list cannot show ------------------------------------------------------------
+
+
+def test_by_ten_beside_a_sibling_that_stays_is_a_slip() -> None:
+    """claude-instant-1.2 in December 2023: 1.63 and 5.51 became a tenth, claude-instant-1 beside it kept them."""
+    before = {"a-instant-1": (1.63, 5.51), "a-instant-1.2": (1.63, 5.51)}
+    after = {"a-instant-1": (1.63, 5.51), "a-instant-1.2": (0.163, 0.551)}
+    days = ((MONTHS[0], before), (MONTHS[1], before), (MONTHS[2], before), (MONTHS[3], after), (MONTHS[4], after))
+    (event,) = steps("a-instant-1.2", *days)
+    assert (event.verdict, event.holds) == ("correction", "from") and "a-instant-1 still costs" in event.reason
+    alone = tuple((day, {"a-instant-1.2": models["a-instant-1.2"]}) for day, models in days)
+    (event,) = steps("a-instant-1.2", *alone)
+    assert (event.verdict, event.holds) == ("correction", "to")
+    latest = tuple((day, {"a-latest": models["a-instant-1.2"]}) for day, models in days)
+    assert "slip of the point" not in steps("a-latest", *latest)[0].reason  # the name may lead to another model
+
+
+def test_ten_but_for_rounding_is_ten() -> None:
+    """Databricks' prices come from units of $0.07, so a tenth of 5 is 0.50001."""
+    days = [(day, {"llama-4-9": (5, 15)}) for day in MONTHS[:3]] + [
+        (day, {"llama-4-9": (0.50001, 1.50003)}) for day in MONTHS[3:5]
+    ]
+    (event,) = steps("llama-4-9", *days)
+    assert event.verdict == "correction" and "10" in event.reason
+
+
+def test_many_times_what_all_others_ask_was_wrong() -> None:
+    others = {"groq:m-9-70b": (0.3, 0.4), "nebius:m-9-70b": (0.2, 0.4)}
+    days = [(day, {**others, "novita:m-9-70b": (3.7, 17)}) for day in MONTHS[:3]]
+    days += [(day, {**others, "novita:m-9-70b": (0.21, 1)}) for day in MONTHS[3:5]]
+    found = [e for e in judged(series(*[listed(*day) for day in days])).events if e.key.meter == "input"]
+    # 3.7 / median(0.3, 0.2) = 14.8, more than 8; 0.21 is within 3 times of it.
+    assert [(e.verdict, "times what 2 other offers" in e.reason) for e in found] == [("correction", True)]
+    dearer = [(day, {**others, "novita:m-9-70b": (1.2, 2)}) for day in MONTHS[:3]]  # 4.8 times: dear, and possible
+    dearer += [(day, {**others, "novita:m-9-70b": (0.21, 1)}) for day in MONTHS[3:5]]
+    (event,) = [e for e in judged(series(*[listed(*day) for day in dearer])).events if e.key.meter == "input"]
+    assert "times what" not in event.reason
+
+
+def test_a_preview_that_became_a_model_of_its_name_costs_what_that_does() -> None:
+    days: list[tuple[str, Listed]] = [(day, {"f-2-preview-05-20": (0.15, 0.6)}) for day in MONTHS[:2]]
+    days += [(day, {"f-2-preview-05-20": (0.3, 2.5), "f-2": (0.3, 2.5)}) for day in MONTHS[2:4]]
+    (event,) = steps("f-2-preview-05-20", *days)
+    assert event.verdict == "change" and "now leads to f-2" in event.reason

@@ -1,5 +1,6 @@
 """A series of price lists: which files, which days, and what is said about the rest."""
 
+import gzip
 import json
 from datetime import date
 from decimal import Decimal
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from farthing.problems import FarthingError
-from farthing.rates.series.read import day_of, read_series
+from farthing.rates.feeds import litellm as feed
+from farthing.rates.series.entries import day_of
+from farthing.rates.series.read import read_series
 from farthing.rates.series.snapshot import Key, Subject
 
 
@@ -166,7 +169,7 @@ def test_what_is_no_list_is_named_and_the_rest_read(tmp_path: Path) -> None:
     ("files", "says"),
     [
         ({}, "holds no price lists"),
-        ({"2024-01-01.json": "{}"}, "none of 1 files is a dated price list"),
+        ({"2024-01-01.json": "{}"}, "none of 1 file is a dated price list"),
         ({"prices.json": litellm(a=(1, 2))}, "has no date"),
     ],
 )
@@ -270,3 +273,44 @@ def test_openrouter_and_models_dev_are_read_as_series(tmp_path: Path) -> None:
     }
     # $0.000003 a token is $3 a million; models.dev writes dollars per million.
     assert read == {"openrouter": [[Decimal(3)], [Decimal(2)]], "models.dev": [[Decimal(3)], [Decimal(2)]]}
+
+
+def test_packed_lists_are_read(tmp_path: Path) -> None:
+    for day, usd in (("2024-01-01", 4), ("2024-02-01", 2)):
+        (tmp_path / f"{day}.json.gz").write_bytes(gzip.compress(litellm(a=(usd, 9)).encode()))
+    whole = (tmp_path / "2024-02-01.json.gz").read_bytes()
+    (tmp_path / "2024-03-01.json.gz").write_bytes(whole[:-20])
+    found = read_series([tmp_path])
+    (listed,) = found.snapshots.values()
+    assert [one.prices[key("a")] for one in listed] == [4, 2]
+    assert [p.reason.split(":")[0] for p in found.problems] == ["is not a whole gzip file"]
+
+
+def test_a_day_that_has_not_come_is_no_days_list(tmp_path: Path) -> None:
+    put(tmp_path, **{"2024-01-01.json": litellm(a=(4, 9)), "2099-01-01.json": litellm(a=(2, 9))})
+    found = read_series([tmp_path], until=date(2026, 11, 22))
+    assert [one.day for listed in found.snapshots.values() for one in listed] == [date(2024, 1, 1)]
+    assert [p.reason for p in found.problems] == ["is of 2099-01-01, a day that has not come"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    put(tmp_path, **{"2024-01-01.json": litellm(a=(4, 9))})
+    (tmp_path / "2024-02-01.json").symlink_to(tmp_path / "gone.json")
+    (problem,) = read_series([tmp_path]).problems
+    assert "cannot be read" in problem.reason
+
+
+def test_entries_that_stay_are_read_once_and_said_of_each_list(tmp_path: Path) -> None:
+    """What an entry of an earlier list made is used again only where it is word for word the same."""
+    first = {"m": {"litellm_provider": "openai", "input_cost_per_token": 1e-06, "input_cost_per_smell": 1}}
+    second = {"m": {**first["m"], "input_cost_per_token": 2e-06}, "n": first["m"]}
+    kept: feed.Kept = {}
+    for listed in (first, second, second, first):
+        content = json.dumps(listed).encode()
+        again, alone = feed.read(content, "here", kept), feed.read(content, "here")
+        assert [(o.model, o.prices[0].rates) for o in again.offers] == [
+            (o.model, o.prices[0].rates) for o in alone.offers
+        ]
+        assert (again.not_expressed, again.read, again.priceless) == (alone.not_expressed, alone.read, alone.priceless)
+    other = feed.read(json.dumps(first).encode(), "there", kept)
+    assert [p.place for p in other.not_expressed] == ["there: m"]

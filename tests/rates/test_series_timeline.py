@@ -121,3 +121,41 @@ def test_a_vendors_launch_comes_before_the_first_list() -> None:
     launch = [stated("gpt-4", ("2023-03-14", 30, 60))]
     (state,) = timelines(found, {}, ("litellm",), launch)[Subject("openai", "gpt-4", "direct", "")]
     assert (str(state.start), state.after, state.ref, state.sure) == ("2023-03-14", None, "The vendor", True)
+
+
+def segment(day: int, value: str, before: str | None = None, **more: Any) -> Segment:
+    return Segment(
+        start=date(2024, 1, day), after=None, value=Decimal(value), ref="", before=before and Decimal(before), **more
+    )  # type: ignore[arg-type]
+
+
+def values(*told: list[Segment]) -> list[tuple[int, str]]:
+    return [(one.start.day, str(one.value)) for one in woven(told)]
+
+
+def test_a_late_list_does_not_bring_back_what_others_have_left() -> None:
+    """gpt-5.6-luna: genai-prices had 1 and then 0.2, LiteLLM first listed it two days later, with 1."""
+    early = [segment(1, "1"), segment(10, "0.2", "1")]
+    late = [segment(12, "1"), segment(20, "0.2", "1")]
+    assert values(late, early) == [(1, "1"), (10, "0.2")]  # the late one is the most trusted, and still late
+    # It came to the price by a step of its own: then it is news.
+    assert values([segment(5, "0.2"), segment(12, "1", "0.2")], early) == [(1, "1"), (5, "0.2"), (12, "1")]
+    # Another price than all before: the two disagree, and the most trusted is taken, in doubt.
+    assert [(str(s.value), s.sure) for s in woven([[segment(12, "3")], early])][-1] == ("3", False)
+
+
+def test_a_tenth_of_what_another_source_says_is_not_taken() -> None:
+    """text-davinci-003 stood at 2 in LiteLLM and at 20 in LangChain's table."""
+    assert values([segment(12, "2")], [segment(1, "20")]) == [(1, "20")]
+
+
+def test_the_cached_prices_of_a_late_list_are_late_as_well() -> None:
+    def lists(source: str, *days: tuple[str, tuple[float, float, float]]) -> list[Any]:
+        return [listed(day, {"m-1": prices}, source) for day, prices in days]
+
+    old, new = (1, 6, 0.1), (0.2, 1.2, 0.02)
+    early = lists("genai-prices", (MONTHS[0], old), (MONTHS[1], new), (MONTHS[3], new))
+    late = lists("litellm", (MONTHS[2], old), (MONTHS[3], new))
+    made = timelines(judged(series(*early, *late)), {}, ("litellm", "genai-prices"))
+    (states,) = made.values()
+    assert [sorted(map(str, s.prices.values())) for s in states] == [["0.1", "1", "6"], ["0.02", "0.2", "1.2"]]

@@ -193,3 +193,13 @@ def test_a_table_says_once_what_all_rows_share() -> None:
     assert made.head == ["n"]
     assert made.numbers == [True]
     assert made.body == [["0"], ["1"], ["2"]]
+
+
+def test_of_many_rates_the_title_has_the_middle_half() -> None:
+    """The fastest of many thresholds is the one with the widest interval: 10,000-fold of five models is no headline.
+    Of 2, 4, 8, 16, 32, 64, 128, 256, 10,000 the quartiles are 8 and 128, the middle 32."""
+    rates = (2, 4, 8, 16, 32, 64, 128, 256, 10_000)
+    made = views.decline(*(views.benchmark(f"B{n}", rate=rate) for n, rate in enumerate(rates)))
+    assert [one["fit"]["yearly_factor"] for one in made["declines"]] == pytest.approx(rates)
+    title = drawn("decline", made).title
+    assert "fell 8- to 128-fold a year for half of 9 rates" in title and "the median fell 32-fold" in title

@@ -12,7 +12,7 @@ import pytest
 
 from farthing.problems import FarthingError
 from farthing.reports import index_charts
-from farthing.reports.index_site import MARK, Extra, Headline, Page, Section, files, write_site
+from farthing.reports.index_site import MARK, Extra, Headline, Page, Section, check_folder, files, write_site
 from tests.reports import index_views as views
 
 
@@ -112,6 +112,16 @@ def test_a_mark_that_cannot_be_read_is_no_mark(tmp_path: Path, mark: str) -> Non
     (tmp_path / MARK).write_text(mark)
     with pytest.raises(FarthingError, match="no site of ours"):
         write_site(pages(), tmp_path, "Index", "2026-11-22")
+
+
+def test_a_folder_is_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FarthingError, match="no site of ours"):
+        check_folder(tmp_path)
+    check_folder(tmp_path / "new")
+    told: list[tuple[int, int]] = []
+    write_site(pages(), tmp_path / "new", "T", "2026-11-22", lambda done, total: told.append((done, total)))
+    assert told == [(n, len(pages())) for n in range(len(pages()))]
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

@@ -43,5 +43,7 @@ app.add_typer(host.app, name="host")
 app.add_typer(index.app, name="index")
 app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
-prices.app.command("watch", epilog="Example:  farthing prices watch --usage log.jsonl --since 2026-10-01")(prices_watch.watch)
+prices.app.command("watch", epilog="Example:  farthing prices watch --usage log.jsonl --since 2026-10-01")(
+    prices_watch.watch
+)
 app.add_typer(prices.app, name="prices")

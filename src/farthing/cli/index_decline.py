@@ -1,5 +1,6 @@
 """`farthing index decline`: how fast a price falls, between two dates or at constant capability."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -65,15 +66,22 @@ def decline(
         view: View = report.pair_view(made)
         emit(view, report.decline_rows(view), report.pair_table, "decline", as_json, csv, html, png)
         return
-    if not 0.5 <= level < 1:
-        raise FarthingError(f"--level {level:g} is not between 0.5 and 1; 0.9 is usual")
+    if not 0.5 <= level <= 0.99:
+        raise FarthingError(f"--level {level:g} is not between 0.5 and 0.99; 0.9 is usual")
     if not 360 <= year_days <= 366:
         raise FarthingError(f"--year-days {year_days:g} is no year; 365.25, or 365 as Epoch's study counts")
     first, last = _day(since), _day(until)
     if first and last and first > last:
         raise FarthingError(f"--since {first} is after --until {last}")
     scores = sorted(set(score or ()))
+    if not all(math.isfinite(one) for one in scores):
+        raise FarthingError("--score is a number, such as 68")
     if points is not None:
+        ours = [
+            name for name, given in (("--provider", provider), ("--card", card), ("--reasoning", reasoning)) if given
+        ]
+        if ours:
+            raise FarthingError(f"{', '.join(ours)}: of our own prices and scores; --points has its own")
         view = _of_file(points, benchmark, scores, mix, (first, last), level, year_days)
     else:
         view = _of_market(benchmark, scores, mix, provider, card, reasoning, (first, last), level, year_days)
@@ -116,6 +124,10 @@ def _of_file(
         if not kept_names:
             raise FarthingError(f"{path}: no rows of {benchmark!r}; it has: {', '.join(str(name) for name in held)}")
         held = {name: held[name] for name in kept_names}
+    if scores and len(held) > 1:
+        raise FarthingError(f"--score of which benchmark? Name it with --benchmark: {', '.join(map(str, held))}")
+    if scores and not any(point.score is not None for points in held.values() for point in points):
+        raise FarthingError(f"{path}: it has no scores (a column called score), so none can be held constant")
     found: list[Decline] = []
     for name, points in held.items():
         kept = _within(points, days)

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,9 +158,15 @@ def _ground(
     pool: bool,
 ) -> "Ground":
     """What the options ask to learn from."""
+    if score is not None and not isfinite(score):
+        raise FarthingError("--score is a number, such as 50")
+    if market.end > datetime.now(UTC):
+        raise FarthingError(f"--at {market.end.date()} lies ahead; prices are known until today")
     if points is not None:
         from farthing.index.forecast_from import of_file
 
+        if reasoning:
+            raise FarthingError("--reasoning is of our own scores; --points has its own")
         return of_file(points, market.mix, benchmark, score, market.moment.date() if market.moment else None, pool)
     if score is not None and benchmark is None:
         raise FarthingError(f"--score {score:g} of which benchmark? Name it: --benchmark gpqa-diamond")
@@ -200,15 +207,14 @@ def _one_of(**given: object) -> None:
 
 
 def _checked_level(level: float) -> None:
-    if not 0.5 <= level < 1:
-        raise FarthingError(f"--level {level:g} is not an interval's level; write 0.9 (from 0.5 to under 1)")
+    if not 0.5 <= level <= 0.99:  # so few outcomes came that no rarer one can be told
+        raise FarthingError(f"--level {level:g} is not an interval's level; write 0.9 (from 0.5 to 0.99)")
 
 
 def _amount(option: str, text: str) -> float:
-    try:
-        return float(text.strip().removeprefix("$").replace(",", ""))
-    except ValueError:
-        raise FarthingError(f"{option} {text!r} is not an amount; write 0.50") from None
+    from farthing.index.pair import price
+
+    return float(price(option, text))
 
 
 def _parsed_horizon(text: str | None) -> "int | date":

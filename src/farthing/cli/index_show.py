@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import structs
 
-from farthing.cli.common import Cards, Json, book_with, instant
+from farthing.cli.common import Cards, Json, book_with, instant, share
 from farthing.cli.index_common import Csv, Html, Mix, Png, emit
 from farthing.problems import FarthingError
 
@@ -86,12 +86,19 @@ def show(
 
     asked = list(dict.fromkeys(_method(name) for name in method or ["jevons"]))
     days = (instant(since), instant(until), instant(base))
+    if method:
+        _used(asked, benchmark, score)
     if points is not None:
         for name, value in (("usage", usage), ("provider", provider), ("card", card)):
             if value:
                 raise FarthingError(f"--points brings its own models and volumes; leave --{name} away")
         view = show_view(_of_points(points, asked, by, days, level))
     else:
+        if days[1] is not None and days[1] > datetime.now(UTC):
+            raise FarthingError(
+                f"--until {until} is in the future: no price of then is known; `farthing index forecast` says what to "
+                "expect"
+            )
         question = Asked(
             methods=tuple(asked),
             priced=_priced(kind, mix, cached_share, batch_share, task),
@@ -104,7 +111,8 @@ def show(
             score=score,
         )
         own_mix = _left_alone(context, "mix")
-        view = show_view(*_of_book(question, provider, usage, card, own_mix, contrasted=not method))
+        with share("Comparing prices"):  # weekly series take some seconds
+            view = show_view(*_of_book(question, provider, usage, card, own_mix, contrasted=not method))
     emit(view, show_rows(view), show_table, "index", as_json, csv, html, png)
 
 
@@ -112,6 +120,14 @@ def _left_alone(context: typer.Context, option: str) -> bool:
     """Whether nobody stated the option."""
     source = context.get_parameter_source(option)
     return source is None or source.name == "DEFAULT"
+
+
+def _used(asked: list[str], benchmark: str | None, score: float | None) -> None:
+    """Raises `FarthingError` for an option that none of the methods looks at."""
+    if score is not None and "constant-capability" not in asked:
+        raise FarthingError("--score is for --method constant-capability; the others know no threshold")
+    if benchmark is not None and not any(name.startswith(("constant", "hedonic")) for name in asked):
+        raise FarthingError("--benchmark is for --method constant-capability or hedonic; the others need no scores")
 
 
 def _method(name: str) -> str:
@@ -138,7 +154,11 @@ def _of_points(
                 else f"unknown method {one!r}; known are {', '.join(METHODS)}"
             )
     since, until, base = days
-    made = between(read_panel(path, Problems(), by, until), since, until)
+    problems = Problems()
+    made = between(read_panel(path, problems, by, until), since, until)
+    if len(made.dates) < 2:
+        first = f"; rows in doubt: {problems.total:,}, the first: {problems.kept[0]}" if problems.kept else ""
+        raise FarthingError(f"{path}: prices at one date only, and an index needs two at least{first}")
     return [series_view(of_panel(made, one, base, level), "stated", None, graded=False) for one in asked]
 
 
@@ -192,11 +212,11 @@ def _priced(kind: str, mix: str, cached_share: str, batch_share: str, task: str 
     plain = kind.strip().casefold().replace("-", "_")
     if plain not in KINDS:
         raise FarthingError(f"unknown --kind {kind!r}; known are {', '.join(KINDS)}")
-    for name, share in (("--cached-share", cached_share), ("--batch-share", batch_share)):
-        if plain != "effective" and share != "0":
+    for name, part in (("--cached-share", cached_share), ("--batch-share", batch_share)):
+        if plain != "effective" and part != "0":
             raise FarthingError(f"{name} is for --kind effective; the {plain} price has no shares")
     parts = (*(task or "").split(":"), "0")[:3]
-    counts = [_number(f"--task {task!r}", part) for part in parts] if task is not None else []
+    counts = [_number(f"--task {task!r}", part, "2000:500") for part in parts] if task is not None else []
     if len(counts) not in (0, 3):
         raise FarthingError(f"--task {task!r} is not IN:OUT[:REASONING] in tokens, such as 2000:500")
     return Priced(
@@ -208,9 +228,9 @@ def _priced(kind: str, mix: str, cached_share: str, batch_share: str, task: str 
     )
 
 
-def _number(option: str, text: str) -> Fraction:
+def _number(option: str, text: str, example: str = "0.4 or 40%") -> Fraction:
     """A share or a count: "0.4" or "40%"."""
     try:
         return Fraction(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
     except (ValueError, ZeroDivisionError):
-        raise FarthingError(f"{option}: {text!r} is not a number; write 0.4 or 40%") from None
+        raise FarthingError(f"{option}: {text!r} is not a number; write {example}") from None

@@ -37,7 +37,7 @@ def import_series(
     if out is not None and not out.is_dir() and out.suffix not in (".json", ".csv"):
         raise FarthingError(f"{out}: --out of a series is a file ending in .json or .csv, or a folder for both")
     with share("price lists") as done:
-        series = read_series([Path(path) for path in paths], feed, done)
+        series = read_series([Path(path) for path in paths], feed, done, date.today())
     own = [load_card(path) for path in card or []]
     stated = packaged_cards().get("first-party")
     dated = [offer for one in [*own, *([stated] if stated else [])] for offer in one.offers]

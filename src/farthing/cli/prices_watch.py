@@ -115,6 +115,8 @@ def watch(
     source = ", ".join(named) if len(named) <= 3 else f"{named[0]} and {len(named) - 1} more"
     view = watch_view(found, source, problems)
     view["notes"] += notes
+    if end > now:
+        view["notes"].append(f"{until} lies ahead: prices of today, and changes that are announced by now")
     delivery = None
     if url is not None and (view["changed"] or not only_changes):
         from farthing.index.watch.webhook import post

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from farthing.gateway.attempts import serve
 from farthing.gateway.call import Call
-from farthing.gateway.caller import attribution, token_of
+from farthing.gateway.caller import token_of
 from farthing.gateway.config.values import Config
 from farthing.gateway.http import (
     BrokenOff,
@@ -29,7 +29,6 @@ from farthing.gateway.problem import Problem, error_body, error_headers
 from farthing.gateway.shared import Shared
 from farthing.gateway.state import State
 from farthing.gateway.watch import Watch
-from farthing.ledger.keys import Key
 from farthing.ledger.ledger import attempt_id
 
 TICK_S = 1.0
@@ -80,13 +79,15 @@ class Gateway:
     def reload(self, config: Config) -> None:
         """Serve new requests under `config`; those in flight end under the one they began with.
 
-        The data folder, the address and the number of workers stay as they are until a restart.
+        The data folder, the address and the number of workers stay as they are until a restart. Raises
+        `FarthingError` for what cannot be used (a proxy), and serves on as before.
         """
         assert self._shared is not None
-        old, self._config = self._state, config
+        old = self._state
+        self._state = State(config, self._shared, old)
+        self._config = config
         self._shared.metrics.count("reloads", "taken")
         self._shared.purses.on_failure = config.rules.on_bank_failure
-        self._state = State(config, self._shared, old)
         if old is not None:
             task = asyncio.create_task(self._retire(old))
             self._closing.add(task)
@@ -175,34 +176,30 @@ class Gateway:
         self._admit_work(state)
         headers = wanted_headers(scope)
         watch = Watch(config.timeouts.total_s)
-        key = state.gate.key_of(token_of(headers))
-        held = state.held
+        gate, held = state.gate, state.held
+        key = gate.key_of(token_of(headers))
         try:
             body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
             try:
-                await self._serve(state, request, surface, headers, body, key, watch, receive, send, started)
+                asked: Asked = read_request(surface, body)
+                if asked.problem:
+                    raise Problem(400, asked.problem, code="bad_request")
+                by, party = gate.who(key, headers, asked)
+                if party.scoped:
+                    gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
+                call = Call(request, surface, headers, body, asked, party, by, watch, receive, send)
+                await self._serve(state, call, started)
             finally:
                 held.drop(len(body))
         finally:
             watch.end()
 
-    async def _serve(
-        self, state: State, request: str, surface: Surface, headers: dict[bytes, bytes], body: bytes,
-        key: Key | None, watch: Watch, receive: Receive, send: Send, started: list[bool],
-    ) -> None:  # fmt: skip
-        asked: Asked = read_request(surface, body)
-        if asked.problem:
-            raise Problem(400, asked.problem, code="bad_request")
-        by = attribution(headers, asked, state.gate.defaults(key))
-        state.gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
-        call = Call(
-            id=request, surface=surface, headers=headers, body=body, asked=asked, key=key, by=by,
-            budgets=state.gate.budgets(key, by), watch=watch, receive=receive, send=send,
-        )  # fmt: skip
+    async def _serve(self, state: State, call: Call, started: list[bool]) -> None:
+        asked = call.asked
         if state.tracer is not None:
-            call.trace = state.tracer.begin(request, headers)
+            call.trace = state.tracer.begin(call.id, call.headers)
         tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
-        call.admission = admission = state.gate.admit(key, by, tokens)
+        call.admission = admission = state.gate.admit(call.party, tokens)
         try:
             await serve(state, call)
         except Problem as problem:
@@ -212,7 +209,7 @@ class Gateway:
             started[0] = call.answered
             if call.trace is not None and state.tracer is not None:
                 state.tracer.request(
-                    call.trace, request, method="POST", path=f"/v1/{surface.value}", status=call.status,
+                    call.trace, call.id, method="POST", path=f"/v1/{call.surface.path}", status=call.status,
                     started_us=call.started_us, ended_us=call.now_us(),
                 )  # fmt: skip
             if admission is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from farthing.gateway.call import Call
@@ -53,6 +54,7 @@ async def serve(state: "State", call: Call) -> None:
             retry_after_s=state.retry_after_s(),
         )  # fmt: skip
     call.answered, call.status = True, last.status
+    call.leave()
     await send_whole(call.send, last.status, [*last.headers, *call.own_headers()], last.body)
 
 
@@ -60,11 +62,11 @@ def _ask(call: Call) -> Ask:
     """What policies may look at of the request."""
     asked, by = call.asked, call.by
     return Ask(
-        request_id=call.id, model=asked.model, at=call.at, surface=call.surface.value, protocol=call.protocol,
-        key=call.key.id if call.key else "", feature=by.feature, request_type=by.request_type, user=by.user,
-        segment=by.segment, session=by.session, tags=by.tags, stream=asked.stream,
-        prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens, images=asked.images,
-        tools=asked.tools,
+        request_id=call.id, model=asked.model, at=datetime.fromtimestamp(call.started_us / 1e6, UTC),
+        surface=call.surface.path, protocol=call.protocol, key=call.key_id, feature=by.feature,
+        request_type=by.request_type, user=by.user, segment=by.segment, session=by.session, tags=by.tags,
+        stream=asked.stream, prompt_tokens=asked.prompt_tokens_estimate, max_output_tokens=asked.max_output_tokens,
+        images=asked.images, tools=asked.tools,
     )  # fmt: skip
 
 

@@ -1,8 +1,7 @@
 """One client's request, as the gateway holds it while it is served."""
 
 import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from farthing.gateway.caller import Attribution
@@ -13,10 +12,9 @@ from farthing.gateway.translation import Protocol
 from farthing.gateway.watch import Watch
 
 if TYPE_CHECKING:
+    from farthing.gateway.gate import Party
     from farthing.gateway.limits import Admission
     from farthing.gateway.observe.spans import Trace
-    from farthing.gateway.spending.purses import BudgetRef
-    from farthing.ledger.keys import Key
 
 
 class Call:
@@ -27,22 +25,19 @@ class Call:
     """
 
     __slots__ = (
-        "admission",
-        "answered", "asked", "at", "blamed", "body", "budgets", "by", "headers", "id", "key", "receive", "send",
+        "admission", "answered", "asked", "blamed", "body", "by", "headers", "id", "party", "receive", "send",
         "started_ns", "started_us", "status", "surface", "tokens", "trace", "watch",
     )  # fmt: skip
 
     def __init__(
         self,
-        *,
         id: str,
         surface: Surface,
         headers: Mapping[bytes, bytes],
         body: bytes,
         asked: Asked,
-        key: "Key | None",
+        party: "Party",
         by: Attribution,
-        budgets: "Sequence[BudgetRef]",
         watch: Watch,
         receive: Receive,
         send: Send,
@@ -52,15 +47,13 @@ class Call:
         self.headers = headers
         self.body = body
         self.asked = asked
-        self.key = key
+        self.party = party
         self.by = by
-        self.budgets = budgets
         self.watch = watch
         self.receive = receive
         self.send = send
         self.started_ns = time.monotonic_ns()
         self.started_us = time.time_ns() // 1000
-        self.at = datetime.fromtimestamp(self.started_us / 1e6, UTC)
         self.tokens = 0  # consumed by all attempts, for the limits
         self.answered = False
         self.status = 0
@@ -73,9 +66,21 @@ class Call:
         """The client's."""
         return "anthropic" if self.surface.protocol == "anthropic" else "openai"
 
+    @property
+    def key_id(self) -> str:
+        """The virtual key's id; "" where none is shown."""
+        key = self.party.key
+        return key.id if key is not None else ""
+
     def now_us(self) -> int:
         """The time, by a clock that does not jump, counted from the start's wall clock."""
         return self.started_us + (time.monotonic_ns() - self.started_ns) // 1000
+
+    def leave(self) -> None:
+        """The last of the answer goes out: who has it may come again at once, to another worker, and find its place
+        free."""
+        if self.admission is not None:
+            self.admission.release()
 
     def own_headers(self) -> list[Header]:
         """What every answer carries."""

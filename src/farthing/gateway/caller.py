@@ -8,7 +8,12 @@ from farthing.gateway.metering import Asked
 from farthing.gateway.metering.words import word
 
 _FIELDS = ("feature", "request_type", "user", "segment", "session")
-_HEADERS = tuple((field, b"x-farthing-" + field.replace("_", "-").encode()) for field in _FIELDS)
+_HEADERS = {b"x-farthing-" + field.replace("_", "-").encode(): field for field in _FIELDS}
+_TAGS = b"x-farthing-tags"
+PASSING = frozenset({b"x-farthing-session", _TAGS})
+"""Headers that say something else with each request, or each few."""
+LASTING = tuple(name for name in _HEADERS if name not in PASSING)
+"""The other headers that attribute a request."""
 _MOST_TAGS = 32
 
 
@@ -50,10 +55,10 @@ def attribution(headers: Mapping[bytes, bytes], asked: Asked, default: Attributi
     """
     labels = asked.metadata
     told: dict[str, str] = {}
-    for field, name in _HEADERS:
-        if (raw := headers.get(name)) and (value := word(raw.decode("utf-8", "replace"))):
-            told[field] = value
-    raw_tags = headers.get(b"x-farthing-tags")
+    for name in headers.keys() & _HEADERS.keys():
+        if value := word(headers[name].decode("utf-8", "replace")):
+            told[_HEADERS[name]] = value
+    raw_tags = headers.get(_TAGS)
     if not labels and raw_tags is None and not asked.user and not asked.session:
         return msgspec.structs.replace(default, **told) if told else default
     for field, stated in (("user", asked.user), ("session", asked.session)):

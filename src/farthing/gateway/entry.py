@@ -21,10 +21,12 @@ _GOES_ON = "the response goes on in the background: what it costs is known when 
 class Entry:
     """The account of one attempt. `opened`: its open row is written; `done`: it is settled, and its row has ended.
 
-    `first_us`: when the first byte of the answer came.
+    `attempt`: its id. `first_us`: when the first byte of the answer came.
     """
 
-    __slots__ = ("_call", "_hold", "_place", "_state", "done", "first_us", "opened", "row")
+    __slots__ = (
+        "_call", "_hold", "_number", "_place", "_row", "_started_us", "_state", "attempt", "done", "first_us", "opened",
+    )  # fmt: skip
 
     def __init__(self, state: "State", call: Call, number: int) -> None:
         self._state = state
@@ -33,7 +35,10 @@ class Entry:
         self._place: Place
         self.done = self.opened = False
         self.first_us: int | None = None
-        self.row = Attempt(attempt=attempt_id(), request=call.id, number=number, started_us=call.now_us())
+        self.attempt = attempt_id()
+        self._number = number
+        self._started_us = call.now_us()
+        self._row: Attempt
 
     async def reserve(self, place: "Place") -> int | None:
         """Reserve the worst case of the request in all its budgets; the cap on its output, where one is needed.
@@ -42,10 +47,10 @@ class Entry:
         """
         call = self._call
         self._place = place
-        if not call.budgets or call.surface is Surface.COUNT_TOKENS:
+        if not call.party.budgets or call.surface is Surface.COUNT_TOKENS:
             return None
         self._hold, cap = await self._state.reserve(call, place)
-        if cap is None and call.asked.limit_is_new and any(budget.hard for budget in call.budgets):
+        if cap is None and call.asked.limit_is_new and call.party.hard is not None:
             return call.asked.max_output_tokens  # in the words of the upstream, which may pass the other by
         return cap
 
@@ -62,15 +67,15 @@ class Entry:
         Raises `Problem` where the ledger takes none.
         """
         call, asked, by = self._call, self._call.asked, self._call.by
-        self.row = Attempt(
-            attempt=self.row.attempt, request=call.id, number=self.row.number, started_us=self.row.started_us,
-            worker=self._state.ledger.worker, key=call.key.id if call.key else "", protocol=call.protocol,
-            surface=call.surface.value, provider=self._place.provider, upstream=upstream.name,
+        self._row = row = Attempt(
+            attempt=self.attempt, request=call.id, number=self._number, started_us=self._started_us,
+            worker=self._state.ledger.worker, key=call.key_id, protocol=call.protocol,
+            surface=call.surface.path, provider=self._place.provider, upstream=upstream.name,
             model_asked=asked.model, tier_asked=asked.tier, region=upstream.settings.region, streamed=asked.stream,
             feature=by.feature, request_type=by.request_type, user=by.user, segment=by.segment, session=by.session,
             tags=by.tags, decision=log, holds=self._hold.amounts if self._hold is not None else {},
         )  # fmt: skip
-        self._state.write(self.row)
+        self._state.shared.write(row)
         self.opened = True
 
     def end(
@@ -83,7 +88,7 @@ class Entry:
         if call.asked.background and not served.complete and not served.error:
             served = Served(unknown=_GOES_ON, complete=False, id=served.id, model=served.model, tier=served.tier)
         ended_us = call.now_us()
-        priced = state.price(served, place, call.asked, self.row.started_us, ended_us)
+        priced = state.price(served, place, call.asked, self._started_us, ended_us)
         holds = {}
         if self._hold is not None:
             holds = state.purses.settle(self._hold, self._charge(priced.usd, served, meant or status))
@@ -92,8 +97,8 @@ class Entry:
         for meter, count in served.quantities.items():
             if meter in state.token_meters:
                 call.tokens += count
-        opened = self.row
-        self.row = row = replace(
+        opened = self._row
+        row = replace(
             opened, state=name, ended_us=ended_us, first_us=self.first_us, model_served=served.model,
             tier_served=served.tier, region=served.region or opened.region, status=status, error=error,
             quantities=served.quantities, usd=str(priced.usd) if priced.usd is not None else None,

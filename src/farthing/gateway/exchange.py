@@ -3,15 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farthing.gateway.call import Call
+from farthing.gateway.client import Response
 from farthing.gateway.encoding import unpacker
 from farthing.gateway.entry import Entry
 from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
 from farthing.gateway.http import (
     ClientGone,
-    answer_headers,
     client_left,
     passed_headers,
     passed_status,
@@ -22,7 +22,7 @@ from farthing.gateway.metering.response import NO_OBJECT
 from farthing.gateway.outgoing import Outgoing, outgoing
 from farthing.gateway.problem import Header, Problem, error_body, error_headers
 from farthing.gateway.relay import Relay
-from farthing.gateway.routes import split_target, surface_at
+from farthing.gateway.routes import split_target
 from farthing.gateway.stated import Stated, stated_error
 from farthing.gateway.translation import (
     Refused,
@@ -64,20 +64,19 @@ class Exchange:
     async def run(self) -> Failed | None:
         """The attempt; None where the client has its answer. Raises `Problem` where the request cannot be sent."""
         state, call, entry = self._state, self._call, self._entry
-        name, model = split_target(self._target)
-        upstream = state.upstreams.get(name)
-        surface = surface_at(upstream, call.surface) if upstream else None
-        if upstream is None or surface is None:
-            why = "is not configured" if upstream is None else f"does not answer /v1/{call.surface.value}"
-            return self._failed(f"upstream {name!r} {why}", 502, error="connect", retryable=False)
-        self._upstream = upstream
-        self._place = place = state.place(upstream, model)
+        place = state.place(self._target, call.surface)
+        if isinstance(place, str):
+            name, _ = split_target(self._target)
+            return self._failed(f"upstream {name!r} {place}", 502, error="connect", retryable=False)
+        self._place, self._upstream = place, place.upstream
         try:
             cap = await entry.reserve(place)
             if client_left(call.receive):
                 raise ClientGone  # nothing was sent, and nobody waits for it
-            self._out = outgoing(upstream, call.surface, surface, call.body, call.asked, place.sent, cap, call.id)
-            entry.open(upstream, self._log)
+            self._out = outgoing(
+                place.upstream, call.surface, place.surface, call.body, call.asked, place.sent, cap, call.id
+            )  # fmt: skip
+            entry.open(place.upstream, self._log)
             return await self._send()
         except Refused as refused:
             told = refused_error(call.protocol, refused)
@@ -101,17 +100,17 @@ class Exchange:
     async def _send(self) -> Failed | None:
         call, upstream, out = self._call, self._upstream, self._out
         timeouts, watch, breaker = upstream.settings.timeouts, call.watch, upstream.breaker
-        headers = upstream.headers(call.headers, self._entry.row.attempt, out.reply is not None, call.trace)
-        request = upstream.request("POST", upstream.url(out.surface.value), headers, out.body, "application/json")
+        headers = upstream.headers(call.headers, self._entry.attempt, out.reply is not None, call.trace)
+        request = upstream.post(out.surface.path, headers, out.body)
         breaker.sent(time.monotonic())
         upstream.in_flight += 1
         # An answer that is not streamed comes whole, after minutes: only the request's own deadline bounds it.
         watch.expect("the answer's first byte", timeouts.first_byte_s if call.asked.stream else timeouts.total_s)
         try:
             async with request as response:
-                status = int(response.status)
-                pairs = upstream.hiding.pairs(answer_headers(response.headers))
-                named = {name.lower(): value for name, value in pairs}
+                status = response.status
+                pairs = upstream.hiding.pairs(response.headers)
+                named = dict(pairs)
                 if status in BROKEN:
                     self._blame()
                 elif status >= 300:
@@ -156,16 +155,16 @@ class Exchange:
         else:
             self._upstream.breaker.forget_probe()
 
-    async def _read(self, response: Any, headers: dict[str, str]) -> bytes:
+    async def _read(self, response: Response, headers: dict[str, str]) -> bytes:
         """The whole body, within the bound."""
         most = self._state.config.bounds.answer_bytes
         stated = headers.get("content-length", "")
         if stated.isdigit() and int(stated) <= _SMALL:
-            return bytes(await response.bytes())
+            return await response.read()
         parts, size = list[bytes](), 0
-        while (chunk := await response.body_reader.read_chunk()) is not None:
+        while (chunk := await response.read_chunk()) is not None:
             self._call.watch.alive()
-            parts.append(bytes(chunk))
+            parts.append(chunk)
             size += len(parts[-1])
             if size > most:
                 raise SendFailed("broken", f"its answer is larger than {most >> 20} MiB (bounds.answer_mib)", sent=True)
@@ -221,6 +220,7 @@ class Exchange:
             headers.append(_noted(notes))
         call.answered, call.status = True, status
         if not left:
+            call.leave()
             await send_whole(call.send, status, headers, body)
         return None
 
@@ -283,7 +283,7 @@ class Exchange:
     # --- streams ----------------------------------------------------------------------------------
 
     async def _relay(
-        self, response: Any, status: int, pairs: list[tuple[str, str]], named: dict[str, str],
+        self, response: Response, status: int, pairs: list[tuple[str, str]], named: dict[str, str],
         unpack: Callable[[bytes], bytes] | None,
     ) -> Failed | None:  # fmt: skip
         """A streamed answer, passed on as it comes."""
@@ -307,7 +307,7 @@ class Exchange:
         if self._out.notes:
             headers.append(_noted(self._out.notes))
         try:
-            await relay.run(response.body_reader, status, headers, unpack)
+            await relay.run(response, status, headers, unpack)
         finally:
             if not self._entry.done:
                 self._end_stream(relay, status)

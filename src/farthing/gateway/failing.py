@@ -1,8 +1,9 @@
-"""How attempts fail: what the client library's faults mean, which answers may be tried again, when."""
+"""How attempts fail: what the client's faults mean, which answers may be tried again, when."""
 
 import math
 from datetime import UTC, datetime
 
+from farthing.gateway.client import Fault, NotConnected
 from farthing.gateway.problem import Header
 from farthing.policies.routing import Failure
 
@@ -40,26 +41,16 @@ class Failed:
 
 
 def fault_of(error: Exception) -> SendFailed | None:
-    """What a fault of the client library means; None where it is a fault of ours."""
-    from pyreqwest import exceptions
-
+    """What a fault of the client means; None where it is a fault of ours."""
     if isinstance(error, SendFailed):
         return error
-    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.PoolTimeoutError)) or _never_sent(error):
-        return SendFailed("connect", "it cannot be reached", sent=False)
-    if isinstance(error, exceptions.RequestTimeoutError):
-        return SendFailed("timeout", "its answer did not come in time", sent=True)
-    if isinstance(error, ValueError) and not isinstance(error, exceptions.PyreqwestError):
+    if isinstance(error, NotConnected):
+        return SendFailed("connect", str(error), sent=False)
+    if isinstance(error, Fault):
+        return SendFailed("broken", str(error), sent=True)
+    if isinstance(error, ValueError):
         return SendFailed("broken", f"its answer is {error}", sent=True)  # what `encoding.unpacker` says
-    if isinstance(error, exceptions.RequestError) and not isinstance(error, exceptions.BuilderError):
-        return SendFailed("broken", "it broke off the answer, or sent none that can be read", sent=True)
     return None
-
-
-def _never_sent(error: Exception) -> bool:
-    """Whether no connection was made. (A `ConnectError` can also be one that was closed with the request in it.)"""
-    details = getattr(error, "details", None) or {}
-    return any("(Connect)" in str(cause.get("message")) for cause in details.get("causes") or ())
 
 
 def again_s(headers: dict[str, str]) -> float | None:

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
-from farthing.gateway.caller import Attribution, merged
+import msgspec
+
+from farthing.gateway.caller import LASTING, NOBODY, PASSING, Attribution, attribution, merged
 from farthing.gateway.config.values import Config, LimitRule
 from farthing.gateway.limits import Admission, Limit, Limited
+from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.gateway.shared import Shared
 from farthing.gateway.spending.purses import Refused
@@ -14,7 +17,19 @@ from farthing.ledger.budgets import NANO, BudgetRef, nano_up
 from farthing.ledger.keys import Key, KeyLimits, KeysUnavailable
 from farthing.money import decimal_text
 
-_MOST_LIMITS = 8192
+_MOST_PARTIES = 8192  # users' names are clients' words
+_LONGEST = 256
+
+
+class Party(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for all requests of one key, user and feature. `hard`: the first of its hard budgets, if any;
+    `scoped`: the key may be used for some models or features only."""
+
+    key: Key | None
+    budgets: tuple[BudgetRef, ...]
+    hard: BudgetRef | None
+    limits: tuple[Limit, ...]
+    scoped: bool
 
 
 class Gate:
@@ -27,7 +42,8 @@ class Gate:
         self._open_to_all = config.keys == "off"
         self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
         self._budgets = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
-        self._limits: dict[str, tuple[LimitRule | KeyLimits, Limit]] = {}
+        self._parties: dict[tuple[str, str, str], Party] = {}
+        self._known: dict[tuple[str | bytes | None, ...], tuple[Attribution, Party]] = {}
         self._default = _fallback(config)
         self._of_keys: dict[str, tuple[Key, Attribution]] = {}
 
@@ -53,7 +69,7 @@ class Gate:
             return self._default
         known = self._of_keys.get(key.id)
         if known is None or known[0] is not key:
-            if len(self._of_keys) >= _MOST_LIMITS:
+            if len(self._of_keys) >= _MOST_PARTIES:
                 self._of_keys.clear()
             known = self._of_keys[key.id] = (key, merged(_defaults_of(key), self._default))
         return known[1]
@@ -86,8 +102,7 @@ class Gate:
 
     def check_unbounded(self, key: Key | None, surface: str) -> None:
         """Raise `Problem` (403) where work whose cost comes later would escape a key's scope or a hard budget."""
-        nobody = Attribution()
-        if (key is not None and key.models) or any(budget.hard for budget in self.budgets(key, nobody)):
+        if (key is not None and key.models) or self.party(key, NOBODY).hard is not None:
             raise Problem(
                 403, f"/v1/{surface} is closed where a key has a list of models, or a hard budget applies: what a "
                 "batch costs is known only when it is done", code="unbounded",
@@ -95,44 +110,67 @@ class Gate:
 
     # --- budgets and limits ---------------------------------------------------------------------
 
-    def budgets(self, key: Key | None, by: Attribution) -> list[BudgetRef]:
-        """All budgets that a request must stay within."""
-        found = [
+    def who(self, key: Key | None, headers: Mapping[bytes, bytes], asked: Asked) -> tuple[Attribution, Party]:
+        """To what a request is attributed, and what holds for it; remembered by what its headers say."""
+        if asked.metadata or asked.user or asked.session or not PASSING.isdisjoint(headers):
+            by = attribution(headers, asked, self.defaults(key))
+            return by, self.party(key, by)
+        said = (key.id if key is not None else "", *map(headers.get, LASTING))
+        found = self._known.get(said)
+        if found is None or found[1].key is not key:
+            by = attribution(headers, asked, self.defaults(key))
+            found = by, self.party(key, by)
+            if len(self._known) >= _MOST_PARTIES:
+                self._known.clear()
+            if all(raw is None or len(raw) <= _LONGEST for raw in said):
+                self._known[said] = found
+        return found
+
+    def party(self, key: Key | None, by: Attribution) -> Party:
+        """The budgets that a request must stay within, and its limits: those of its key, user and feature."""
+        who = (key.id if key is not None else "", by.user, by.feature)
+        found = self._parties.get(who)
+        if found is None or found.key is not key:  # (a key that was changed is another object)
+            if len(self._parties) >= _MOST_PARTIES:
+                self._parties.clear()
+            found = self._parties[who] = self._party(key, by)
+        return found
+
+    def _party(self, key: Key | None, by: Attribution) -> Party:
+        budgets = [
             BudgetRef(scope, limit, rule.period, rule.hard)
             for rule, limit in self._budgets
             if (scope := _scope(rule.per, rule.who, key, by)) is not None
         ]
-        if key is not None:
-            found += key.refs
-        return found
-
-    def admit(self, key: Key | None, by: Attribution, tokens: int) -> Admission | None:
-        """Count a request of about so many tokens under its limits. Raises `Problem` (429)."""
         limits = [
-            self._limit(f"{scope}#{number}", rule)
+            _limit(f"{scope}#{number}", rule)
             for number, rule in enumerate(self._config.limits)
             if (scope := _scope(rule.per, rule.who, key, by)) is not None
         ]
-        if key is not None and key.limits is not None:
-            limits.append(self._limit(f"key:{key.id}", key.limits))
-        if not limits:
-            return None
-        found = self._shared.limits.admit(limits, tokens)
-        if isinstance(found, Limited):
-            raise _limited(found, limits, key)
-        return found
+        if key is not None:
+            budgets += key.refs
+            if key.limits is not None:
+                limits.append(_limit(f"key:{key.id}", key.limits))
+        return Party(
+            key=key, budgets=tuple(budgets), hard=next((budget for budget in budgets if budget.hard), None),
+            limits=tuple(limits), scoped=key is not None and bool(key.models or key.features),
+        )  # fmt: skip
 
-    def _limit(self, id: str, rule: LimitRule | KeyLimits) -> Limit:
-        known = self._limits.get(id)
-        if known is None or known[0] is not rule:
-            if len(self._limits) >= _MOST_LIMITS:
-                self._limits.clear()  # users' names are clients' words
-            made = Limit(
-                id=id, requests_per_minute=rule.requests_per_minute, tokens_per_minute=rule.tokens_per_minute,
-                concurrent=rule.concurrent,
-            )  # fmt: skip
-            known = self._limits[id] = (rule, made)
-        return known[1]
+    def admit(self, party: Party, tokens: int) -> Admission | None:
+        """Count a request of about so many tokens under its limits. Raises `Problem` (429)."""
+        if not party.limits:
+            return None
+        found = self._shared.limits.admit(party.limits, tokens)
+        if type(found) is Admission:
+            return found
+        raise _limited(found, party.limits, party.key)  # type: ignore[arg-type]
+
+
+def _limit(id: str, rule: LimitRule | KeyLimits) -> Limit:
+    return Limit(
+        id=id, requests_per_minute=rule.requests_per_minute, tokens_per_minute=rule.tokens_per_minute,
+        concurrent=rule.concurrent,
+    )  # fmt: skip
 
 
 def _fallback(config: Config) -> Attribution:

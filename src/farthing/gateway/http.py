@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from farthing.gateway.problem import Header, Problem
@@ -139,8 +138,8 @@ async def send_whole(send: Send, status: int, headers: Iterable[Header], body: b
 def client_left(receive: Receive) -> bool:
     """Whether the client has closed its connection, without waiting.
 
-    ASGI can only tell by waiting for the next message, which would cost each request a task. uvicorn's `receive` is a
-    method of the object that knows it.
+    ASGI can only tell by waiting for the next message, which would cost each request a task. The `receive` of our
+    server is a method of the object that knows it (`farthing.gateway.process.cycle`).
     """
     return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
 
@@ -149,19 +148,6 @@ def hung_up(receive: Receive) -> bool:
     """Whether its connection is closed, or about to be: nothing can be sent any more."""
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     return transport is not None and bool(transport.is_closing())
-
-
-def answer_headers(headers: Any) -> list[tuple[str, str]]:
-    """The headers of an upstream's answer. A value beyond ASCII, which the client library does not give, is left out:
-    no such header matters, and the answer is paid for."""
-    try:
-        return list(headers.items())
-    except ValueError:
-        found = []
-        for name in dict.fromkeys(headers.keys()):
-            with suppress(ValueError):
-                found += [(name, value) for value in headers.getall(name)]
-        return found
 
 
 def passed_status(status: int) -> int:
@@ -191,7 +177,7 @@ def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -
     made: list[Header] = []
     for name, value in upstream:
         told = _TOLD[name] if name in _TOLD else _told(name)
-        if told is None or (limited and b"ratelimit-" in told):
+        if told is None or (limited and told.find(b"ratelimit-") >= 0):
             continue
         if len(value) <= _LONGEST and ((value.isascii() and value.isprintable()) or _FIT(value)):
             made.append((told, value.encode("latin-1")))

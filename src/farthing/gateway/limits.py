@@ -8,6 +8,7 @@ lets twice the limit through in the first minute.)
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
@@ -72,9 +73,11 @@ class Admission:
         """
         tokens = min(max(tokens, 0), MOST_TOKENS)
         change = tokens - self._tokens
-        if change and any([limit.tokens_per_minute is not None for limit in self._limits]):  # noqa: C419 (faster)
-            self._owner._settle(self._places, int(self._now_s), change)
-            self._tokens = tokens
+        for limit in self._limits if change else ():
+            if limit.tokens_per_minute is not None:
+                self._owner._settle(self._places, int(self._now_s), change)
+                self._tokens = tokens
+                return
 
     def release(self) -> None:
         """The request has ended: it is in flight no more. What it used still counts in its minute."""
@@ -303,15 +306,19 @@ def _headers(limits: Sequence[Limit], totals: Sequence[int], reset_s: float) -> 
     requests = tokens = requests_of = tokens_of = -1
     for limit, total in zip(limits, totals, strict=True):
         if (most := limit.requests_per_minute) is not None:
-            left = max(most - (total & _REQUESTS), 0)
+            left = most - (total & _REQUESTS)
+            if left < 0:
+                left = 0
             if requests < 0 or left < requests:
                 requests, requests_of = left, most
         if (most := limit.tokens_per_minute) is not None:
-            left = max(most - (total >> _SHIFT), 0)
+            left = most - (total >> _SHIFT)
+            if left < 0:
+                left = 0
             if tokens < 0 or left < tokens:
                 tokens, tokens_of = left, most
     found: list[Header] = []
-    reset = _duration(reset_s)
+    reset = _duration(max(ceil(reset_s), 1))
     if requests >= 0:
         found += (
             (b"x-ratelimit-limit-requests", b"%d" % requests_of),
@@ -327,7 +334,7 @@ def _headers(limits: Sequence[Limit], totals: Sequence[int], reset_s: float) -> 
     return found
 
 
-def _duration(seconds: float) -> bytes:
-    """Whole seconds, rounded up, as OpenAI writes them: "59s", "1m1s"."""
-    whole = max(ceil(seconds), 1)
-    return b"%dm%ds" % divmod(whole, 60) if whole >= 60 else b"%ds" % whole
+@lru_cache(maxsize=RING + 2)
+def _duration(seconds: int) -> bytes:
+    """Whole seconds as OpenAI writes them: "59s", "1m1s"."""
+    return b"%dm%ds" % divmod(seconds, 60) if seconds >= 60 else b"%ds" % seconds

@@ -3,11 +3,12 @@ when it is done, and their bodies are streamed, never held."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from farthing.gateway.caller import Attribution, attribution, token_of
+from farthing.gateway.client import Fault, Request
 from farthing.gateway.deferred import BatchOutput, Deferred, StoredResponse
 from farthing.gateway.http import (
     BrokenOff,
@@ -15,7 +16,6 @@ from farthing.gateway.http import (
     Receive,
     Scope,
     Send,
-    answer_headers,
     client_left,
     passed_headers,
     passed_status,
@@ -24,6 +24,7 @@ from farthing.gateway.http import (
 )
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
+from farthing.gateway.upstream import is_fit
 from farthing.gateway.watch import Watch
 from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
@@ -71,7 +72,7 @@ async def pass_through(
         raise Problem(400, "the path holds '.', '..' or '//': name the object itself", code="bad_request")
     if scope["method"] not in _METHODS or (surface == "responses" and not _free(scope["method"], path)):
         raise Problem(404, f"{scope['method']} {path} is not passed on: it is not known to be free", code="not_found")
-    admission = state.gate.admit(key, by, 0)
+    admission = state.gate.admit(state.gate.party(key, by), 0)
     try:
         passage = Passage(state, upstream, request, surface, key.id if key else "", by)
         await passage.run(headers, scope, receive, send, started)
@@ -111,7 +112,7 @@ class Passage:
         self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send, started: list[bool]
     ) -> None:
         """Pass it, and record it. The passing itself costs nothing, which is known."""
-        self._state.write(Attempt(**self._row))
+        self._state.shared.write(Attempt(**self._row))
         status, error = None, "internal"
         try:
             status, error = await self._exchange(headers, scope, receive, send, started)
@@ -136,16 +137,14 @@ class Passage:
         self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send, started: list[bool]
     ) -> tuple[int, str]:
         """The status of the answer, and what went wrong with it."""
-        from pyreqwest.exceptions import RequestError
-
         upstream = self._upstream
         watch = Watch(upstream.settings.timeouts.total_s)
         request = self._request(headers, scope, receive)
         watch.expect("the answer", upstream.settings.timeouts.total_s)
         try:
             async with request as response:
-                pairs = upstream.hiding.pairs(answer_headers(response.headers))
-                status = int(response.status)
+                pairs = upstream.hiding.pairs(response.headers)
+                status = response.status
                 if status == 401:
                     told = f"upstream {upstream.name!r} refused the gateway's credentials"
                     raise Problem(502, told, code="upstream_credentials")
@@ -154,9 +153,9 @@ class Passage:
                 await send({"type": "http.response.start", "status": passed_status(status), "headers": made})
                 hiding = upstream.hiding.stream()
                 reader = self._reader(scope, status)
-                while (piece := await response.body_reader.read_chunk()) is not None:
+                while (piece := await response.read_chunk()) is not None:
                     watch.alive()
-                    chunk = hiding.feed(bytes(piece))
+                    chunk = hiding.feed(piece)
                     if reader is not None:
                         self._record(reader.feed(chunk))
                     if not client_left(receive):
@@ -173,31 +172,32 @@ class Passage:
             if started[0]:
                 raise BrokenOff("timeout") from None
             raise Problem(504, f"upstream {upstream.name!r} did not answer in time", code="upstream_failed") from None
-        except RequestError:
+        except (Fault, ConnectionError):  # the latter: of the client, with its upload half sent
             if started[0]:
                 raise BrokenOff from None
             if client_left(receive):
-                raise ClientGone from None  # with its upload half sent
+                raise ClientGone from None
             told = f"upstream {upstream.name!r} cannot be reached, or broke off"
             raise Problem(502, told, code="upstream_failed", again=True) from None
         finally:
             watch.end()
 
-    def _request(self, headers: dict[bytes, bytes], scope: Scope, receive: Receive) -> Any:
-        url = self._upstream.url(quote(scope["path"].removeprefix("/v1/"), safe=_SAFE))
-        query = scope["query_string"].decode("latin-1")
-        url += (("&" if "?" in url else "?") + query) if query else ""
-        builder = self._upstream.open().request(scope["method"], url).streamed_read_buffer_limit(0)
-        builder = builder.headers(self._upstream.headers(headers, self._row["attempt"], False))
-        if scope["method"] in ("POST", "PUT", "PATCH"):
-            kind = headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
-            builder = builder.header("content-type", kind)
-            if (length := headers.get(b"content-length", b"")).isdigit():
-                if int(length) > MOST_UPLOAD:
-                    raise too_large(MOST_UPLOAD)
-                builder = builder.header("content-length", length.decode())
-            builder = builder.body_stream(_body(receive))
-        return builder.build_streamed()
+    def _request(self, headers: dict[bytes, bytes], scope: Scope, receive: Receive) -> Request:
+        method: str = scope["method"]
+        target = self._upstream.target(quote(scope["path"].removeprefix("/v1/"), safe=_SAFE))
+        query = quote(scope["query_string"], safe=_SAFE + "?%")
+        target += (b"&" if b"?" in target else b"?") + query.encode() if query else b""
+        pool = self._upstream.open()
+        head = pool.origin.start(method, target) + self._upstream.headers(headers, self._row["attempt"], False)
+        if method not in ("POST", "PUT", "PATCH"):
+            return pool.request(head + b"\r\n", bare=method == "HEAD")
+        kind, length = headers.get(b"content-type", b""), headers.get(b"content-length", b"")
+        head += b"content-type: %b\r\n" % (kind if kind and is_fit(kind) else b"application/octet-stream")
+        if not length.isdigit():
+            return pool.upload(head + b"transfer-encoding: chunked\r\n\r\n", _body(receive), None)
+        if int(length) > MOST_UPLOAD:
+            raise too_large(MOST_UPLOAD)
+        return pool.upload(head + b"content-length: %d\r\n\r\n" % int(length), _body(receive), int(length))
 
     def _reader(self, scope: Scope, status: int) -> BatchOutput | StoredResponse | None:
         """What reads the answer for work that is paid for; None where it tells of none."""
@@ -215,7 +215,7 @@ class Passage:
         for one in work:
             now_us = time.time_ns() // 1000
             at_us = min(one.at_s * 1_000_000, now_us) if one.at_s is not None else now_us
-            place = self._state.place(self._upstream, one.served.model)
+            place = self._state.place_of(self._upstream, one.surface, one.served.model)
             priced = self._state.price(one.served, place, Asked(model=one.served.model, tier=one.tier), at_us, at_us)
             reported = one.served.reported_usd
             self._state.end(
@@ -244,7 +244,7 @@ def _upstream(state: "State", surface: str, headers: dict[bytes, bytes]) -> "Ups
     raise Problem(400, f"several upstreams have /v1/{surface}: name one in x-farthing-upstream ({names})")
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
+async def _body(receive: Receive) -> AsyncGenerator[bytes, None]:
     """The request's body as it comes."""
     size = 0
     while True:

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from farthing.gateway.call import Call
+from farthing.gateway.client import Fault, Response
 from farthing.gateway.http import Held, client_left
 from farthing.gateway.metering import Served, StreamMeter, Surface
 from farthing.gateway.outgoing import Outgoing
@@ -76,16 +76,15 @@ class Relay:
         return self._served
 
     async def run(
-        self, reader: Any, status: int, headers: list[Header], unpack: Callable[[bytes], bytes] | None = None
+        self, reader: Response, status: int, headers: list[Header], unpack: Callable[[bytes], bytes] | None = None
     ) -> None:
         """Pass the stream on, up to what comes last. Does not raise for what upstream or client do."""
         call, meter, watch = self._call, self._meter, self._call.watch
         watch.expect("the next piece of the answer", self._idle_s)
         started = False
         try:
-            while (piece := await reader.read_chunk()) is not None:
+            while (chunk := await reader.read_chunk()) is not None:
                 watch.alive()
-                chunk = bytes(piece)
                 if unpack is not None:
                     chunk = unpack(chunk)
                 chunk = self._hiding.feed(chunk)
@@ -130,9 +129,7 @@ class Relay:
             elif not self.left:
                 self.broke = "timeout"
         except Exception as error:
-            from pyreqwest.exceptions import PyreqwestError
-
-            if not isinstance(error, (PyreqwestError, ValueError, Problem)):
+            if not isinstance(error, (Fault, ValueError, Problem)):
                 raise
             if not self.left:
                 self.broke = "broken"
@@ -156,6 +153,7 @@ class Relay:
             watch = self._call.watch
             watch.extend(self._idle_s)
             watch.expect("the client", self._idle_s)
+            self._call.leave()
             try:
                 await self._call.send({"type": "http.response.body", "body": self._tail})
             except asyncio.CancelledError:
@@ -202,7 +200,7 @@ class Relay:
         late = self._through(tail) if (tail := self._hiding.end()) else b""
         rest = self._meter.close()
         held = b"" if self.broke else late + self._held + rest
-        whole = self._whole()
+        whole = not self.refused and self._whole()  # an error may come with its farewell in one piece
         if whole:
             self.broke = ""
         if self._translator is not None:

@@ -16,10 +16,10 @@ from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
 from farthing.gateway.gate import Gate, refused, scope_text
 from farthing.gateway.http import Held
-from farthing.gateway.metering import Asked, Served
+from farthing.gateway.metering import Asked, Served, Surface
 from farthing.gateway.observe.content import Content
 from farthing.gateway.problem import Header, Problem
-from farthing.gateway.routes import Routes
+from farthing.gateway.routes import Routes, split_target, surface_at
 from farthing.gateway.shared import Shared
 from farthing.gateway.spending.costs import Costs, Priced
 from farthing.gateway.spending.purses import Hold, Refused
@@ -47,9 +47,12 @@ _MOST_PLACES = 2048  # clients name models, so what is remembered of them is bou
 class Place(msgspec.Struct, frozen=True):
     """A model at an upstream: the name it is sent under, and where its price is found.
 
-    `offer`: the one that the configuration names, or None: what was served decides.
+    `surface`: the upstream's own that answers. `offer`: the one that the configuration names, or None: what was
+    served decides.
     """
 
+    upstream: Upstream
+    surface: Surface
     sent: str
     provider: str
     offer: Offer | Unknown | None
@@ -84,7 +87,7 @@ class State:
         self.keeps_tracer = False
         """The next configuration goes on with this one's tracer."""
         self._usual: dict[tuple[str, ...], tuple[Decision, str]] = {}
-        self._places: dict[tuple[str, str], Place] = {}
+        self._places: dict[tuple[str, Surface], Place] = {}
         self._left_out = frozenset(config.left_out)
         self._listed: dict[str, list[str]] = {}
 
@@ -111,36 +114,38 @@ class State:
         Raises `Problem`: 429 where a budget is short, 403 where the cost has no bound under a hard budget.
         """
         now_s = call.started_us / 1e6
-        hard = next((budget for budget in call.budgets if budget.hard), None)
-        if hard is not None and call.asked.max_output_tokens is None and self.purses.remaining(call.budgets) is None:
+        budgets, hard = call.party.budgets, call.party.hard
+        if hard is not None and call.asked.max_output_tokens is None and self.purses.remaining(budgets) is None:
             # What is left decides how long the answer may be, and this worker has not asked yet.
-            first = await self.purses.reserve(call.budgets, 0, now_s)
+            first = await self.purses.reserve(budgets, 0, now_s)
             if isinstance(first, Hold):
                 self.purses.release(first)
         worst = self._worst(call, place)
         if worst.nano is None and hard is not None and self.config.rules.on_unknown_price == "refuse":
+            whose = scope_text(hard.id, call.party.key)
             raise Problem(
-                403, f"what {call.asked.model!r} would cost cannot be bounded, and {scope_text(hard.id, call.key)} "
-                f"has a hard budget: {worst.why}", code="unknown_price",
+                403, f"what {call.asked.model!r} would cost cannot be bounded, and {whose} has a hard budget: "
+                f"{worst.why}", code="unknown_price",
             )  # fmt: skip
         amount = worst.nano or 0
-        hold = self.purses.try_reserve(call.budgets, amount, now_s)
+        hold = self.purses.try_reserve(budgets, amount, now_s)
         if hold is None:
-            found = await self.purses.reserve(call.budgets, amount, now_s)
+            found = await self.purses.reserve(budgets, amount, now_s)
             if isinstance(found, Refused):
                 self.shared.metrics.count("budget_refusals", found.why)
-                raise refused(found, amount, worst.cap_output, call.key)
+                raise refused(found, amount, worst.cap_output, call.party.key)
             hold = found
         return hold, worst.cap_output
 
     def _worst(self, call: Call, place: Place) -> Worst:
-        hard = any(budget.hard for budget in call.budgets)
+        hard = call.party.hard is not None
         if isinstance(place.expected, Unknown):
             return Worst(None if hard else 0, None, place.expected.reason)
-        remaining = self.purses.remaining(call.budgets) if hard else None
+        # What is left decides how long an answer may be for which the client states no limit.
+        open_end = hard and call.asked.max_output_tokens is None
         worst = self.costs.worst(
             call.asked, place.expected, self.config.rules, started_us=call.started_us, hard=hard,
-            remaining=remaining if hard else None, region=place.region,
+            remaining=self.purses.remaining(call.party.budgets) if open_end else None, region=place.region,
         )  # fmt: skip
         if hard:
             others = call.asked.other_models and place.offer is None
@@ -171,25 +176,34 @@ class State:
         """Whether any upstream's provider has a price for `model`: such names may be labels of metrics."""
         return any(self._has_price(upstream, model) for upstream in self.upstreams.values())
 
-    def place(self, upstream: Upstream, model: str) -> Place:
-        """Where `model` of `upstream` is, and what prices it."""
-        found = self._places.get((upstream.name, model))
+    def place(self, target: str, surface: Surface) -> Place | str:
+        """Where `target` answers `surface`, and what prices it; why it cannot, in words, where that is so."""
+        key = (target, surface)
+        found = self._places.get(key)
         if found is None:
+            name, model = split_target(target)
+            upstream = self.upstreams.get(name)
+            if upstream is None:
+                return "is not configured"
+            own = surface_at(upstream, surface)
+            if own is None:
+                return f"does not answer /v1/{surface.path}"
             if len(self._places) >= _MOST_PLACES:
                 self._places.clear()
-            found = self._places[upstream.name, model] = self._find_place(upstream, model)
+            found = self._places[key] = self.place_of(upstream, own, model)
         return found
 
-    def _find_place(self, upstream: Upstream, model: str) -> Place:
+    def place_of(self, upstream: Upstream, surface: Surface, model: str) -> Place:
+        """What `model` of `upstream`, which answers `surface`, is sent as, and what prices it."""
         settings = upstream.settings
         own = settings.model(model)
         sent = own.sent if own is not None and own.sent is not None else model
         stated = (own.offer if own else None) or settings.offer
         if stated is not None:
             named = self.costs.named(stated)
-            return Place(sent, upstream.provider, named, settings.region, named)
+            return Place(upstream, surface, sent, upstream.provider, named, settings.region, named)
         expected = self.costs.offer(upstream.provider, sent, settings.region)
-        return Place(sent, upstream.provider, None, settings.region, expected)
+        return Place(upstream, surface, sent, upstream.provider, None, settings.region, expected)
 
     def price(self, served: Served, place: Place, asked: Asked, started_us: int, ended_us: int) -> Priced:
         """What was served costs this."""
@@ -257,10 +271,6 @@ class State:
 
     # --- rows and headers -----------------------------------------------------------------------
 
-    def write(self, row: Attempt) -> None:
-        """Write an open row. Raises `Problem` (503) where the ledger takes none."""
-        self.shared.write(row)
-
     def end(self, row: Attempt, trace: "Trace | None" = None) -> None:
         """Write a final row, and tell metrics and traces of it."""
         self.shared.end(row)
@@ -286,9 +296,9 @@ class State:
 
     def budget_headers(self, call: Call) -> list[Header]:
         """What is left of the smallest of the budgets that apply."""
-        if not call.budgets:
+        if not call.party.budgets:
             return []
-        left = self.purses.remaining(call.budgets)
+        left = self.purses.remaining(call.party.budgets)
         if left is None:
             return []
         return [(b"x-farthing-budget-remaining-usd", nano_text(left))]

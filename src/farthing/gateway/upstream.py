@@ -1,26 +1,29 @@
-"""One upstream as a worker uses it: its client, its circuit breaker, and how its requests are addressed."""
+"""One upstream as a worker uses it: its connections, its circuit breaker, and how its requests are addressed."""
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farthing.gateway.breaker import Breaker
+from farthing.gateway.client import Origin, Pool, Request
+from farthing.gateway.client.proxy import proxy_for
 from farthing.gateway.config.values import Upstream as Settings
 from farthing.gateway.hiding import Hiding
 from farthing.gateway.http import FORWARDED
 from farthing.gateway.metering import Surface
 
 if TYPE_CHECKING:
-    from pyreqwest.client import Client
-
     from farthing.gateway.observe.spans import Trace
 
-_IDLE_S = 20
-_VERSION = "2023-06-01"  # of Anthropic's API, which refuses a request that names none
+_RETURN, _LINE, _NUL = b"\r\n\0"
+_VERSION = b"anthropic-version: 2023-06-01\r\n"  # of Anthropic's API, which refuses a request that names none
+_OTHERS = (b"anthropic-", b"openai-")
 
 
 class Upstream:
-    """Where requests go, with what stays open between them. Made anew when the configuration changes."""
+    """Where requests go, with what stays open between them. Made anew when the configuration changes.
+
+    Raises `FarthingError` for a proxy in the environment that cannot be used.
+    """
 
     def __init__(self, settings: Settings, breaker: Breaker) -> None:
         self.settings = settings
@@ -29,68 +32,73 @@ class Upstream:
         self.protocol = settings.protocol
         self.breaker = breaker
         self.in_flight = 0
-        self._client: Client | None = None
+        self._origin = Origin(settings.url, proxy_for(settings.url))
+        self._pool: Pool | None = None
         self._query = "?" + "&".join(f"{name}={value}" for name, value in settings.query) if settings.query else ""
-        self._always = [("accept-encoding", "identity"), *settings.headers]
+        always = [("accept-encoding", "identity"), *settings.headers]
         secret = settings.key.reveal() if settings.key else ""
         self.hiding = Hiding(secret)
         if secret and settings.auth != "none":
             bearer = settings.auth == "bearer"
-            self._always.append(("authorization", f"Bearer {secret}") if bearer else (settings.auth, secret))
-        self._named = {name.lower() for name, _ in self._always}
+            always.append(("authorization", f"Bearer {secret}") if bearer else (settings.auth, secret))
+        self._always = b"".join(_line(name.encode(), value.encode("latin-1", "replace")) for name, value in always)
+        named = {name.lower().encode() for name, _ in always}
+        self._passed = {name: name + b": " for name in sorted(FORWARDED - named)}
+        self._passed_translated = {name: line for name, line in self._passed.items() if not name.startswith(_OTHERS)}
+        self._versioned = self.protocol != "anthropic" or b"anthropic-version" in named
+        self._starts: dict[str, bytes] = {}
 
-    def open(self) -> "Client":
-        """The HTTP client, made at the first call: reading the certificates takes milliseconds."""
-        if self._client is None:
-            from pyreqwest.client import ClientBuilder
-
-            builder = ClientBuilder().follow_redirects(False).error_for_status(False)
-            builder = builder.gzip(False).brotli(False).zstd(False).deflate(False).referer(False)
-            # A server that closes an idle connection just as it is used again fails a request that cannot safely be
-            # repeated; most wait for a minute, so we let go first.
-            builder = builder.pool_idle_timeout(timedelta(seconds=_IDLE_S)).tcp_nodelay(True)
-            self._client = builder.connect_timeout(timedelta(seconds=self.settings.timeouts.connect_s)).build()
-        return self._client
+    def open(self) -> Pool:
+        """The connections, none of them made yet. The first call reads the certificates, which takes milliseconds."""
+        if self._pool is None:
+            self._pool = Pool(self._origin, self.settings.timeouts.connect_s)
+        return self._pool
 
     async def close(self) -> None:
         """Let go of the connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
-    def url(self, path: str) -> str:
-        """The address of `path` ("chat/completions")."""
-        return f"{self.settings.url}/{path}{self._query}"
+    def target(self, path: str) -> bytes:
+        """What a request line says for `path` ("chat/completions"), which is fit for an address: path and query."""
+        return f"{self._origin.base}/{path}{self._query}".encode()
 
     def headers(
         self, client: Mapping[bytes, bytes], attempt: str, translated: bool, trace: "Trace | None" = None
-    ) -> list[tuple[str, str]]:
-        """The headers of a request: the configured ones, and of the client's those that may pass.
+    ) -> bytes:
+        """The header lines of a request: the configured ones, and of the client's those that may pass.
 
         A translated request carries nothing of the other protocol's. `trace`: the attempt is a span of it.
         """
-        made = [*self._always, ("x-farthing-attempt-id", attempt)]
-        named = self._named
+        made = [self._always, b"x-farthing-attempt-id: ", attempt.encode(), b"\r\n"]
+        passed = self._passed_translated if translated else self._passed
         for name, value in client.items():
-            if name in FORWARDED:
-                text = name.decode("ascii")
-                if text not in named and not (translated and text.startswith(("anthropic-", "openai-"))):
-                    made.append((text, value.decode("latin-1")))
+            if name in passed and (trace is None or name != b"traceparent") and is_fit(value):
+                made += (passed[name], value, b"\r\n")
         if trace is not None:
-            made = [(name, value) for name, value in made if name != "traceparent"]
-            made.append(("traceparent", trace.header(attempt)))
-        versioned = "anthropic-version" in named or (not translated and b"anthropic-version" in client)
-        if self.protocol == "anthropic" and not versioned:
-            made.append(("anthropic-version", _VERSION))
-        return made
+            made.append(_line(b"traceparent", trace.header(attempt).encode()))
+        if not self._versioned and (translated or b"anthropic-version" not in client):
+            made.append(_VERSION)
+        return b"".join(made)
 
-    def request(self, method: str, url: str, headers: list[tuple[str, str]], body: bytes | None, kind: str) -> Any:
-        """A request whose answer is streamed, for `async with`."""
-        builder = self.open().request(method, url).headers(headers).streamed_read_buffer_limit(0)
-        if body is not None:
-            builder = builder.header("content-type", kind).body_bytes(body)
-        return builder.build_streamed()
+    def post(self, path: str, headers: bytes, body: bytes) -> Request:
+        """A request with JSON in it, for `async with`. `path` is of a surface; `headers` as `headers` made them."""
+        start = self._starts.get(path)
+        if start is None:
+            start = self._starts[path] = self._origin.start("POST", self.target(path))
+        length = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        return self.open().request(b"".join((start, headers, length)), body)
 
     def answers(self, surface: Surface) -> bool:
         """Whether it answers `surface` itself."""
         return surface.value in self.settings.surfaces
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    return b"%b: %b\r\n" % (name, value)
+
+
+def is_fit(value: bytes) -> bool:
+    """Whether `value` cannot end its line, and so begin another header or request."""
+    return not (_RETURN in value or _LINE in value or _NUL in value)

@@ -43,8 +43,10 @@ class Watch:
     def expect(self, what: str, seconds: float) -> None:
         """From now on, wait at most `seconds` between two signs of life, and not beyond the deadline."""
         self._what, self._seconds, self._fired = what, seconds, ""
-        self._last = self._loop.time()
-        due = min(self._last + seconds, self._deadline)
+        self._last = now = self._loop.time()
+        due = now + seconds
+        if due > self._deadline:
+            due = self._deadline
         if self._handle is not None:
             if self._due <= due:
                 return  # the timer goes off before, and looks then

@@ -13,7 +13,7 @@ from farthing.index.bands import Band
 from farthing.index.kinds import Kind
 from farthing.index.line import Line
 from farthing.index.sold import Market, Sold
-from farthing.index.spread import newest_date
+from farthing.index.spread import AHEAD, newest_date
 from farthing.index.structure import Model, Ratios, Row, Tier
 from farthing.rates.book import Book
 from farthing.rates.compare import Platform, clouds
@@ -76,6 +76,7 @@ def compared(
     models = structure.models(found.sold)
     cut, fit = bands.natural([m.blended for m in models], natural) if natural else (_fixed(models), None)
     notes = _notes(found, models, past)
+    notes += [AHEAD] if at > datetime.now(UTC) else []
     by_benchmark = {name: scores_on(name, at.date()) for name in ([benchmark] if benchmark else _benchmarks())}
     chosen = max(by_benchmark, key=lambda name: (_scored(models, by_benchmark[name]), name), default=None)
     known = by_benchmark[chosen] if chosen else {}
@@ -101,7 +102,7 @@ def compared(
         tiers=structure.tiers(models, known, floors(), scores.find(chosen).unit if chosen else "percent"),
         flagships=tuple(_flagships(found.sold, known)),
         ratios=tuple(structure.ratios(found.sold, models)),
-        dated=tuple(structure.ratios_by_date(own, _half_years(at))),
+        dated=tuple(structure.ratios_by_date(own, _half_years(min(at, datetime.now(UTC))))),
         platforms=() if past or providers else tuple(clouds(book, at)),
         grade=worst(one.grade for one in found.sold),
         notes=tuple(notes),
@@ -118,7 +119,10 @@ def _past(book: Book, lines: Sequence[Line], at: datetime, kind: Kind, providers
 
 
 def _notes(found: Market, models: Sequence[Model], past: bool) -> list[str]:
-    notes = [f"{number} offers left out: {why}" for why, number in sorted(found.left_out.items())]
+    notes = [
+        f"{number:,} offer{'' if number == 1 else 's'} left out: {why}"
+        for why, number in sorted(found.left_out.items())
+    ]
     if past:
         notes.append("a past day: only offers whose price that day is known; cloud mark-ups are of today only")
     if not found.sold:

@@ -1,12 +1,13 @@
 """The price of constant capability as an index: the running minimum of what reaches a score, 100 at the base date.
 
-A level says what the cheapest model so far at or above the score cost, against the base date. The yearly factor is
-that of the line through the new lows (`decline.fit`), with its interval; the interval of a level is what other draws of
-the models would have given (percentiles; a model is drawn with all its hosts and prices, or not at all).
+A level says what the cheapest model so far at or above the score cost, against the base date. The interval of a level
+is what other draws of the models would have given (percentiles; a model is drawn with all its hosts and prices, or not
+at all). The yearly factor is that of the series, from its first level to its last, as of every index here; what the
+line through the new lows says (`decline.fit`), which knows nothing of the time after the last of them, is a note.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from farthing.index import scores as capability
@@ -14,7 +15,8 @@ from farthing.index.capability import Market, market
 from farthing.index.decline import LEVEL, Point, decline, frontier, records
 from farthing.index.kinds import Kind
 from farthing.index.line import Line
-from farthing.index.matched import BASE, IndexPoint, IndexSeries
+from farthing.index.matched import BASE, SHORTEST_DAYS, IndexPoint, IndexSeries
+from farthing.index.pair import YEAR_DAYS
 from farthing.index.regression import SEED
 from farthing.problems import FarthingError
 from farthing.rates.family import family
@@ -78,7 +80,12 @@ def constant_capability(
             )
         )
         seen = there
-    fitted = made.fit
+    factor, slowest, fastest = _yearly(made.models, days, lowest, level) if made.fit else (None, None, None)
+    if made.fit:
+        notes.append(
+            f"the line through its {made.fit.n} new lows, {made.fit.first} to {made.fit.last}, falls "
+            f"{made.fit.yearly_factor:.3g} times a year"
+        )
     return IndexSeries(
         method=METHOD,
         base=ordered[place],
@@ -87,11 +94,32 @@ def constant_capability(
         basket=tuple(sorted({family(p.model) for p in made.models})),
         offers=len({(p.provider, p.model) for p in made.models}),
         grade=prices.grade,
-        yearly_factor=fitted.yearly_factor if fitted else None,
-        yearly_low=fitted.low if fitted else None,
-        yearly_high=fitted.high if fitted else None,
+        yearly_factor=factor,
+        yearly_low=slowest,
+        yearly_high=fastest,
         notes=tuple(notes),
     )
+
+
+def _yearly(
+    models: Sequence[Point], days: Sequence[date], lowest: Sequence[float | None], level: float
+) -> tuple[float | None, float | None, float | None]:
+    """By how much the price fell in a year between the first and the last day that has one, and the interval that other
+    draws of the models give; None where the days lie too near each other, or too few draws have a price on the first.
+    """
+    known = [(n, price) for n, price in enumerate(lowest) if price is not None]
+    if not known:
+        return None, None, None
+    (first, start), (last, end) = known[0], known[-1]
+    years = (days[last] - days[first]).days / YEAR_DAYS
+    if years * YEAR_DAYS < SHORTEST_DAYS:
+        return None, None, None
+    low, high = _spread(models, [day.toordinal() for day in days], first, level)
+    factor = (start / end) ** (1 / years)
+    if low[last] != low[last]:  # NaN
+        return factor, None, None
+    slowest, fastest = (BASE / high[last]) ** (1 / years), (BASE / low[last]) ** (1 / years)
+    return factor, min(factor, slowest), max(factor, fastest)
 
 
 def _milestone(

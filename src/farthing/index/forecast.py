@@ -17,12 +17,11 @@ import msgspec
 
 from farthing.index import forecast_models as models
 from farthing.index.calibration import ALONE, Backtest, backtest
-from farthing.index.fan import Ahead, fan, fan_alone
+from farthing.index.fan import ENOUGH_WINDOWS, Ahead, fan, fan_alone
 from farthing.index.tracks import Step, Track, at_their_ends, grid
 
 LEAST_CHANGES = 3  # of a track without others like it: fewer steps tell no rate
 LEAST_TRACKS = 3  # others enough to learn from
-FEW_WINDOWS = 3
 REACH = 2.0  # how far it may look ahead: times the length of the history
 _NAME = "a use case like these"
 
@@ -95,11 +94,20 @@ def forecast(track: Track, others: Sequence[Track], end: date, horizon_months: i
     )  # fmt: skip
 
 
-def pooled(tracks: Sequence[Track], end: date, horizon_months: int, level: float, name: str = _NAME) -> Forecast:
+def pooled(
+    tracks: Sequence[Track],
+    end: date,
+    horizon_months: int,
+    level: float,
+    name: str = _NAME,
+    wider: Sequence[Track] = (),
+) -> Forecast:
     """The price, from 1 now, of a use case that is like one of `tracks`, nobody knows which.
 
     Every error of its back-test is of a track whose own cluster was hidden: the interval holds how unlike they are.
-    Fewer than three tracks of half a year: no points, and a note says why.
+    `wider`: where `tracks` are too alike to be tested alone (the milestones of one benchmark share their few models),
+    the tracks on which candidates are judged and the interval is made; `tracks` then state the rate.
+    Fewer than three tracks of half a year, or too few to test: no points, and a note says why.
     """
     import numpy as np
 
@@ -109,7 +117,10 @@ def pooled(tracks: Sequence[Track], end: date, horizon_months: int, level: float
         found = f"{len(long)} series of at least {models.LEAST_MONTHS} months; it takes {LEAST_TRACKS}"
         return _none(name, end, level, months, len(tracks), f"too thin to pool: {found}")
     table = grid(tracks, end)
-    tested = backtest(table, level, own=False)
+    known_until = max((one.until for one in wider if one.until is not None), default=end)
+    tested = backtest(grid(wider, max(end, known_until)) if wider else table, level, own=False)
+    if tested is None:
+        return _none(name, end, level, months, len(tracks), "too thin to test, so no interval can be earned")
     present = at_their_ends(table)
     case = np.full((1, table.logs.shape[1]), np.nan)
     case[0, -1] = 0.0  # a track that begins today at 1, in a cluster of its own: all others are its others
@@ -120,10 +131,13 @@ def pooled(tracks: Sequence[Track], end: date, horizon_months: int, level: float
     falls = all(one.falling for one in table.tracks)
     falling = np.full(clusters.size, falls)
     ahead = list(range(1, horizon_months + 1))
-    model = tested.model if tested else "shrunk drift"
+    model = tested.model
     moved = models.moves(model, known, ahead, falling)[-1]
     middle = float(np.median([one.months(end) for one in long]))
     notes = _tested_notes(tested, horizon_months, months)
+    if wider:
+        notes.insert(0, f"its rate is that of its own {len(long)} milestones; model and interval are tested on all "
+                        f"{len(wider)} of all benchmarks")  # fmt: skip
     points = fan(1.0, end, moved, tested, level, falls, middle)
     return Forecast(
         name=name, start=end, level=level, points=points, model=model, backtest=tested,
@@ -207,11 +221,11 @@ def _tested_notes(tested: Backtest | None, horizon: int, history: float) -> list
                 f'"no change" had the smaller typical error {months} months ahead: the price moves in steps, and what '
                 "is expected is for the long run"
             )
-        few = [one for one in tested.used if one.windows < FEW_WINDOWS]
+        few = [one for one in tested.used if one.windows < ENOUGH_WINDOWS]
         if few and tested.folds != ALONE:
             notes.append(
-                f"{few[0].months} months fit only twice side by side into the time that was tested: the interval knows "
-                "how those years were, not how others may be"
+                f"{few[0].months} months fit only {few[0].windows} times side by side into the time that was tested: "
+                "so few cannot rule out that nothing gets cheaper, and the interval holds that too"
             )
         if tested.covered < tested.level - 0.05:
             notes.append(

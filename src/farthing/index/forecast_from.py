@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
-from itertools import groupby
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from farthing.index.kinds import Mix
 from farthing.index.tracks import Step, Track
 from farthing.problems import FarthingError, Problems
 
+GAP_DAYS = 182
 _UNNAMED = re.compile(r"(row \d+)?")  # what a row without a model is called
 
 
@@ -26,7 +28,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind`: "constant-capability", "points", "list-price", "index" or "pooled". `name`: in words. `end`: the last day
     of which something is known; `asked`: the day from which one looks ahead (None: that same day). `count`: how many
-    models' prices stand behind it.
+    models' prices stand behind it. `wider`: the tracks on which a pooled forecast is tested, where not its own.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     asked: date | None = None
     grade: Grade | None = None
     notes: tuple[str, ...] = ()
+    wider: tuple[Track, ...] = ()
 
     @property
     def history_months(self) -> float:
@@ -149,7 +152,9 @@ def of_points(points: Sequence[Point], name: str, score: float | None, pool: boo
 
 def _as_it_is(points: Sequence[Point], name: str) -> Track:
     """The last price of each day."""
-    steps = [list(some)[-1] for _, some in groupby(sorted(points, key=lambda p: p.date), key=lambda p: p.date)]
+    steps = [
+        list(some)[-1] for _, some in itertools.groupby(sorted(points, key=lambda p: p.date), key=lambda p: p.date)
+    ]
     return Track(name=name, cluster=name, steps=tuple(Step(date=p.date, price=p.price, model=p.model) for p in steps))
 
 
@@ -166,18 +171,32 @@ def of_file(path: Path, mix: Mix, benchmark: str | None, score: float | None, un
 
     problems = Problems()
     read = read_points(path, problems, known_name, (float(mix.prompt), float(mix.output)))
+    last = until or datetime.now(UTC).date()  # what is dated later is nobody's price yet
     series = {
-        name or path.name: tuple(point for point in some if until is None or point.date <= until)
-        for name, some in read.points.items()
+        name or path.name: tuple(point for point in some if point.date <= last) for name, some in read.points.items()
     }
     series = {name: some for name, some in series.items() if some}
     if not series:
-        raise FarthingError(f"{path}: no point on or before {until}")
+        raise FarthingError(f"{path}: no point on or before {last}")
     ground = _of_series(series, path, title_of(benchmark) or benchmark if benchmark else None, score, pool)
-    notes = [*ground.notes, *read.notes]
+    notes = [*ground.notes, *read.notes, *_gaps(series.values())]
     if problems.total:
         notes.append(f"{problems.total} rows could not be read and were left out; the first is {problems.kept[0]}")
     return msgspec.structs.replace(ground, asked=until, notes=tuple(notes))
+
+
+def _gaps(series: Iterable[Sequence[Point]]) -> list[str]:
+    """Where a series says nothing for so long that its last price cannot be taken to have held unsaid."""
+    told = []
+    for points in series:
+        if any(point.score is not None for point in points):
+            continue  # days on which models came: none came in between
+        days = sorted({point.date for point in points})
+        steps = [(after - before).days for before, after in itertools.pairwise(days)]
+        if steps and max(steps) > max(GAP_DAYS, 4 * statistics.median(steps)):
+            place = steps.index(max(steps))
+            told.append(f"nothing is stated from {days[place]} to {days[place + 1]}: the price is taken to have held")
+    return told
 
 
 def _of_series(
@@ -206,7 +225,7 @@ def _of_series(
 def look_ahead(ground: Ground, months: int, level: float) -> Forecast:
     """The forecast of what `ground` asks, `months` after its end."""
     if ground.track is None:
-        return pooled(ground.others, ground.end, months, level, ground.name)
+        return pooled(ground.others, ground.end, months, level, ground.name, ground.wider)
     return forecast(ground.track, ground.others, ground.end, months, level)
 
 

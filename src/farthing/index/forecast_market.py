@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
@@ -41,8 +42,6 @@ def of_market(
     series: dict[str, Scored] = {}
     grades = []
     for one in scores.benchmarks():
-        if score is None and wanted not in (None, one.title):
-            continue
         known = (found for found in scores.scores(one.id) if reasoning or not found.reasoning)
         released = [found.released for found in known if found.released <= end]
         if not released:
@@ -53,9 +52,14 @@ def of_market(
         if points:
             series[found.benchmark] = Scored(points=points, until=until)
             grades.append(found.grade)
-    if not series:
+    if not series or (wanted is not None and wanted not in series):
         raise FarthingError(f"no model with a score{f' on {wanted}' if wanted else ''} had a price by {end}")
-    ground = of_benchmarks(series) if wanted is None or score is None else of_benchmark(series, wanted, score)
+    if wanted is not None and score is not None:
+        ground = of_benchmark(series, wanted, score)
+    else:
+        ground = of_benchmarks(series if wanted is None else {wanted: series[wanted]})
+    if wanted is not None and score is None:
+        ground = msgspec.structs.replace(ground, wider=of_benchmarks(series).others)
     last = ground.end
     notes = ground.notes
     if reasoning:
@@ -73,7 +77,8 @@ def of_line(lines: Sequence[Line], wanted: str, kind: Kind, end: date) -> Ground
     """
     target = next((line for line in lines if line.id == wanted), None)
     if target is None:
-        near = [line.id for line in lines if wanted.rpartition("/")[2] in line.id][:5]
+        ids = [line.id for line in lines]
+        near = [one for one in ids if wanted.rpartition("/")[2] in one][:5] or difflib.get_close_matches(wanted, ids, 3)
         hint = f"; did you mean {', '.join(near)}?" if near else "; farthing prices list shows the offers"
         raise FarthingError(f"no dated price of {wanted!r}{hint}")
     track = line_track(target, kind, end)

@@ -16,6 +16,7 @@ from farthing.index.decline import Point, frontier
 from farthing.index.gpu import DeviceRents
 from farthing.index.kinds import Kind
 from farthing.index.line import Line
+from farthing.index.panel import grid
 
 Rented = tuple[date, float]
 """A day, and the dollars of an hour."""
@@ -103,14 +104,17 @@ def against_rents(found: DeviceRents, lines: Sequence[Line], kind: Kind, benchma
 
 
 def _matched(found: DeviceRents, rents: Sequence[Rented], lines: Sequence[Line], kind: Kind) -> TokenSeries:
-    made = matched.series(lines, kind, "jevons", [_midnight(day) for day, _ in rents])
+    # Chained from month to month, as `index show` does, and read on the days of the rents: over years the same models
+    # are few.
+    days = [_midnight(day) for day, _ in rents]
+    made = matched.series(lines, kind, "jevons", [*grid(days[0], days[-1]), *days])
     levels = {point.date.date(): point.index for point in made.points}
     points = against(rents, levels)
     missing = [day for day, _ in rents if not levels.get(day)]
     notes = [_missing(missing)] if missing else []
     if not points:
         notes.append("no day of the rents has a matched-model level: too few models are priced at two of them")
-    method = f"matched-model Jevons, {made.count} models"
+    method = f"matched-model Jevons, {made.count:,} models"
     return TokenSeries(name="matched models", method=method, device=found.device, points=points, notes=tuple(notes))
 
 

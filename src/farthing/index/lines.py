@@ -26,6 +26,7 @@ from functools import cache
 
 import msgspec
 
+from farthing.index import placeholders
 from farthing.index.line import Line, Quote
 from farthing.index.quotes import before, joined, of_history, of_offer
 from farthing.problems import FarthingError
@@ -40,12 +41,14 @@ _TEXT_MODES = {"", "chat", "completion", "responses"}
 _SEED = "seed-"
 _POINTER = re.compile(r"[-/_.]latest$")
 POINTER, BATCH, NO_TEXT = "moving pointer", "batch variant", "not a text model"
+PLACEHOLDER = "placeholder"
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """The lines, and how many offers have none: `undated` (of no price is it known when it began), and `left_out` by
-    reason ("moving pointer", "batch variant", "not a text model"). `differing`: the ids of lines of which the sources
-    state different prices now; the line has that of the rule above, `farthing prices check` shows them all."""
+    reason ("moving pointer", "batch variant", "not a text model", "placeholder": see `placeholders`). `differing`: the
+    ids of lines of which the sources state different prices now; the line has that of the rule above, `farthing prices
+    check` shows them all."""
 
     lines: tuple[Line, ...]
     undated: int = 0
@@ -104,6 +107,9 @@ def survey(
                 found.append(_line(provider, model, stated, kept))
                 if _differ(sources, now):
                     differing.append(found[-1].id)
+    found, wrong = placeholders.without(found)
+    if wrong:
+        left_out[PLACEHOLDER] = wrong
     return Survey(lines=tuple(renewed(found)), undated=undated, left_out=dict(left_out), differing=tuple(differing))
 
 

@@ -128,7 +128,10 @@ def of_panel(made: Panel, method: str, base: datetime | None = None, level: floa
     drawn = _drawn(table, method, formula, steps, place) if thinnest >= FEWEST_FOR_INTERVAL else None
     spread = _widening(thinnest, level)
     if drawn is None and steps:
-        notes.append(f"no interval: a link rests on {thinnest} items, and {FEWEST_FOR_INTERVAL} are the fewest for one")
+        most = max(len(table.matched(*step)) for step in steps)
+        hint = "; a later start may have more" if most >= FEWEST_FOR_INTERVAL else ""
+        few = FEWEST_FOR_INTERVAL
+        notes.append(f"no interval: a link rests on {thinnest} items, and {few} are the fewest for one{hint}")
     low, high = _interval(levels, drawn, level, spread)
     low[place] = high[place] = levels[place] if drawn is not None else np.nan  # there it is 100 by definition
     linked = {date: before for before, date in steps}

@@ -9,7 +9,7 @@ days, a month being 365.25 / 12 of them. What the days alone would give stands b
 
 import math
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import msgspec
@@ -22,6 +22,9 @@ MONTH_DAYS = YEAR_DAYS / 12
 SHORTEST_DAYS = 28
 """A yearly rate of fewer days would be extrapolated more than a dozen times."""
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
+_WORDED = ("%B %Y", "%b %Y")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
+_LEAST, _MOST = Decimal("1e-15"), Decimal("1e15")
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,28 +98,46 @@ def pair(from_usd: Decimal, to_usd: Decimal, start: str, end: str) -> Pair:
         total_factor=float(from_usd / to_usd),
         rate=rate,
         by_days=daily,
-        notes=tuple(_notes(days, calendar, in_months, by_month or also, rate, daily)),
+        notes=tuple(_notes(days, calendar, in_months, by_month or also, rate, daily) + _ahead(last)),
     )
 
 
 def price(option: str, text: str) -> Decimal:
-    """The dollars that `text` states ("60", "$0.60"). Raises `FarthingError` naming the option."""
+    """The dollars that `text` states ("60", "$0.60", "1,000"). Raises `FarthingError` naming the option."""
+    plain = text.strip().removeprefix("$")
+    if "," in plain and not _THOUSANDS.fullmatch(plain):
+        raise FarthingError(f"{option}: {text!r} has a comma that does not part thousands; write dollars such as 0.60")
     try:
-        return parse_decimal(text.strip().removeprefix("$").replace(",", ""))
+        stated = parse_decimal(plain.replace(",", ""))
     except ValueError as error:
         raise FarthingError(f"{option}: {error}; write dollars such as 0.60") from None
+    if stated > 0 and not _LEAST <= stated <= _MOST:
+        raise FarthingError(f"{option} {text} is no price of tokens; write dollars such as 0.60")
+    return stated
 
 
 def _day(option: str, text: str) -> tuple[date, bool]:
     """The date that `text` names, and whether it names a month only (its first day then)."""
     text = text.strip()
     month = _MONTH.fullmatch(text)
+    for form in () if month else _WORDED:
+        try:
+            return datetime.strptime(text, form).date(), True
+        except ValueError:
+            continue
     try:
-        return (date(int(month[1]), int(month[2]), 1), True) if month else (date.fromisoformat(text), False)
+        if month:
+            return date(int(month[1]), int(month[2]), 1), True
+        return datetime.fromisoformat(text).date(), False
     except ValueError:
         raise FarthingError(
             f"{option} {text!r} is not a date such as 2024-07-18, nor a month such as 2024-07"
         ) from None
+
+
+def _ahead(last: date) -> list[str]:
+    """That a price dated after today is nobody's yet."""
+    return [f"{last} lies ahead: the last price is an assumption"] if last > datetime.now(UTC).date() else []
 
 
 def _notes(

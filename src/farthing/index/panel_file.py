@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,9 @@ _COLUMNS = {
     "provider": ("provider", "host", "outlet"),
 }
 _NEEDED = ("date", "model", "price")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
+_SMALLEST, _LARGEST = 1e-18, 1e18
+"""Prices and quantities beyond are slips, and products of them are more than a float holds."""
 
 
 def read_panel(path: Path, problems: Problems, by: str | None = None, until: datetime | None = None) -> Panel:
@@ -66,6 +70,9 @@ def read_panel(path: Path, problems: Problems, by: str | None = None, until: dat
         notes.append(f"left out, as no logarithm has them: {_rows_of(free)} with a price of 0")
     if repeated:
         notes.append(f"left out: {_rows_of(repeated)} for an offer's date that was there; the first one counts")
+    ahead = sum(moment > datetime.now(UTC) for series in cells.values() for moment in series)
+    if ahead:
+        notes.append(f"{_rows_of(ahead)} of days to come: what is planned or expected, not what happened")
     if problems.total:
         notes.append(f"{_rows_of(problems.total)} in doubt, the first: {problems.kept[0]}")
     return _panel(cells, by, until, free, notes)
@@ -161,7 +168,7 @@ def _cell(
         return None
     price = _number(text("price"))
     if price is None:
-        problems.add(place, f"{text('price')!r} is not a price of at least 0", "write 0.60", "not a price")
+        problems.add(place, f"{text('price')!r} is not a price (0, or 1e-18 to 1e18)", "write 0.60", "not a price")
         return None
     quantity = None
     if columns["quantity"] and text("quantity"):
@@ -185,8 +192,10 @@ def _day(text: str) -> datetime | None:
 
 
 def _number(text: str) -> float | None:
+    """The number, or None. A comma parts thousands ("1,200.50"); "1,5" may be one and a half or a slip: neither."""
+    plain = text.lstrip("$")
     try:
-        found = float(text.lstrip("$").replace(",", ""))
+        found = float(plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain)
     except ValueError:
         return None
-    return found if math.isfinite(found) and found >= 0 else None
+    return found if found == 0 or (math.isfinite(found) and _SMALLEST <= found <= _LARGEST) else None

@@ -10,8 +10,9 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -34,6 +35,9 @@ _NAMES = {
 _WORDED = ("%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%Y/%m/%d", "%Y%m%d")
 _MONTHS = ("%Y-%m", "%B %Y", "%b %Y", "%Y/%m")
 _EMPTY = {"", "nan", "na", "n/a", "none", "null", "-"}
+_AMOUNT = re.compile(r"\$?\s*([+-]?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?:USD)?")
+_LARGEST, _SMALLEST = 1e9, 1e-12
+"""Dollars per million tokens: beyond these somebody's units slipped, and a logarithm would believe them."""
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,23 +64,36 @@ def read_points(
         raise FarthingError(f"{path}: not UTF-8 text; give CSV or JSON") from None
     except OSError as error:
         raise FarthingError(f"{path}: cannot be read: {error.strerror or error}") from None
-    rows = list(_json(path, text) if text.lstrip()[:1] in ("[", "{") else _csv(text))
+    as_json = text.lstrip()[:1] in ("[", "{")
+    rows = list(_json(path, text) if as_json else _csv(path, text))
     if not rows:
         raise FarthingError(f"{path}: no rows; give a header and rows with date, price, score and model")
-    return _Reading(path, problems, blend, rows, known).series()
+    european = not as_json and _delimiter(text) == ";"  # where a semicolon parts cells, a comma may part decimals
+    return _Reading(path, problems, blend, rows, known, european).series()
 
 
-def _csv(text: str) -> Iterator[tuple[int, Row]]:
+def _csv(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+    reader = csv.DictReader(io.StringIO(text), delimiter=_delimiter(text))
+    try:
+        twice = sorted(name for name, count in Counter(reader.fieldnames or ()).items() if name and count > 1)
+        if twice:
+            raise FarthingError(f"{path}: two columns are called {twice[0]!r}; leave one, or rename it")
+        for row in reader:
+            yield reader.line_num, {key: value for key, value in row.items() if isinstance(key, str)}
+    except csv.Error as error:
+        raise FarthingError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+
+
+def _delimiter(text: str) -> str:
     header = next((line for line in text.splitlines() if line.strip()), "")
-    comma = max(",;\t|", key=header.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=comma)
-    for row in reader:
-        yield reader.line_num, {key: value for key, value in row.items() if isinstance(key, str)}
+    return max(",;\t|", key=header.count)
 
 
 def _json(path: Path, text: str) -> Iterator[tuple[int, Row]]:
     try:
         found = json.loads(text)
+    except RecursionError:
+        raise FarthingError(f"{path}: not a list of points: nested too deeply") from None
     except ValueError:
         try:
             found = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -84,7 +101,7 @@ def _json(path: Path, text: str) -> Iterator[tuple[int, Row]]:
             raise FarthingError(f"{path}: not JSON: {error}") from None
     if isinstance(found, dict):
         found = next((found[key] for key in ("points", "models", "data", "rows") if key in found), None)
-    if not isinstance(found, list):
+    if not isinstance(found, list) or not any(isinstance(row, dict) for row in found):
         raise FarthingError(f'{path}: not a list of points; write [{{"date": …, "price": …, "model": …}}, …]')
     for number, row in enumerate(found, 1):
         yield number, row if isinstance(row, dict) else {}
@@ -104,8 +121,10 @@ class _Reading:
         blend: tuple[float, float],
         rows: list[tuple[int, Row]],
         known: Callable[[str], bool],
+        european: bool,
     ) -> None:
         self.path, self.problems, self.blend, self.rows = path, problems, blend, rows
+        self.european = european
         names = list(dict.fromkeys(name for _, row in rows for name in row))
         by_key = {_key(name): name for name in reversed(names)}
         self.columns = {
@@ -120,7 +139,8 @@ class _Reading:
         if self.columns["score"] is None:
             taken = {column for column in self.columns.values() if column}
             self.wide = [name for name in names if name not in taken and known(name)]
-        self.free = self.months = 0
+        self.free = self.months = self.ahead = 0
+        self.today = datetime.now(UTC).date()
 
     def series(self) -> Series:
         found: dict[str | None, dict[Point, None]] = {}
@@ -141,6 +161,8 @@ class _Reading:
             notes.append(f"{repeated} rows repeat another")
         if self.months:
             notes.append(f"{self.months} rows state a month only; its first day was taken")
+        if self.ahead:
+            notes.append(f"{self.ahead} rows are dated after today ({self.today}): no price is known of then")
         return Series(
             points={name: tuple(points) for name, points in found.items()},
             rows=len(self.rows),
@@ -157,6 +179,7 @@ class _Reading:
         if price == 0:
             self.free += 1
             return
+        self.ahead += day > self.today
         model = self._text(row, "model") or f"row {number}"
         provider = self._text(row, "provider")
         if self.wide:
@@ -168,6 +191,8 @@ class _Reading:
         stated = self._text(row, "benchmark")
         scored = self.columns["score"]
         score = self._score(place, scored, row.get(scored)) if scored else None
+        if scored and score is None and str(row.get(scored) or "").strip().casefold() not in _EMPTY:
+            return  # what it scored is stated and cannot be read: it may be below any threshold
         yield (
             stated or None,
             Point(date=day, price=price, model=model, score=score, provider=provider),
@@ -181,7 +206,7 @@ class _Reading:
     def _day(self, place: str, row: Row) -> date | None:
         text = self._text(row, "date")
         try:
-            return date.fromisoformat(text[:10])
+            return datetime.fromisoformat(text).date()
         except ValueError:
             pass
         for form in (*_WORDED, *_MONTHS):
@@ -204,12 +229,12 @@ class _Reading:
         return (parts[0] * sides[0] + parts[1] * sides[1]) / (parts[0] + parts[1])
 
     def _number(self, place: str, what: str, text: str) -> float | None:
-        try:
-            number = float(text.removeprefix("$").replace(",", "").removesuffix("USD").strip())
-        except ValueError:
+        stated = _AMOUNT.fullmatch(text)  # 1,50 is not: it may be a decimal comma, and is surely not 150
+        if stated is None or not any(sign.isdigit() for sign in text) or (self.european and "," in text):
             self.problems.add(place, f"{what} {text!r} is not a number", "write dollars, such as 0.60", f"bad {what}")
             return None
-        if not math.isfinite(number) or number < 0:
+        number = float(stated[1].replace(",", ""))
+        if not (number == 0 or _SMALLEST <= number <= _LARGEST):
             self.problems.add(place, f"{what} {text!r} is not a price", "write dollars, such as 0.60", f"bad {what}")
             return None
         return number

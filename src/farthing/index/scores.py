@@ -26,13 +26,15 @@ SATURATED = 90.0
 
 
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
-    """A benchmark: `unit` is "percent" (correct) or "elo"; `names`: other spellings; `note`: what to know of it."""
+    """A benchmark: `unit` is "percent" (correct) or "elo"; `names`: other spellings; `note`: what to know of it;
+    `floor`: the score that guessing gets, up to which scores tell nothing of capability."""
 
     id: str
     title: str
     unit: str
     names: tuple[str, ...] = ()
     note: str = ""
+    floor: float = 0.0
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,10 +130,11 @@ def conflicts(found: Iterable[Score], apart: float = 5.0) -> list[str]:
 
 def by_key(benchmark: str, reasoning: bool = False) -> dict[str, tuple[Score, ...]]:
     """For each family and PROVIDER/MODEL id its scores on `benchmark` by day of release; where `reasoning` is allowed
-    a release that has both kinds has the better one."""
+    a release that has both kinds has the better one. What guessing gets is no score."""
     found: dict[str, dict[tuple[date, str], Score]] = defaultdict(dict)
+    floor = find(benchmark).floor
     for score in chosen(scores(benchmark)):
-        if score.reasoning and not reasoning:
+        if (score.reasoning and not reasoning) or score.value <= floor:
             continue
         for key in score.keys:
             there = found[key].get((score.released, score.model))
@@ -184,6 +187,7 @@ def _benchmark(table: Table) -> Benchmark:
         unit=table.choice("unit", ("percent", "elo")) or "percent",
         names=table.texts("names"),
         note=table.text("note") or "",
+        floor=float(table.number("floor") or 0),
     )
     table.finish()
     return one

@@ -11,10 +11,10 @@ from farthing.index import matched
 from farthing.index.formulas import WEIGHTED
 from farthing.index.kinds import Kind, Mix, blended, effective, list_price, per_task
 from farthing.index.line import Line
-from farthing.index.lines import BATCH, NO_TEXT, POINTER, Survey
+from farthing.index.lines import BATCH, NO_TEXT, PLACEHOLDER, POINTER, Survey
 from farthing.index.market_volumes import weeks, weighed_by_market
 from farthing.index.matched import IndexSeries
-from farthing.index.matched_table import Table
+from farthing.index.matched_table import FEWEST, Table
 from farthing.index.panel import Panel, between, grid, panel
 from farthing.index.volumes import Volumes, weighed
 from farthing.problems import FarthingError
@@ -23,6 +23,7 @@ _PLURAL = {
     POINTER: "moving pointers (the model behind the name changes)",
     BATCH: "batch variants",
     NO_TEXT: "that are no text models",
+    PLACEHOLDER: "placeholders of lists (a model at the price of one a twentieth its size)",
 }
 FEWEST_TO_BEGIN = 5
 """Models that can be compared with the next date, below which a series does not begin by itself."""
@@ -187,16 +188,18 @@ def _month_of(moment: datetime) -> datetime:
 
 
 def _from_enough(made: Panel, base: datetime | None) -> Panel:
-    """`made` from the first date at which enough items can be compared with the next one, or from `base`."""
+    """`made` from the first date at which enough items can be compared with the next one, or from `base`; where there
+    are never so many (a usage of few models), from the first at which an index is one at all."""
     table = Table(made)
-    last = len(made.dates) - 1
-    first = next((n for n in range(last) if len(table.matched(n, n + 1)) >= FEWEST_TO_BEGIN), 0)
+    common = [len(table.matched(n, n + 1)) for n in range(len(made.dates) - 1)]
+    few = FEWEST_TO_BEGIN if max(common) >= FEWEST_TO_BEGIN else FEWEST
+    first = next((n for n, count in enumerate(common) if count >= few), 0)
     if base is not None:
         first = min(first, made.dates.index(base))
     if not first:
         return made
     made = between(made, made.dates[first], None)
-    note = f"begins on {made.dates[0]:%Y-%m-%d}: before that fewer than {FEWEST_TO_BEGIN} models are comparable"
+    note = f"begins on {made.dates[0]:%Y-%m-%d}: before that fewer than {few} models are comparable"
     return msgspec.structs.replace(made, notes=(*made.notes, note))
 
 

@@ -15,6 +15,7 @@ from statistics import median, quantiles, stdev
 import msgspec
 
 from farthing.evidence import Grade, worst
+from farthing.index.closed import closed
 from farthing.index.kinds import Kind
 from farthing.index.line import Line
 from farthing.index.sold import FAR_OFF, as_quote, retired, slipped
@@ -25,6 +26,7 @@ from farthing.rates.family import family
 
 FEWEST = 3
 """Sellers without which a deviation says nothing; of two, the ratio is all there is to say."""
+AHEAD = "that day lies ahead: prices of today, and changes that are announced by now; no expectation"
 _ROUTERS = frozenset({"openrouter"})
 _DOOR = "huggingface_"
 _SELLERS = {"fireworks-ai": "fireworks", "zai-org": "zai"}
@@ -131,16 +133,16 @@ def spread(book: Book, model: str, at: datetime, kind: Kind, lines: Sequence[Lin
         priced = [_of_host(one, kind) for one in serving]
         priced += [found for line in dated if (found := _of_line(line, at, kind)) is not None]
         if len(serving) < len(known.hosts):
-            notes.append(f"{len(known.hosts) - len(serving)} offers left out that had ended by then")
+            notes.append(f"{_offers(len(known.hosts) - len(serving))} left out that had ended by then")
         if known.variants:
-            notes.append(f"{known.variants} batch offers and moving pointers left out")
+            notes.append(f"left out as batch offers or moving pointers: {known.variants}")
         if known.unpriced:
             notes.append(f"{known.unpriced} without a token price at that date")
     else:
         priced = [found for line in own if (found := _of_line(line, at, kind)) is not None]
         missing = len({host.offer.provider for host in known.hosts} - {one.provider for one in priced})
         if missing:
-            notes.append(f"{missing} hosts of today left out: their price at that date is not known")
+            notes.append(f"hosts of today left out, as their price at that date is not known: {missing}")
     return _spread(key, at, known.maker, priced, own, kind, notes)
 
 
@@ -163,8 +165,12 @@ def _spread(
     counted = [one for one in hosts if one.counted]
     of = dispersion([float(one.blended or 0) for one in counted])
     notes += _remarks(hosts, free, unblended, of)
-    history = over_time(own, kind, at)
-    if of is not None and of.count >= FEWEST:  # today's hosts are more than the dated ones
+    if counted and closed(key):
+        notes.append("its weights are not published: sellers other than its maker resell it, and host nothing")
+    if at > datetime.now(UTC):
+        notes.append(AHEAD)
+    history = over_time(own, kind, min(at, datetime.now(UTC)))
+    if of is not None and of.count >= FEWEST and at <= datetime.now(UTC):  # today's hosts are more than the dated ones
         history = (*(one for one in history if one.day < at.date()), DatedDispersion(day=at.date(), of=of))
     if len(history) < 2:
         notes.append(f"too few dated prices for a history: {FEWEST} sellers at two dates are the least")
@@ -284,16 +290,16 @@ def _remarks(
     reasons: Mapping[str, str] = {
         "router": "offered through a router, whose price is a host's: shown, not counted",
         "slip of units?": f"{FAR_OFF} times off the median of the others: taken for a slip of units, not counted",
-        "same seller": "further offers of sellers that are there already: the cheapest counts (--json has all)",
+        "same seller": "more of sellers that are there already: the cheapest counts (--json has all)",
     }
     for why, words in reasons.items():
         number = sum(one.why == why for one in hosts)
         if number:
             notes.append(f"{number} {words}")
     if free:
-        notes.append(f"{len(free)} free offers apart: a promotional price is no end of a range")
+        notes.append(f"{_offers(len(free))} free, and apart: a promotional price is no end of a range")
     if unblended:
-        notes.append(f"{len(unblended)} offers without a price for every meter of the mix")
+        notes.append(f"{_offers(len(unblended))} without a price for every meter of the mix")
     if of is None:
         notes.append("no price by the token is known at that date: there is no spread")
     elif of.count == 1:
@@ -309,6 +315,10 @@ def _remarks(
     return notes
 
 
+def _offers(count: int) -> str:
+    return f"{count:,} offer{'' if count == 1 else 's'}"
+
+
 class Family(msgspec.Struct, frozen=True, kw_only=True):
     """One open model's dispersion, in the list of those with most hosts."""
 
@@ -319,8 +329,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def most_hosted(book: Book, at: datetime, kind: Kind, lines: Iterable[Line], fewest: int = FEWEST) -> list[Family]:
-    """The open models (sold by `fewest` sellers or more that neither made them nor are cloud platforms), the most
-    widely sold first, with the dispersion over all who sell them: as `spread` counts them."""
+    """The open models (whose weights are not known to be unpublished, sold by `fewest` sellers or more that neither
+    made them nor are cloud platforms), the most widely sold first, with the dispersion over all who sell them: as
+    `spread` counts them."""
     known: dict[str, list[HostPrice]] = {}
     named: set[str] = set()
     for offer in book.offers() if at >= newest_date(book, at) else ():
@@ -333,6 +344,8 @@ def most_hosted(book: Book, at: datetime, kind: Kind, lines: Iterable[Line], few
             known.setdefault(line.family, []).append(dated)
     found = []
     for key, priced in known.items():
+        if closed(key):
+            continue
         made_by = maker(key)
         counted = [one for one in _counted([one for one in priced if one.blended]) if one.counted]
         others = [one for one in counted if one.channel == "direct" and one.seller != made_by]

@@ -1,6 +1,7 @@
 """The structure of the market at an instant: who sells what for how much, tiers of capability, output against input."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from fractions import Fraction
@@ -18,9 +19,11 @@ FEWEST = 3
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One provider. `kind`: "maker", "cloud" or "host". Prices are (lowest, median, highest) over its offers."""
+    """One provider; of a maker that sells others' models as well, those are a row of their own (`name`: "google
+    vertex"). `kind`: "maker", "cloud" or "host". Prices are (lowest, median, highest) over its offers."""
 
     provider: str
+    name: str
     kind: str
     count: int
     input: tuple[Fraction, Fraction, Fraction]
@@ -71,24 +74,35 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows(sold: Iterable[Sold], fewest: int = 1) -> list[Row]:
-    """One row a provider with `fewest` offers or more: makers, clouds, hosts; those with most offers first."""
+    """One row a provider with `fewest` offers or more: makers, clouds, hosts; those with most offers first.
+
+    What a maker resells is no price of its own: Google's row is Gemini, not Claude at Google."""
     by_provider: dict[str, list[Sold]] = {}
     for one in sold:
         by_provider.setdefault(one.provider, []).append(one)
-    found = []
+    parts: list[tuple[str, str, list[Sold]]] = []
     for name, own in by_provider.items():
+        kind = kind_of(name, own)
+        others = [one for one in own if one.maker not in (None, name)] if kind == "maker" else []
+        parts.append((name, kind, [one for one in own if one not in others]))
+        if others:
+            through = Counter(one.channel for one in others).most_common(1)[0][0]
+            resold = "others' models" if through == "direct" else through
+            parts.append((f"{name} {resold}", "host" if through == "direct" else "cloud", others))
+    found = []
+    for name, kind, own in parts:
         if len(own) < fewest:
             continue
         ordered = sorted(own, key=lambda one: (one.blended, one.model))
         found.append(
             Row(
-                provider=name, kind=kind_of(name, own), count=len(own), input=_range(o.input for o in own),
+                provider=own[0].provider, name=name, kind=kind, count=len(own), input=_range(o.input for o in own),
                 output=_range(o.output for o in own), blended=_range(o.blended for o in own), cheapest=ordered[0],
                 dearest=ordered[-1], grade=worst(o.grade for o in own),
             )
         )  # fmt: skip
     order = {"maker": 0, "cloud": 1, "host": 2}
-    return sorted(found, key=lambda row: (order[row.kind], -row.count, row.provider))
+    return sorted(found, key=lambda row: (order[row.kind], -row.count, row.name))
 
 
 def kind_of(provider: str, own: Sequence[Sold]) -> str:

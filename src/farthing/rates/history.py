@@ -14,6 +14,7 @@ the prices from a day on, in dollars per million tokens, and last the source: an
 that was a change of the price or a correction.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -68,6 +69,19 @@ def offers(provider: str | None = None) -> list[HistoryOffer]:
     known = _files()
     chosen = sorted(known) if provider is None else [provider] if provider in known else []
     return [offer for name in chosen for offer in _packaged(name)]
+
+
+def find(provider: str, names: Iterable[str], channel: str = "direct") -> HistoryOffer | None:
+    """The offer of our history under the first of `names` that it holds; None where it holds none of them."""
+    listed = {one.model.casefold(): one for one in offers(provider) if one.channel == channel}
+    return next((found for name in names if (found := listed.get(name.casefold()))), None)
+
+
+def price_on(past: HistoryOffer, moment: datetime) -> HistoryPrice | None:
+    """What `past` charged at `moment`; None before its first price, and from when the lists no longer had it."""
+    if past.gone is not None and moment >= past.gone:
+        return None
+    return next((price for price in reversed(past.prices) if price.start <= moment), None)
 
 
 @cache

@@ -7,6 +7,7 @@ from farthing.charges.reference import Charge, Line
 from farthing.evidence import Source
 from farthing.money import decimal_text, is_finite_decimal, show_usd
 from farthing.rates.card import ALWAYS
+from farthing.reports.past_lists import said_then, told
 from farthing.time import show_instant
 from farthing.units import METERS
 
@@ -86,6 +87,7 @@ def charge_json(charge: Charge) -> dict[str, Any]:
         "sources": [source_json(source) for source in sources.values()],
         "via": charge.offer.via if charge.offer else "",
         "note": charge.offer.note if charge.offer else "",
+        **({"lists_of_that_day": said} if (said := said_then(charge.offer, price, usage.at)) else {}),
     }
 
 
@@ -150,6 +152,8 @@ def charge_table(charge: Charge) -> "Group":
         parts.append(
             Text(f"record: {since}" + (f"; priced as {charge.offer.via}" if charge.offer.via else ""), style="dim")
         )
+        said = said_then(charge.offer, price, charge.usage.at)
+        parts += [Text(f"\n{told(said, charge.offer.id)}")] if said and charge.offer else []
     return Group(*parts)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import exp, log
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from farthing.reports.index_chart_labels import Box, beside, labels
@@ -27,6 +27,7 @@ from farthing.reports.index_chart_parts import (
 from farthing.reports.index_chart_words import change, count, cut, half_life, sentence, times, usd
 
 View = Mapping[str, Any]
+MANY_RATES = 8  # from which the middle half says more than the extremes
 _SMALL = 9  # pictures of single thresholds beside the rates: those with most new lows
 _CROWD = 60  # marks: more of them are drawn smaller and fainter
 _CUT = 12  # an interval's bar ends here: so many times beyond the furthest rate
@@ -157,9 +158,12 @@ def _many(drawn: Sequence[View], view: View) -> Drawing:
     middle = exp(median(map(log, rates)))
     names = {one["benchmark"] for one in fitted}
     what = f"of {names.pop()} " if len(names) == 1 else ""
-    title = (
-        f"At constant capability {what}the price {_range(rates[-1], rates[0])}, by {'score' if what else 'benchmark'}"
-    )
+    by = "score" if what else "benchmark"
+    if len(rates) >= MANY_RATES:  # the fastest of many is the one with the widest interval
+        slow, _, fast = quantiles(rates, n=4, method="inclusive")
+        title = f"At constant capability {what}the price {_range(slow, fast)} for half of {len(rates)} rates by {by}"
+    else:
+        title = f"At constant capability {what}the price {_range(rates[-1], rates[0])}, by {by}"
     if len(rates) > 2:
         title += f"; the median {change(middle)}"
     spec = {"vconcat": [forest(fitted, view), grid], "spacing": 30}

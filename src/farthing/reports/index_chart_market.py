@@ -166,7 +166,7 @@ def compare(view: View) -> Drawing:
     return Drawing(
         title=f"A million tokens cost from {usd(low['blended_low'])} ({low['provider']}) to "
         f"{usd(high['blended_high'])} ({high['provider']}), over {count(view['count'], 'offer')} of "
-        f"{count(len(view['providers']), 'provider')}",
+        f"{count(len({one['provider'] for one in providers}), 'provider')}",
         subtitle=sentence(str(view.get("at"))[:10], f"list prices, {view['mix']} input to output; free offers left out",
                           "bar: lowest to highest; dot: the median",
                           f"evidence: {view['grade']}" if view.get("grade") else None),
@@ -188,7 +188,7 @@ def _providers(providers: Sequence[View], view: View) -> Spec:
     """A row for each provider, the dearest median first; where models are listed, a dot for each of them."""
     most = sorted(providers, key=lambda one: -one["count"])[:_PROVIDERS]
     rows: Rows = [
-        {"name": one["provider"], "low": float(one["blended_low"]), "v": float(one["blended_median"]),
+        {"name": one.get("name", one["provider"]), "low": float(one["blended_low"]), "v": float(one["blended_median"]),
          "high": float(one["blended_high"]), "count": one["count"], "least": one.get("cheapest"),
          "most": one.get("dearest"), "text": f"{usd(one['blended_median'])}, {count(one['count'], 'offer')}"}
         for one in sorted(most, key=lambda one: -float(one["blended_median"]))
@@ -197,10 +197,11 @@ def _providers(providers: Sequence[View], view: View) -> Spec:
     told = (("name", "provider"), ("text", "median"), ("least", "cheapest"), ("most", "dearest"))
     spec = _ranges(rows, axis, x, told)
     shown = {row["name"] for row in rows}
+    resold = {one["provider"]: one["name"] for one in providers if one.get("name", one["provider"]) != one["provider"]}
     dots = [
-        {"name": one["provider"], "v": float(one["blended"]), "id": one["id"], "text": usd(one["blended"])}
+        {"name": row, "v": float(one["blended"]), "id": one["id"], "text": usd(one["blended"])}
         for one in view.get("models") or ()
-        if one["provider"] in shown and _above_zero(one.get("blended"))
+        if (row := _row_of(one, resold)) in shown and _above_zero(one.get("blended"))
     ]
     if dots:
         names = _names([row["name"] for row in rows])
@@ -209,10 +210,16 @@ def _providers(providers: Sequence[View], view: View) -> Spec:
     return spec
 
 
+def _row_of(model: View, resold: Mapping[str, str]) -> str:
+    """The row of a provider in which a model counts: what a maker resells has a row of its own."""
+    provider: str = model["provider"]
+    return resold.get(provider, provider) if model.get("maker") not in (None, provider) else provider
+
+
 def _bands(bands: Sequence[View]) -> Spec:
     rows: Rows = [
         {"name": f"{usd(band['low'])} to {usd(band['high'])}", "n": band["count"],
-         "text": f"{band['count']}: {', '.join(band.get('examples') or ())}"[:64]}
+         "text": _few(f"{band['count']}: ", band.get("examples") or ())}
         for band in bands
     ]  # fmt: skip
     y = _names([row["name"] for row in rows])
@@ -228,13 +235,28 @@ def _bands(bands: Sequence[View]) -> Spec:
 
 def _tiers(tiers: Sequence[View]) -> Spec:
     rows: Rows = [
-        {"name": f"{tier['tier']} (from {_score(tier['score_low'])})", "low": tier["low"], "v": tier["median"],
+        {"name": f"{tier['tier']} ({_scores(tier)})", "low": tier["low"], "v": tier["median"],
          "high": tier["high"], "least": tier.get("cheapest"),
          "text": f"{usd(tier['median'])}, {count(tier['count'], 'model')}"}
         for tier in tiers
     ]  # fmt: skip
     axis, x = _across([row[key] for row in rows for key in ("low", "high")])
     return _ranges(rows, axis, x, (("name", "tier"), ("text", "median"), ("least", "cheapest")))
+
+
+def _few(head: str, names: Sequence[str], widest: int = 64) -> str:
+    """As many whole names as fit; the first one always."""
+    kept = list(names[:1])
+    for name in names[1:]:
+        if len(head) + len(", ".join([*kept, name])) <= widest:
+            kept.append(name)
+    return head + ", ".join(kept)
+
+
+def _scores(tier: View) -> str:
+    """The lowest tier has no floor but 0, which is no score."""
+    low, high = tier["score_low"], tier.get("score_high")
+    return f"from {_score(low)}" if low or high is None else f"below {_score(high)}"
 
 
 def _score(score: float) -> str:

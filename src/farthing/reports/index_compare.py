@@ -27,6 +27,7 @@ def compare_view(found: Compared, mix: str, named: bool) -> dict[str, Any]:
         "mix": mix,
         "count": len(found.sold),
         "models_count": len(found.models),
+        "providers_count": len({row.provider for row in found.rows}),
         "providers": [_row(row) for row in found.rows],
         "models": [_sold(one) for one in sorted(found.sold, key=lambda o: (o.provider, o.blended, o.model))]
         if named
@@ -53,7 +54,7 @@ def compare_view(found: Compared, mix: str, named: bool) -> dict[str, Any]:
 
 def _row(row: Row) -> dict[str, Any]:
     return {
-        "provider": row.provider, "kind": row.kind, "count": row.count, **_three("input", row.input),
+        "provider": row.provider, "name": row.name, "kind": row.kind, "count": row.count, **_three("input", row.input),
         **_three("output", row.output), **_three("blended", row.blended), "cheapest": row.cheapest.model,
         "dearest": row.dearest.model, "grade": str(row.grade),
     }  # fmt: skip
@@ -145,10 +146,15 @@ def _head(view: View) -> Iterator[Any]:
     high = max(view["providers"], key=lambda row: Fraction(row["output_high"]))
     times = float(Fraction(high["output_high"]) / Fraction(low["output_low"]))
     yield from say(
-        f"{view['count']:,} offers of {view['models_count']:,} text models by {len(view['providers'])} providers at "
+        f"{view['count']:,} offers of {view['models_count']:,} text models by {_providers_of(view)} at "
         f"{view['at']}. Output costs from ${money(low['output_low'])} ({low['provider']}) to "
         f"${money(high['output_high'])} ({high['provider']}): {times:,.0f} times. Dollars per million tokens."
     )
+
+
+def _providers_of(view: View) -> str:
+    count = view["providers_count"]
+    return f"{count} provider{'' if count == 1 else 's'}"
 
 
 def _providers(view: View) -> Iterator[Any]:
@@ -161,7 +167,7 @@ def _providers(view: View) -> Iterator[Any]:
                             f"{view['mix']} median")  # fmt: skip
         for row in rows[:_SHOWN]:
             prices = [money(row[f"{name}_{end}"]) for name in ("input", "output") for end in ("low", "median", "high")]
-            table.add_row(row["provider"], str(row["count"]), *prices, money(row["blended_median"]))
+            table.add_row(row["name"], str(row["count"]), *prices, money(row["blended_median"]))
         yield table
         if len(rows) > _SHOWN:
             yield from say(f"{len(rows) - _SHOWN} more in --json and --csv.")
@@ -201,13 +207,20 @@ def _tiers(view: View) -> Iterator[Any]:
     table = plain_table("Tier", "Score", "Models", f"{view['mix']}: low", "median", "high", "Output", "Cheapest",
                         last_left=True)  # fmt: skip
     for tier in view["tiers"]:
-        top = "" if tier["score_high"] is None else f" – {tier['score_high']:.1f}"
         output = (
             UNKNOWN if tier["output_low"] is None else f"{money(tier['output_low'])} – {money(tier['output_high'])}"
         )
-        table.add_row(tier["tier"], f"{tier['score_low']:.1f}{top}", str(tier["count"]), money(tier["low"]),
+        table.add_row(tier["tier"], score_range(tier), str(tier["count"]), money(tier["low"]),
                       money(tier["median"]), money(tier["high"]), output, tier["cheapest"] or "")  # fmt: skip
     yield table
+
+
+def score_range(tier: View) -> str:
+    """ "1471.1 and more", "1417.3 – 1471.1", "below 1315.2": the lowest tier's floor is no score."""
+    low, high = tier["score_low"], tier["score_high"]
+    if high is None:
+        return f"{low:.1f} and more" if low else "any"
+    return f"{low:.1f} – {high:.1f}" if low else f"below {high:.1f}"
 
 
 def _output(view: View) -> Iterator[Any]:

@@ -59,6 +59,7 @@ def decline_view(
     """Declines as JSON. `grade`: the worst that a price or score rests on; None for points that the user brought."""
     benchmarks = list(dict.fromkeys(one.benchmark for one in declines))
     fitted = [one.fit.yearly_factor for one in declines if one.fit]
+    to_date = [one.fit.to_date_yearly_factor for one in declines if one.fit]
     view: dict[str, Any] = {
         "benchmark": benchmarks[0] if len(benchmarks) == 1 else None,
         "declines": [_decline(one) for one in declines],
@@ -66,6 +67,9 @@ def decline_view(
         "lowest_yearly_factor": min(fitted, default=None),
         "median_yearly_factor": median(fitted) if fitted else None,
         "highest_yearly_factor": max(fitted, default=None),
+        "lowest_to_date_yearly_factor": min(to_date, default=None),
+        "median_to_date_yearly_factor": median(to_date) if to_date else None,
+        "highest_to_date_yearly_factor": max(to_date, default=None),
         "level": level,
         "method": METHOD,
         "interval": INTERVAL,
@@ -131,8 +135,11 @@ def decline_rows(view: View) -> list[dict[str, Any]]:
         one = view["declines"][0]
         return [{"benchmark": one["benchmark"], "threshold": one["score"], **model} for model in one["models"]]
     empty = dict.fromkeys(
-        ("yearly_factor", "low", "high", "half_life_months", "n", "r2", "first", "last", "total_factor")
-    )
+        (
+            "yearly_factor", "low", "high", "level", "half_life_months", "n", "r2", "first", "last", "total_factor",
+            "until", "to_date_yearly_factor",
+        )
+    )  # fmt: skip
     return [
         {
             "benchmark": one["benchmark"],
@@ -192,7 +199,8 @@ def decline_table(view: View) -> Iterator[Any]:
     else:
         yield from _many(view)
     if view.get("bad_rows"):
-        yield from say(f"{view['bad_rows']} rows could not be read; the first: {view['problems'][0]}")
+        rows = "1 row" if view["bad_rows"] == 1 else f"{view['bad_rows']} rows"
+        yield from say(f"{rows} could not be read; the first: {view['problems'][0]}")
     for note in view["notes"]:
         yield from say(f"- {note}")
 
@@ -236,6 +244,12 @@ def _many(view: View) -> Iterator[Any]:
             f"{_times(view['highest_yearly_factor'])} a year, in the median {_times(view['median_yearly_factor'])} "
             f"({len(fitted)} milestones)."
         )
+        if len(_idle(fitted)) > len(fitted) / 2:  # then the first sentence is about what was, not about what is
+            yield from say(
+                f"So it fell until its last new low. Counting the time since, it fell "
+                f"{_times(view['lowest_to_date_yearly_factor'])} to {_times(view['highest_to_date_yearly_factor'])} a "
+                f"year to date, in the median {_times(view['median_to_date_yearly_factor'])}."
+            )
         table = plain_table(
             "Benchmark", "Score", "A year", f"{view['level']:.0%} interval", "To date", "Half-life", "Lows", "Models",
             "First", "Last",
@@ -260,7 +274,7 @@ def _many(view: View) -> Iterator[Any]:
             yield from say(f"Of each benchmark the {_PER_BENCHMARK} best supported; --benchmark, --json or --csv: all.")
     else:
         yield from say("No milestone has enough new lows for a rate.")
-    idle = [one for one in shown if any(note.startswith("no new low in") for note in one["notes"])]
+    idle = _idle(shown)
     if idle:
         until = max(one["fit"]["until"] for one in idle)
         rates = [one["fit"]["to_date_yearly_factor"] for one in idle]
@@ -278,6 +292,11 @@ def _many(view: View) -> Iterator[Any]:
     thin = [one for one in view["declines"] if not one["fit"]]
     if thin and len(shown) == len(fitted):
         yield from say(f"- too thin for a rate ({LEAST_LOWS} new lows are the fewest): {_listed(thin)}")
+
+
+def _idle(declines: Sequence[View]) -> list[View]:
+    """Those whose price was not undercut for half a year or more."""
+    return [one for one in declines if any(note.startswith("no new low in") for note in one["notes"])]
 
 
 def _foremost(fitted: Sequence[View]) -> list[View]:

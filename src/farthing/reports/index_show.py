@@ -166,8 +166,10 @@ def headline(one: Mapping[str, Any]) -> str:
     span = f", {known[0]['date']} to {known[-1]['date']}" if len(known) > 1 else ""
     rate = one["yearly_factor"]
     text = f"{subject}{':' if rate is None else ''} {_moved(rate, one.get('yearly_low'), one.get('yearly_high'))}{span}"
-    if one.get("half_life_months"):
-        text += f"; half-life {one['half_life_months']:.3g} months"
+    ends = [end for end in (one.get("yearly_low"), one.get("yearly_high")) if end is not None]
+    if one.get("half_life_months") and all(end > 1 for end in ends):  # where it may as well have risen, there is none
+        months = one["half_life_months"]
+        text += f"; half-life {months:,.0f} months" if months >= 100 else f"; half-life {months:.3g} months"
     return text
 
 
@@ -197,7 +199,7 @@ def _levels(one: Mapping[str, Any]) -> Any:
     fixed = any(point.get("fixed_base") is not None for point in one["points"])
     names = ["date", "index", f"{one['level']:.0%} interval", "models", "entered", "left"]
     table = plain_table(*names, *(["fixed base"] if fixed else []), *(["GEKS"] if circular else []))
-    for point in _some(one["points"]):
+    for point in _summed(one["points"]):
         cells = [point["date"], number(point["index"], 1), _range(point)]
         cells += [_count(point.get(name)) for name in ("count", "entered", "left")]
         cells += [number(point.get("fixed_base"), 1)] if fixed else []
@@ -220,6 +222,21 @@ def _some(points: Sequence[Any]) -> list[Any]:
     step = -(-len(points) // _ROWS)
     chosen = list(points[::step])
     return chosen if not points or chosen[-1] == points[-1] else [*chosen, points[-1]]
+
+
+def _summed(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`_some` of `points`, each with what entered and left since the one shown before it."""
+    shown: list[dict[str, Any]] = []
+    chosen = {id(point) for point in _some(points)}
+    sums: dict[str, int | None] = {"entered": 0, "left": 0}
+    for point in points:
+        for name, before in sums.items():
+            here = point.get(name)
+            sums[name] = None if here is None or before is None else before + here
+        if id(point) in chosen:
+            shown.append({**point, **sums})
+            sums = {"entered": 0, "left": 0}
+    return shown
 
 
 def _range(point: Mapping[str, Any]) -> str:

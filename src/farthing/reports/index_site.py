@@ -7,7 +7,7 @@ place one by one; a list of them (`site.json`) marks the folder as ours.
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +87,21 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
 
-def write_site(pages: Sequence[Page], out: Path, title: str, at: str) -> int:
+def check_folder(out: Path) -> None:
+    """Raises `FarthingError` where a site cannot be written to `out`: a file, or a folder of something else."""
+    _owned(out)
+
+
+def write_site(
+    pages: Sequence[Page], out: Path, title: str, at: str, tick: Callable[[int, int], None] = lambda done, total: None
+) -> int:
     """Write the site of `pages` to the folder `out` (made where it is missing) and return the number of files.
 
-    `title` heads every page, `at` is the day that it tells of. Raises `FarthingError` where `out` is no folder of
-    ours or cannot be written; what was there then stays.
+    `title` heads every page, `at` is the day that it tells of; `tick` is called with the pages done, of all. Raises
+    `FarthingError` where `out` is no folder of ours or cannot be written; what was there then stays.
     """
     ours = _owned(out)
-    made = files(pages, title, at)
+    made = files(pages, title, at, tick)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder:
@@ -126,14 +133,17 @@ def _owned(out: Path) -> set[str]:
         raise FarthingError(f"{out}: {why}") from None
 
 
-def files(pages: Sequence[Page], title: str, at: str) -> dict[str, bytes]:
+def files(
+    pages: Sequence[Page], title: str, at: str, tick: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, bytes]:
     """Every file of the site by its name, the mark last."""
     template = environment().get_template("index_site.html.j2")
     parts = environment().get_template("index_parts.html.j2").module
     menu = [(page.menu, page.file) for page in pages if page.menu]
     site = {"title": title, "stamp": f"Farthing {__version__}, as of {at}"}
     made: dict[str, bytes] = {}
-    for page in pages:
+    for number, page in enumerate(pages):
+        tick(number, len(pages))
         figures = [_figure(section, made) for section in page.sections]
         tables = [{"title": e.title, "words": e.words, "table": cells(e.rows)} for e in page.extras]
         shown = {"title": page.title, "file": page.file, "under": page.under, "words": page.words,

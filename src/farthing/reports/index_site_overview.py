@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 from farthing.problems import FarthingError
 from farthing.rates.book import channel
+from farthing.reports.index_chart_decline import MANY_RATES
 from farthing.reports.index_chart_words import between, change, count, month_text, times, usd
 from farthing.reports.index_site import Extra, Headline, Page, Section
 from farthing.reports.index_site_asked import Asked, Gathered, View, apart
@@ -86,10 +87,12 @@ def _headline_matched(one: View | None) -> list[Headline]:
 def _headline_capability(rates: Sequence[float]) -> list[Headline]:
     if not rates:
         return []
-    words = (
-        f"the median of {count(len(rates), 'threshold')}, of which the slowest fell {times(min(rates))} a year and the "
-    )
-    words += f"fastest {times(max(rates))}"
+    words = f"the median of {count(len(rates), 'threshold')}"
+    if len(rates) >= MANY_RATES:
+        slow, _, fast = quantiles(rates, n=4, method="inclusive")
+        words += f", half of which fell {times(slow)} to {times(fast)} a year; single ones rest on few models"
+    elif len(rates) > 1:
+        words += f", of which the slowest fell {times(min(rates))} a year and the fastest {times(max(rates))}"
     name = "The cheapest model that reaches a score"
     return [Headline(name=name, value=_short(median(rates)), words=words)]
 

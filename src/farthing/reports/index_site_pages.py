@@ -1,6 +1,6 @@
 """The pages of the index's site: the views of the index's commands, at one instant and one mix."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,31 +15,43 @@ from farthing.reports.index_site_asked import LEVEL, Asked, Gathered, View, page
 from farthing.reports.index_site_history import history
 from farthing.reports.index_site_overview import overview
 
+_PARTS = 6  # that the work is told in
 _MONTHS = 24  # of a forecast
 _DECLINES = 5  # thresholds that are drawn one by one
 _SPREADS = 6  # models whose hosts are drawn one by one
 _FORECASTS = 3  # thresholds whose price is forecast
 
 
-def pages(book: Book, at: datetime, mix: Mix) -> list[Page]:
+def pages(
+    book: Book, at: datetime, mix: Mix, tick: Callable[[int, int], None] = lambda done, total: None
+) -> list[Page]:
     """The pages of the site as of `at`, by blended prices of `mix`; the first is the overview.
 
-    Raises `FarthingError` where the book has no dated price at all.
+    `tick` is called with the parts done, of all. Raises `FarthingError` where the book has no dated price at all.
     """
     asked = Asked(book=book, at=at, mix=mix, surveyed=survey(book, at=at))
     if not asked.lines:
         raise FarthingError("no model has a dated price; there is nothing to make a site of")
-    declines, gpus = _declines(asked), _gpu(asked)
+    declines = _declines(asked)
+    tick(1, _PARTS)
+    gpus = _gpu(asked)
+    tick(2, _PARTS)
     first = overview(asked, declines.sections, gpus.sections)
+    tick(3, _PARTS)
     histories, providers = history(asked)
+    tick(4, _PARTS)
+    spreads, compared = _spreads(asked), _compare(asked)
+    tick(5, _PARTS)
+    forecasts = _forecast(asked, declines.sections)
+    tick(_PARTS, _PARTS)
     return [
         first,
         histories,
         page("decline.html", "Decline", "What one capability costs, and how fast that falls", declines,
               "Of all models at or above a score, the cheapest; its running minimum; a line through the logarithms."),
-        _spreads(asked),
-        _compare(asked),
-        _forecast(asked, declines.sections),
+        spreads,
+        compared,
+        forecasts,
         page("gpu.html", "GPU rents", "What an hour of a rented GPU costs, and the price of tokens against it", gpus,
               "Rents and the price of tokens are different prices: the lower picture has both on one scale."),
         _methods(asked),

@@ -1,11 +1,11 @@
 """The spread of one model's price across hosts: its view, its rows, its table; and the list of widely sold models."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
-from farthing.index.spread import Dispersion, Family, HostPrice, Spread
+from farthing.index.spread import AHEAD, Dispersion, Family, HostPrice, Spread
 from farthing.money import decimal_text
 from farthing.reports.index_words import UNKNOWN, money, number, plain_table, say
 from farthing.time import show_instant
@@ -141,8 +141,10 @@ def hosted_view(found: Sequence[Family], at: datetime, mix: str, limit: int = _M
         "mix": mix,
         "models": models,
         "left_out": left,
-        "method": "the cheapest offer of each seller; open: three sellers or more that neither made it nor are a cloud",
-        "notes": [f"{left} more models are sold by three or more; --limit 0 shows all"] if left else [],
+        "method": "the cheapest offer of each seller; open: three sellers or more that neither made it nor are a "
+        "cloud, and weights that are not known to be unpublished",
+        "notes": [AHEAD] * (at > datetime.now(UTC))
+        + ([f"{left} more models are sold by three or more; --limit 0 shows all"] if left else []),
     }
 
 

@@ -131,6 +131,6 @@ def _matched_words(view: View) -> str:
 def _rates_words(rates: View) -> str:
     low, middle, high = (times(rates[key]) for key in ("low", "median", "high"))
     return (
-        f"Use cases differ: {rates['count']} series fell from {low}-fold to {high}-fold a year, half of them more than "
-        f"{middle}-fold."
+        f"Use cases differ: until their last new low {rates['count']} series fell from {low}-fold to {high}-fold a "
+        f"year, half of them more than {middle}-fold."
     )

@@ -164,8 +164,14 @@ def series_table(view: Mapping[str, Any], limit: int = _SHOWN) -> Iterator[Any]:
 def _summary(view: Mapping[str, Any]) -> str:
     taken = len(view["snapshots"])
     left = view["files"] - taken
-    rest = f"; {left:,} files add nothing, or could not be read (below)" if left else ""
-    return f"{taken:,} price lists of {view['files']:,} files, {view['offers']:,} offers{rest}\n"
+    adds = "adds" if left == 1 else "add"
+    rest = f"; {_count(left, 'file')} {adds} nothing, or could not be read (below)" if left else ""
+    lists, files = _count(taken, "price list"), _count(view["files"], "file")
+    return f"{lists} of {files}, {_count(view['offers'], 'offer')}{rest}\n"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _why_none(view: Mapping[str, Any]) -> str:
@@ -193,7 +199,8 @@ def _counts_table(view: Mapping[str, Any]) -> Any:
 
 def _events(view: Mapping[str, Any], limit: int) -> Iterator[Any]:
     priced = [event for event in view["events"] if event["verdict"] in PRICED]
-    rows = _moves(priced or view["events"])
+    every = _moves(priced or view["events"])
+    rows = [row for row in every if any(_plain(event) for event in row)] or every
     first = rows[: limit or None]
     yield _text_of("\nThe newest, in dollars per million tokens where nothing else stands:" if priced else "")
     table = _table("by", "offer", "price", "verdict", "why", left=5)
@@ -210,6 +217,16 @@ def _events(view: Mapping[str, Any], limit: int) -> Iterator[Any]:
         yield _text_of(
             f"… and {left:,} more; --json or --out has all, --model and --verdict choose, --limit shows more."
         )
+    if len(rows) < len(every):
+        yield _text_of(
+            f"Not shown: {len(every) - len(rows):,} steps of cached, batch, long-context and other prices alone (in "
+            "--json and --out)."
+        )
+
+
+def _plain(event: Mapping[str, Any]) -> bool:
+    """Whether it is a step of a plain token price: what a person asks for first."""
+    return event["condition"] == "always" and event["meter"] in ("input", "output")
 
 
 def _moves(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -249,7 +266,7 @@ def _remarks(view: Mapping[str, Any]) -> Iterator[Any]:
             )
     kinds = list(view["problems_by_kind"].items())
     if kinds:
-        yield _text_of(f"\n{len(view['problems']):,} problems in these files; --json lists each:")
+        yield _text_of(f"\n{_count(len(view['problems']), 'problem')} in these files; --json lists each:")
         table = _table("problem", "times", left=1)
         for kind, times in kinds[:_PROBLEMS_SHOWN]:
             table.add_row(kind, f"{times:,}")

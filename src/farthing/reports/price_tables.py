@@ -16,6 +16,7 @@ from farthing.rates.describe import describe, describe_terms, describe_unit
 from farthing.rates.family import family
 from farthing.rates.rules import CachingRule, batch_rule, caching_rule
 from farthing.rates.select import Unknown, price_at
+from farthing.reports.past_lists import said_then, told
 from farthing.reports.prices import (
     HistoryRow,
     OfferRow,
@@ -146,6 +147,9 @@ def offer_page(screen: "Console", book: Book, offer: Offer, at: datetime) -> Non
         say(screen, f"\nNo price at {show_instant(at)}: {price.reason}.")
     else:
         _rates(screen, price, at)
+        said = said_then(offer, price, at)
+        if said:
+            say(screen, f"\n{told(said, offer.id)}")
     _rules(screen, offer, at)
     _sources(screen, book, offer, at)
 
@@ -289,6 +293,8 @@ def history_table(screen: "Console", offer: Offer, rows: Iterable[HistoryRow], l
         recorded = f"{row.recorded:%Y-%m-%d}" if row.recorded else ""
         words = [describe(row.when)] * (row.when != ALWAYS)
         again = record == last
+        words += [f"began after {_day(row.after)}"] if row.after and not again else []
+        words += ["or a correction"] * (row.unclear and not again)
         words += [f"withdrawn {_day(row.valid_to)}"] if row.valid_to and not again else []
         _add(table, "" if again else start, "" if again else recorded, row.meter, money(row.usd),
              share(row.change) if row.change is not None else "", ", ".join(words), row.source.id,

@@ -1,7 +1,7 @@
 """Views of the price book: rows for tables, and the same in JSON's types. `price_tables` prints them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -13,6 +13,7 @@ import msgspec
 
 from farthing.evidence import Grade, Source
 from farthing.money import decimal_text
+from farthing.rates import history as past_lists
 from farthing.rates.book import Book, Conflict, channel
 from farthing.rates.card import ALWAYS, Offer, Price, Rate, When
 from farthing.rates.check import Checked
@@ -20,9 +21,12 @@ from farthing.rates.compare import Comparison, Host, Markup, Platform, Quote, pl
 from farthing.rates.describe import describe, describe_terms, describe_unit
 from farthing.rates.rules import batch_rule, caching_rule
 from farthing.rates.select import Unknown, currency_factor, price_at
+from farthing.reports.past_lists import said_then
 from farthing.time import show_instant
 from farthing.units import METERS
 
+_LISTS = "price lists"
+"""The layer of our history: it is shown beside the book's, which does not price by it."""
 _MAIN = ("input", "cache_read", "output")
 _MODES = (
     ("audio", {"audio_second", "input_audio_second", "output_audio_second", "character"}),
@@ -79,6 +83,10 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     change: Fraction | None
     source: Source
     note: str
+    after: datetime | None = None
+    """The last list with another price: it began between this and `valid_from`."""
+    unclear: bool = False
+    """The lists do not say whether the price moved then, or was put right."""
 
 
 # --- list -----------------------------------------------------------------------------------------
@@ -164,6 +172,7 @@ def offer_view(book: Book, offer: Offer, at: datetime) -> dict[str, Any]:
         "at": show_instant(at),
         "price": price_view(price) if isinstance(price, Price) else None,
         "unknown": price.reason if isinstance(price, Unknown) else "",
+        "lists_of_that_day": said_then(offer, price, at) if isinstance(price, Price) else None,
         "sources": [
             {"layer": layer, "prices": {m: _text(usd) for m in _MAIN if (usd := quote(p, m, at).usd) is not None},
              "note": p.note, "source": plain(p.source)}
@@ -246,7 +255,31 @@ def history(book: Book, offer: Offer, meters: Iterable[str], conditional: bool) 
                 )  # fmt: skip
                 if usd is not None:
                     before[rate.meter, rate.when] = usd
+    known = {(row.meter, row.when, row.usd, row.valid_from.date()) for row in rows if row.valid_from}
+    for row in _listed(offer, meters, conditional):
+        # Where a vendor stated the day, the history has that statement, which is in the book as well.
+        if row.valid_from is not None and (row.meter, row.when, row.usd, row.valid_from.date()) not in known:
+            rows.append(row)
     return sorted(rows, key=lambda row: (row.valid_from is not None, row.valid_from or datetime.min))
+
+
+def _listed(offer: Offer, meters: Iterable[str], conditional: bool) -> Iterator[HistoryRow]:
+    """What dated price lists said of the offer (data/history): each time that a price began."""
+    past = past_lists.find(offer.provider, (offer.model, *offer.aliases), offer.channel)
+    before: dict[tuple[str, When], Fraction] = {}
+    for price in past.prices if past else ():
+        tiers = [(ALWAYS, price.usd_per_mtok)]
+        tiers += [(When(tier="batch"), price.batch_usd_per_mtok)] if conditional else []
+        for when, usd_per_mtok in tiers:
+            for meter in (one for one in meters if one in usd_per_mtok):
+                usd, last = Fraction(usd_per_mtok[meter]), before.get((meter, when))
+                if usd != last:
+                    yield HistoryRow(
+                        layer=_LISTS, valid_from=price.start, valid_to=None, recorded=None, meter=meter,
+                        when=when, usd=usd, change=usd / last - 1 if last else None, source=price.source, note="",
+                        after=price.after, unclear=not price.sure,
+                    )  # fmt: skip
+                before[meter, when] = usd
 
 
 def _usd(rate: Rate, price: Price) -> Fraction | None:

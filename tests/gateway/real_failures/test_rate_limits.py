@@ -57,6 +57,15 @@ def test_a_slot_is_free_after_a_request_that_was_none(keyed: Running, upstream: 
     assert ask(keyed, CHAT, said("[[words=1]]"), bearer(token)).status == 200
 
 
+def test_a_slot_is_free_as_soon_as_its_answer_is_there(keyed: Running, upstream: Upstream) -> None:
+    """The next request may come to another worker before the one that answered has done anything else."""
+    _, token = keyed.key("one after the other", limits=KeyLimits(concurrent=1))
+    refused = said(model=CLAUDE, logprobs=True)
+    for _ in range(60):
+        for body, status in ((refused, 400), (said("[[words=1]]"), 200), (said("[[words=1]]", stream=True), 200)):
+            assert ask(keyed, CHAT, body, bearer(token)).status == status
+
+
 def test_a_request_refused_by_one_limit_uses_up_no_other(keyed: Running, upstream: Upstream) -> None:
     """LiteLLM #39309: refused for concurrency, it still took one of the requests a minute."""
     _, token = keyed.key("two a minute", limits=KeyLimits(requests_per_minute=2, concurrent=1))

@@ -29,6 +29,8 @@ _MOST_TOKENS = 10**9
 """A hundred times what any model takes: a count beyond it is a counter's fault (2**32 - 1) that would spend budgets."""
 NO_HEADERS: Mapping[str, str] = {}
 _COST_HEADER = "x-litellm-response-cost"
+_TIER_HEADER = "x-amzn-bedrock-service-tier"
+_REGION_HEADER = "x-ms-region"
 
 
 class Answer(msgspec.Struct):
@@ -135,8 +137,8 @@ def served(
         complete=answer.complete,
         id=word(answer.id),
         model=word(answer.model),
-        tier=tier or word(answer.tier) or word(headers.get("x-amzn-bedrock-service-tier", "")),
-        region=region or word(headers.get("x-ms-region", "")),
+        tier=tier or word(answer.tier) or word(headers.get(_TIER_HEADER, "")),
+        region=region or word(headers.get(_REGION_HEADER, "")),
         upstream=word(answer.upstream),
         finish=word(answer.finish),
         tool_calls=answer.tool_calls,
@@ -149,15 +151,21 @@ def served(
 
 def _of_tokens(surface: Surface, answer: Answer, tokens: dict[str, int], headers: Mapping[str, str]) -> Served:
     """The `Served` of a final answer whose usage holds these tokens and nothing else, as nearly all of them do."""
-    tier, region = tier_and_region(surface, answer.usage)
+    tier, region = tier_and_region(surface, answer.usage) if surface is MESSAGES else ("", "")
+    if not tier:
+        tier = word(answer.tier)
+        if not tier and _TIER_HEADER in headers:
+            tier = word(headers[_TIER_HEADER])
+    if not region and _REGION_HEADER in headers:
+        region = word(headers[_REGION_HEADER])
     return Served(
         quantities=tokens,
         complete=answer.complete,
         id=word(answer.id),
         model=word(answer.model),
-        tier=tier or word(answer.tier) or word(headers.get("x-amzn-bedrock-service-tier", "")),
-        region=region or word(headers.get("x-ms-region", "")),
-        upstream=word(answer.upstream),
+        tier=tier,
+        region=region,
+        upstream="" if answer.upstream is None else word(answer.upstream),
         finish=word(answer.finish),
         tool_calls=answer.tool_calls,
         error=answer.error,

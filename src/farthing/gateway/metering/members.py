@@ -15,6 +15,7 @@ _MEMBER = re.compile(  # its name, and its value where that is no object or list
     rb"[ \t\r\n,]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^][{}\", \t\r\n]++)?", re.DOTALL
 )
 _NAME = re.compile(rb'"([A-Za-z_\xc5\xbf\xe2\x84\xaa]+)"[ \t\r\n]*:')  # with the letters that fold to s and k
+_BACKSLASH = ord("\\")
 LONG = 64
 """A value of more bytes is quicker compared as a whole than searched."""
 _TOKEN = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
@@ -64,7 +65,7 @@ def names_of(text: bytes, known: Iterable[tuple[str, bytes]] = ()) -> list[bytes
     """
     for name, value in known:
         text = _without(text, name, value)
-    return None if b"\\u" in text else _NAME.findall(text)
+    return None if _BACKSLASH in text and b"\\u" in text else _NAME.findall(text)
 
 
 def doubled(found: list[bytes], names: frozenset[bytes]) -> bool:

@@ -19,7 +19,9 @@ _MOST_OTHERS = 32
 _MOST_VALUE = 1 << 16
 """A field beside the prompt that is longer is not read: as Python's objects it would take a hundred times as much."""
 _SHORT = 512
-"""A body of fewer bytes is quicker searched as a whole than cut."""
+"""A body (or what is left of one) of fewer bytes is quicker searched as a whole than cut."""
+_LONG_ONES = ("messages", "input", "prompt", "system", "instructions", "tools")
+_STORED_PROMPT = "a stored prompt"
 _LIST = ord("[")
 _PROMPTS = b'["'
 _PATH = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$?\.?(.*)`)?$")
@@ -85,9 +87,10 @@ def read_request(surface: Surface, body: bytes) -> Asked:
     try:
         found = _read(body)
         names = _names(found, body)
-        if problem := _problem(found, body, names):
+        plain = names is not None and _PLAIN.issuperset(names)
+        if problem := _problem(found, body, names, plain):
             return Asked(problem=problem)
-        return _asked(surface, found, body, names is not None and _PLAIN.issuperset(names))
+        return _plainly(surface, found, body) if plain else _asked(surface, found, body)
     except _Problem as wrong:
         return Asked(problem=str(wrong))
 
@@ -142,45 +145,57 @@ def _reason(body: bytes, fault: Exception) -> str:
     return f"the body is not JSON: {word(told).removeprefix('JSON is malformed: ')}"
 
 
-def _problem(found: _Body, body: bytes, names: list[bytes] | None) -> str:
+def _problem(found: _Body, body: bytes, names: list[bytes] | None, plain: bool) -> str:
+    """What is wrong; "" where nothing is. `plain`: the names are all of `_PLAIN`, so none is in capitals."""
     model = found.model.strip() if found.model else ""
     if not model:
         return "model is missing: name one, as text"
     if word(found.model) != model:
         return "model is too long or holds control characters: name one, as text"
-    if (names is None or doubled(names, _ONCE_BYTES)) and (doubtful := _doubtful(found, body)):
+    if (
+        names is None or ((not plain or len(set(names)) != len(names)) and doubled(names, _ONCE_BYTES))
+    ) and (doubtful := _doubtful(found, body)):  # fmt: skip
         return doubtful
-    for name, stated in (
-        ("max_tokens", found.max_tokens), ("max_completion_tokens", found.max_completion_tokens),
-        ("max_output_tokens", found.max_output_tokens),
-    ):  # fmt: skip
-        if stated is not None and not 0 <= stated <= LARGEST_COUNT:
-            return f"{name} is {'negative' if stated < 0 else 'absurd'}: state a number of tokens"
-    for name, stated in (("n", found.n), ("best_of", found.best_of)):
-        if stated is not None and not 1 <= stated <= LARGEST_COUNT:
-            return f"{name} must be a whole number of at least 1"
+    if (count := found.max_tokens) is not None and not 0 <= count <= LARGEST_COUNT:
+        return _no_limit("max_tokens", count)
+    if (count := found.max_completion_tokens) is not None and not 0 <= count <= LARGEST_COUNT:
+        return _no_limit("max_completion_tokens", count)
+    if (count := found.max_output_tokens) is not None and not 0 <= count <= LARGEST_COUNT:
+        return _no_limit("max_output_tokens", count)
+    if (count := found.n) is not None and not 1 <= count <= LARGEST_COUNT:
+        return "n must be a whole number of at least 1"
+    if (count := found.best_of) is not None and not 1 <= count <= LARGEST_COUNT:
+        return "best_of must be a whole number of at least 1"
     return ""
 
 
-def _prompts(found: _Body) -> list[tuple[str, bytes]]:
-    """The long values of a request, by name."""
-    stated = (
-        ("messages", found.messages), ("input", found.input), ("prompt", found.prompt), ("system", found.system),
-        ("instructions", found.instructions), ("tools", found.tools),
-    )  # fmt: skip
-    return [(name, bytes(value)) for name, value in stated if value and len(value) > LONG]
+def _no_limit(name: str, stated: int) -> str:
+    return f"{name} is {'negative' if stated < 0 else 'absurd'}: state a number of tokens"
+
+
+def _prompts(found: _Body, size: int) -> list[tuple[str, bytes]]:
+    """The long values of a request of `size` bytes, by name, until what is beside them is short."""
+    made: list[tuple[str, bytes]] = []
+    for name in _LONG_ONES:
+        if size < _SHORT:
+            break
+        value: msgspec.Raw = getattr(found, name)
+        if len(value) > LONG:
+            made.append((name, bytes(value)))
+            size -= len(value)
+    return made
 
 
 def _names(found: _Body, body: bytes) -> list[bytes] | None:
     """The names in the request outside its long values (the inner ones among them); None where they cannot be told."""
-    return names_of(body, _prompts(found) if len(body) >= _SHORT else ())
+    return names_of(body, _prompts(found, len(body)))
 
 
 def _doubtful(found: _Body, body: bytes) -> str:
     """What is wrong with the first field that upstreams may read in two ways; "" where none is: it is stated twice, or
     in capitals, which some parsers (Go's) take for the same."""
     seen = set[str]()
-    for member in members(body, known=[value for _, value in _prompts(found)]):
+    for member in members(body, known=[value for _, value in _prompts(found, len(body))]):
         if member.name in _ONCE:
             if member.name in seen:
                 return f"{member.name} is stated twice: state it once"
@@ -190,17 +205,22 @@ def _doubtful(found: _Body, body: bytes) -> str:
     return ""
 
 
-def _asked(surface: Surface, found: _Body, body: bytes, plain: bool) -> Asked:
-    """What is asked. `plain`: the request has none of the fields that are rare."""
+def _plainly(surface: Surface, found: _Body, body: bytes) -> Asked:
+    """What is asked by a request that has none of the fields that are rare."""
     media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
-    if plain:
-        size = prompt_size(surface, len(body), media, tools=0, unbounded=_beyond(surface, found, []))
-        return Asked(
-            model=found.model or "", stream=bool(found.stream), max_output_tokens=_limit(surface, found),
-            limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
-            choices=_choices(surface, found), images=media.images, audio=media.audio, documents=media.documents,
-            prompt_tokens_bound=size.bound, prompt_tokens_estimate=size.estimate, prompt_size_from=size.how,
-        )  # fmt: skip
+    unbounded = _STORED_PROMPT if surface is RESPONSES and _is_stated(found.prompt) else ""
+    size = prompt_size(surface, len(body), media, tools=0, unbounded=unbounded)
+    return Asked(
+        model=found.model or "", stream=bool(found.stream), max_output_tokens=_limit(surface, found),
+        limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
+        choices=_choices(surface, found), images=media.images, audio=media.audio, documents=media.documents,
+        prompt_tokens_bound=size.bound, prompt_tokens_estimate=size.estimate, prompt_size_from=size.how,
+    )  # fmt: skip
+
+
+def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
+    """What is asked."""
+    media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
     kinds = _tool_kinds(found.tools)
     size = prompt_size(surface, len(body), media, tools=len(kinds or ()), unbounded=_beyond(surface, found, kinds))
     options = _value(found.stream_options)
@@ -274,7 +294,9 @@ def _choices(surface: Surface, found: _Body) -> int:
     """How many answers are asked for: of each prompt in a list of prompts as many."""
     if surface is not CHAT and surface is not COMPLETIONS:
         return 1
-    each = max(found.n or 1, found.best_of or 1)
+    each = found.n or 1
+    if found.best_of is not None and found.best_of > each:
+        each = found.best_of
     if surface is CHAT or not found.prompt or memoryview(found.prompt)[0] != _LIST:
         return each
     try:
@@ -301,7 +323,7 @@ def _beyond(surface: Surface, found: _Body, kinds: list[str] | None) -> str:
     if _is_stated(found.previous_response_id) or _is_stated(found.conversation):
         return "a stored conversation"
     if surface is RESPONSES and _is_stated(found.prompt):
-        return "a stored prompt"
+        return _STORED_PROMPT
     if _is_stated(found.web_search_options) or _holds(found.plugins) or _holds(found.mcp_servers):
         return "what built-in tools read"
     if kinds is None:

@@ -7,6 +7,7 @@ rest, put together, are the bytes that came in.
 import re
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_RETURN = ord("\r")
 _OVERLAP = 3  # a blank line is at most four bytes
 LARGEST_EVENT = 64 << 20
 
@@ -26,16 +27,16 @@ class Events:
         rest = self.rest
         if self.skipping:
             return self._skip(chunk)
-        if not rest and chunk.find(b"\n\n") == len(chunk) - 2 > 0 and b"\r" not in chunk:
+        if not rest and chunk.find(b"\n\n") == len(chunk) - 2 > 0 and _RETURN not in chunk:
             return [chunk]  # nearly always: a chunk is one event
         if rest:
             seam = bytes(rest[-_OVERLAP:]) + chunk
-            if b"\n\n" not in seam and (b"\r" not in seam or not _BLANK.search(seam)):
+            if seam.find(b"\n\n") < 0 and (_RETURN not in seam or not _BLANK.search(seam)):
                 rest += chunk
                 return []
             chunk = bytes(rest) + chunk
             rest.clear()
-        if b"\r" in chunk:
+        if _RETURN in chunk:
             return self._cut_mixed(chunk)
         parts = chunk.split(b"\n\n")
         if last := parts.pop():

@@ -4,13 +4,14 @@ from enum import StrEnum
 
 
 class Surface(StrEnum):
-    """What a request is sent to; the value is its path after `/v1/`. `protocol`: "anthropic" or "openai"."""
+    """What a request is sent to. `path` (the value): after `/v1/`; `protocol`: "anthropic" or "openai"."""
 
     protocol: str
+    path: str
 
     def __new__(cls, path: str) -> "Surface":
         made = str.__new__(cls, path)
-        made._value_ = path
+        made._value_ = made.path = path  # (`value` is a property written in Python)
         made.protocol = "anthropic" if path.startswith("messages") else "openai"
         return made
 

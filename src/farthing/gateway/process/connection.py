@@ -1,22 +1,23 @@
-"""One client's connection: uvicorn's HTTP/1.1 protocol, within bounds of time and memory that a client cannot pass.
+"""One client's connection: HTTP/1.1 within bounds of time and memory that a client cannot pass.
 
-What uvicorn leaves open and this closes: a connection that never sends a request, a head that comes drop by drop or
-never ends, requests queued behind each other without end, an answer that is never read after it ended. A request's
-body and its answer are the application's to bound: it is given the body in pieces, and waits while a client is slow.
+What ends here: a connection that never sends a request, a head that comes drop by drop or never ends, requests queued
+behind each other without end, an answer that is never read after it ended. A request's body and its answer are the
+application's to bound: it is given the body in pieces, and waits while a client is slow.
 """
 
 import asyncio
-import logging
 import math
 import resource
+from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import msgspec
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
+
+from farthing.gateway.process.cycle import STATUS_LINES, Cycle
 
 KEEP_ALIVE_S = 75.0
 """How long a connection may be without a request: longer than the clients', which then hang up first."""
@@ -30,27 +31,28 @@ MOST_PIPELINED = 16
 MOST_FRAMING = 16
 """Bytes of framing for a byte of a body: a chunk of one byte has six."""
 
-
+_MOST_WAITING_BYTES = 65536
+"""What of a body may wait for the application, beyond one read."""
 _OFFERS = (b"upgrade", b"http2-settings")
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 _FILES = 65536
 _OWN_FILES = 200
 
 
-def settings_for(app: Any) -> Config:
-    """uvicorn's settings for `app`: what the application does itself (access log, headers, lifespan) is off."""
-    log = logging.getLogger("uvicorn.error")
-    log.setLevel(logging.ERROR)  # its warnings are a client's to cause
-    if not any(isinstance(one, _NotCancelled) for one in log.filters):
-        log.addFilter(_NotCancelled())
-    settings = Config(
-        app, http=Connection, ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
-        proxy_headers=False, server_header=False, date_header=False,
-    )  # fmt: skip
-    settings.load()
-    return settings
+class Served:
+    """What a worker serves: the connections to `app`, and the tasks that serve their requests.
+
+    `most`: how many connections it takes.
+    """
+
+    def __init__(self, app: Any, most: int) -> None:
+        self.app = app
+        self.most = most
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
 
-def sweep(connections: Iterable[Any], now: float) -> None:
+def sweep(connections: Iterable["Connection"], now: float) -> None:
     """Look at each connection whose time has come, by the loop's clock; to be called about once a second."""
     for one in [one for one in connections if one.due < now]:
         one.sweep(now)
@@ -67,52 +69,70 @@ def most_connections() -> int:
     return max((files - _OWN_FILES) // 2, 50)
 
 
-_UNFINISHED = "ASGI callable returned without completing"
+class Connection(asyncio.Protocol):
+    """Made for each connection; those beyond the most are answered 503."""
 
+    __slots__ = (
+        "_body_bytes", "_cycle", "_framing_bytes", "_head_bytes", "_headers", "_in_body", "_left_bytes", "_loop",
+        "_offered", "_parser", "_pipeline", "_reading_head", "_reading_paused", "_running", "_served", "_url", "due",
+        "taken", "transport",
+    )  # fmt: skip
 
-class _NotCancelled(logging.Filter):
-    """A request that is ended at a shutdown is no fault of the application, nor an answer that is left unfinished: so
-    a client sees that the upstream broke off, or does not read."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info:
-            return not isinstance(record.exc_info[1], asyncio.CancelledError)
-        return not str(record.msg).startswith(_UNFINISHED)
-
-
-class Connection(HttpToolsProtocol):
-    """Made for each connection. `most`: how many this worker takes; those beyond are answered 503."""
-
-    def __init__(self, config: Config, state: ServerState, most: int, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(config, state, {}, loop)
+    def __init__(self, served: Served, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport: asyncio.Transport
         self.due = math.inf
-        self._most = most
+        self.taken: asyncio.Event | None = None
+        """While the client is behind in taking what is sent: set when it has caught up."""
+        self._served = served
+        self._loop = loop
+        self._cycle: Cycle | None = None
+        """Of the request that was read last, which may wait behind the one that is served."""
+        self._running: Cycle | None = None
+        self._pipeline: deque[Cycle] = deque()
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._reading_head = False
+        self._reading_paused = False
         self._left_bytes = 0
         self._body_bytes = 0
         self._framing_bytes = 0
         self._in_body = False
-        self._running: RequestResponseCycle | None = None
         self._offered = False
+        self._begin_parsing()
+
+    def _begin_parsing(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        # So that the first of several requests is answered where a later one, behind a `close`, is none.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    # --- the transport's side -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.due = self.loop.time() + KEEP_ALIVE_S
-        if len(self.connections) > self._most:
+        served = self._served
+        served.connections.add(self)
+        self.transport = transport
+        self.due = self._loop.time() + KEEP_ALIVE_S
+        if len(served.connections) > served.most:
             self._refuse(503, "this gateway has too many connections", b"retry-after: 1\r\n")
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
     def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn's own tells the request that was read last, which may wait behind the one that is served.
-        if (running := self._running) is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
-        self.pipeline.clear()
-        super().connection_lost(exc)
+        self._served.connections.discard(self)
+        self._pipeline.clear()
+        running, self._running, self._cycle = self._running, None, None
+        if running is not None and not running.answered:
+            running.lost()
+        self.resume_writing()
+        del self._parser  # which holds us, as we hold it
+
+    def pause_writing(self) -> None:
+        if self.taken is None:
+            self.taken = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self.taken is not None:
+            self.taken.set()
+            self.taken = None
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -120,7 +140,7 @@ class Connection(HttpToolsProtocol):
         came, body_bytes = len(data), self._body_bytes
         while data:
             try:
-                self.parser.feed_data(data)
+                self._parser.feed_data(data)
                 break
             except httptools.HttpParserUpgrade as offer:
                 data = self._declined(data[offer.args[0] :])
@@ -128,6 +148,8 @@ class Connection(HttpToolsProtocol):
                 self._refuse(400, "this is no valid HTTP/1.1 request")
                 return
         if self._reading_head:
+            if not self._head_bytes:
+                self.due = self._loop.time() + HEAD_S
             self._head_bytes += len(data)
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(431, f"the head of a request may have {MOST_HEAD_BYTES // 1024} KiB")
@@ -137,37 +159,61 @@ class Connection(HttpToolsProtocol):
             if self._framing_bytes > 2 * MOST_HEAD_BYTES + MOST_FRAMING * self._body_bytes:
                 self._refuse(400, "the body of this request is mostly the framing of its chunks, or trailers")
 
+    # --- the parser's side ----------------------------------------------------------------------------
+
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self._url, self._headers = b"", []
         self._reading_head, self._head_bytes = True, 0
         self._in_body, self._body_bytes, self._framing_bytes = False, 0, 0
-        self.due = self.loop.time() + HEAD_S
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._reading_head = False
         self.due = math.inf
-        if len(self.headers) > MOST_HEADERS or len(self.url) > MOST_HEAD_BYTES:
+        headers, parser = self._headers, self._parser
+        if len(headers) > MOST_HEADERS or len(self._url) > MOST_HEAD_BYTES:
             self._refuse(431, f"a request may have {MOST_HEADERS} headers")
             raise httptools.HttpParserError  # ends the parsing of what else there is
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if len(self._pipeline) >= MOST_PIPELINED:
             self.transport.abort()  # no client of ours sends so many without waiting
             raise httptools.HttpParserError
-        if self.parser.should_upgrade():
+        if parser.should_upgrade():
             self._offered = True
+            return
+        self._headers = []  # trailers are no headers: a proxy before us has not looked at them
+        self._in_body = True
+        path, query = _address(self._url)
+        version = parser.get_http_version()
+        scope = {
+            "type": "http", "asgi": _ASGI, "http_version": version, "method": parser.get_method().decode("ascii"),
+            "path": path, "query_string": query, "headers": headers,
+        }  # fmt: skip
+        before = self._cycle
+        self._cycle = cycle = Cycle(self, scope, version != "1.0" and parser.should_keep_alive())
+        if before is None or before.answered:
+            self._start(cycle)
         else:
-            super().on_headers_complete()
-            self.headers = []  # trailers are no headers: a proxy before us has not looked at them
-            self._in_body = True
+            self.pause_reading()
+            self._pipeline.append(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        cycle = self._cycle
+        if cycle is not None and not cycle.answered:
+            cycle.came(body)
+            if len(cycle.body) > _MOST_WAITING_BYTES:
+                self.pause_reading()
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        if not self._offered and not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+        cycle = self._cycle
+        if not self._offered and cycle is not None and not cycle.answered:
+            cycle.ended()
 
     def _declined(self, rest: bytes) -> bytes:
         """The request again, without its offer to change to a protocol that we do not speak, and `rest` behind it.
@@ -175,9 +221,9 @@ class Connection(HttpToolsProtocol):
         A server may pass such an offer over, and must read the body all the same: Java's HttpClient offers h2c with
         every first request. The parser takes what follows such a head for the other protocol, so it begins anew.
         """
-        method = self.parser.get_method()
-        head = [b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())]
-        for name, value in self.headers:
+        method = self._parser.get_method()
+        head = [b"%s %s HTTP/%s\r\n" % (method, self._url, self._parser.get_http_version().encode())]
+        for name, value in self._headers:
             if name == b"connection":
                 words = [word for word in value.split(b",") if word.strip().lower() not in _OFFERS]
                 value = b",".join(words)
@@ -187,21 +233,45 @@ class Connection(HttpToolsProtocol):
         if method == b"CONNECT":
             self._refuse(405, "this is no proxy")
             return b""
-        self.parser = httptools.HttpRequestParser(self)
+        self._begin_parsing()
         return b"".join(head) + b"\r\n" + rest
 
-    def on_response_complete(self) -> None:
-        # uvicorn's own would make and cancel a timer for each request; here one sweep a second looks at `due`.
-        self.server_state.total_requests += 1
-        now = self.loop.time()
+    # --- the cycle's side -----------------------------------------------------------------------------
+
+    def _start(self, cycle: Cycle) -> None:
+        self._running = cycle
+        tasks = self._served.tasks
+        task = self._loop.create_task(cycle.run(self._served.app))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def pause_reading(self) -> None:
+        """Take no more from the client for now."""
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take more from the client again."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def on_answered(self) -> None:
+        """The answer to the request that is served is whole: the next one may be."""
+        # A timer for each request would be made and cancelled; one sweep a second looks at `due`.
+        now = self._loop.time()
         if self.transport.is_closing():
             self._linger(now)
             return
-        self.due = now + KEEP_ALIVE_S
-        self.flow.resume_reading()
-        if self.pipeline:
+        self.resume_reading()
+        if self._pipeline:
             self.due = math.inf
-            self._start_asgi_task(*self.pipeline.pop())
+            self._start(self._pipeline.popleft())
+        else:
+            self.due = now + KEEP_ALIVE_S
+
+    # --- the worker's side ----------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """Look whether the client is late (`due` has passed): refuse it, hang up, or cut it off."""
@@ -216,10 +286,17 @@ class Connection(HttpToolsProtocol):
         else:
             self.hang_up()
 
+    def shutdown(self) -> None:
+        """Take no other request: close when what was asked is answered."""
+        if self._cycle is None or self._cycle.answered:
+            self.transport.close()
+        else:
+            self._cycle.keep_alive = False
+
     def hang_up(self) -> None:
         """Close when what is left to send is sent, or the client takes none of it."""
         self.transport.close()
-        self._linger(self.loop.time())
+        self._linger(self._loop.time())
 
     def _linger(self, now: float) -> None:
         self._left_bytes = self.transport.get_write_buffer_size()
@@ -230,11 +307,23 @@ class Connection(HttpToolsProtocol):
         self._reading_head = False
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._cycle is not None and not self._cycle.answered:
             self.transport.abort()
             return
         error: dict[str, Any] = {"message": why, "type": "invalid_request_error", "param": None, "code": None}
         body = msgspec.json.encode({"error": error})
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
-        self.transport.write(b"".join((STATUS_LINE[status], head, header, b"\r\n", body)))
+        head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+        self.transport.write(b"".join((STATUS_LINES[status], head, header, b"\r\n", body)))
         self.hang_up()
+
+
+@lru_cache(64)
+def _address(url: bytes) -> tuple[str, bytes]:
+    """The path of what a request asks for, without its escapes, and its query."""
+    if url.startswith(b"/") and b"#" not in url:
+        raw, _, query = url.partition(b"?")
+    else:
+        parsed = httptools.parse_url(url)
+        raw, query = parsed.path, parsed.query or b""
+    path = raw.decode("ascii")
+    return (unquote(path) if "%" in path else path), query

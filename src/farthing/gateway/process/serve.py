@@ -1,4 +1,4 @@
-"""One worker: the gateway's application behind uvicorn's HTTP protocol on uvloop, until it is told to stop.
+"""One worker: the gateway's application on uvloop, until it is told to stop.
 
 A worker is forked by the supervisor with its sockets bound and its modules imported, and talks to it by a channel
 (a pair of sockets), in lines:
@@ -20,10 +20,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from uvicorn.server import ServerState
-
 from farthing.gateway.config.values import Config
-from farthing.gateway.process.connection import Connection, most_connections, settings_for, sweep
+from farthing.gateway.process.connection import Connection, Served, most_connections, sweep
 from farthing.gateway.process.listen import BACKLOG, Sockets
 from farthing.gateway.process.processes import framed
 from farthing.problems import FarthingError
@@ -97,42 +95,41 @@ class _Worker:
 
     async def _serve(self, app: App) -> float:
         """Until told to stop and nothing is in flight; when the time for that ends, by the loop's clock."""
-        settings = settings_for(app)
-        loop, state, most = asyncio.get_running_loop(), ServerState(), most_connections()
+        loop, served = asyncio.get_running_loop(), Served(app, most_connections())
         servers = [
-            await loop.create_server(lambda: Connection(settings, state, most, loop), sock=one, backlog=BACKLOG)
+            await loop.create_server(lambda: Connection(served, loop), sock=one, backlog=BACKLOG)
             for one in self._sockets
         ]
         gc.collect()
         gc.freeze()  # what start made lives as long as the worker: not to be looked through again and again
         gc.set_threshold(10_000, 20, 50)
         self._app = app
-        self._tick(loop, state)
+        self._tick(loop, served)
         self._tell("ready")
         await self._stopping.wait()
-        self._tell(f"draining {len(state.tasks)}")
+        self._tell(f"draining {len(served.tasks)}")
         app.draining = True
         for server in servers:
             server.close()
         until = loop.time() + self._config.timeouts.shutdown_s
-        await self._drained(state, until)
+        await self._drained(served, until)
         return until
 
-    async def _drained(self, state: ServerState, until: float) -> None:
+    async def _drained(self, served: Served, until: float) -> None:
         """Let the requests in flight end by `until`, then end them; send what is left to send."""
         loop = asyncio.get_running_loop()
-        for connection in list(state.connections):
+        for connection in list(served.connections):
             connection.shutdown()
-        while state.tasks and loop.time() < until and not self._at_once.is_set():
+        while served.tasks and loop.time() < until and not self._at_once.is_set():
             await asyncio.sleep(_STEP_S)
-        if state.tasks:
-            for task in state.tasks:
+        if served.tasks:
+            for task in served.tasks:
                 task.cancel()
-            await asyncio.wait(state.tasks, timeout=_LAST_S)
-        for connection in list(state.connections):
+            await asyncio.wait(served.tasks, timeout=_LAST_S)
+        for connection in list(served.connections):
             connection.transport.close()
         last = loop.time() + _LAST_S
-        while state.connections and loop.time() < last and not self._at_once.is_set():
+        while served.connections and loop.time() < last and not self._at_once.is_set():
             await asyncio.sleep(_STEP_S)
 
     async def _stop(self, app: App, grace_s: float) -> None:
@@ -150,10 +147,10 @@ class _Worker:
         else:
             await stopping
 
-    def _tick(self, loop: asyncio.AbstractEventLoop, state: ServerState) -> None:
-        loop.call_later(SWEEP_S, self._tick, loop, state)
+    def _tick(self, loop: asyncio.AbstractEventLoop, served: Served) -> None:
+        loop.call_later(SWEEP_S, self._tick, loop, served)
         now = loop.time()
-        sweep(state.connections, now)
+        sweep(served.connections, now)
         if self._ticks % int(ALIVE_S / SWEEP_S) == 0:
             self._tell("alive")
         self._ticks += 1

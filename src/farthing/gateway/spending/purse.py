@@ -1,5 +1,7 @@
 """One purse as one worker holds it in memory, and what a request has reserved of it."""
 
+from collections.abc import Sequence
+
 from farthing.ledger.bank import Short
 from farthing.ledger.budgets import BudgetRef, Span
 
@@ -78,6 +80,30 @@ class Purse:
     def may_come_back(self, amount: int) -> bool:
         """Whether `amount` would be there if all leases came back."""
         return amount <= self.left() and (self.held > 0 or (self.short is not None and self.short.state.leased > 0))
+
+
+class Account:
+    """The purses of a set of budgets, as they were found: all are known, and of the period up to `end_s`.
+
+    `changes`: the shelf's count then; once it is another, they are to be found again. `tightest`: those among which
+    is the one with least left (hard ones count before others).
+    """
+
+    __slots__ = ("budgets", "changes", "end_s", "ids", "purses", "start_s", "tightest")
+
+    def __init__(self, budgets: Sequence[BudgetRef], purses: list[Purse], changes: int) -> None:
+        self.budgets = budgets
+        self.purses = purses
+        self.ids = [purse.id for purse in purses]
+        self.tightest = tightest(purses)
+        self.start_s = max((purse.start_s for purse in purses), default=float("-inf"))
+        self.end_s = min((purse.end_s for purse in purses), default=float("inf"))
+        self.changes = changes
+
+
+def tightest(purses: list[Purse]) -> list[Purse]:
+    """Those whose remainders count for a client: the hard ones; all where none is hard."""
+    return [purse for purse in purses if purse.ref.hard] or purses
 
 
 class Hold:

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from farthing.gateway.spending.purse import Hold as Hold
-from farthing.gateway.spending.purse import Purse
+from farthing.gateway.spending.purse import Purse, tightest
 from farthing.gateway.spending.shelf import MOST_PURSES, Shelf
 from farthing.gateway.spending.teller import Teller, Turned
 from farthing.ledger.bank import Bank, Granted, Want
@@ -82,26 +82,19 @@ class Purses:
 
         `now`: seconds since 1970, which chooses the period.
         """
-        shelf = self._shelf
-        current = shelf.current
-        found: list[Purse] = []
-        amounts: dict[str, int] = {}
-        for ref in budgets:
-            purse = current.get((ref.id, ref.period))
-            if purse is None or not purse.start_s <= now < purse.end_s:
+        account = self._shelf.account(budgets)
+        if account is None or not account.start_s <= now < account.end_s:
+            return None
+        purses = account.purses
+        for purse in purses:
+            if purse.free < amount:
                 return None
-            if purse.free < amount or not purse.known or (purse.ref is not ref and purse.ref != ref):
-                return None
-            found.append(purse)
-            amounts[purse.id] = amount
-        if len(amounts) != len(found):
-            return None  # two budgets of one purse: `reserve` merges them
-        tick = shelf.tick
-        for purse in found:
+        tick = self._shelf.tick
+        for purse in purses:
             purse.free -= amount
             purse.held += amount
             purse.used = tick
-        return Hold(found, amount, amounts)
+        return Hold(purses, amount, dict.fromkeys(account.ids, amount))
 
     async def reserve(self, budgets: Sequence[BudgetRef], amount: int, now: float) -> Hold | Refused:
         """Reserve `amount` nanodollars of every budget or of none; asks the bank where leases do not suffice.
@@ -151,8 +144,8 @@ class Purses:
         """
         if hold.charged is None:
             held = hold.amount
-            if type(charged) is not int:
-                charged = held if charged is None else nano_up(Fraction(charged))
+            if not isinstance(charged, int):
+                charged = held if charged is None else nano_up(charged)
             if charged < 0:
                 raise ValueError(f"a charge of {charged} nanodollars")
             rest = held - charged
@@ -170,18 +163,9 @@ class Purses:
 
     def remaining(self, budgets: Sequence[BudgetRef]) -> int | None:
         """Nanodollars left of the tightest budget, as far as this worker knows (hard ones count before others)."""
-        current = self._shelf.current
-        hard = soft = None
-        for ref in budgets:
-            purse = current.get((ref.id, ref.period))
-            if purse is not None and purse.known:
-                left = purse.bank_free + purse.free
-                if purse.ref.hard:
-                    hard = left if hard is None or left < hard else hard
-                else:
-                    soft = left if soft is None or left < soft else soft
-        tightest = soft if hard is None else hard
-        return None if tightest is None else max(tightest, 0)
+        account = self._shelf.account(budgets)
+        purses = account.tightest if account is not None else tightest(self._shelf.known(budgets))
+        return max(min([purse.bank_free + purse.free for purse in purses]), 0) if purses else None
 
     def _take(self, purses: list[Purse], amount: int) -> Hold | None:
         for purse in purses:

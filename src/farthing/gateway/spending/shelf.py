@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from farthing.gateway.spending.purse import Purse
+from farthing.gateway.spending.purse import Account, Purse
 from farthing.gateway.spending.teller import Teller
 from farthing.ledger.budgets import BudgetRef, Span, purse_id, span_at
 
@@ -26,7 +26,32 @@ class Shelf:
         self._tight: set[Purse] = set()
         self.purses: dict[str, Purse] = {}
         self.current: dict[tuple[str, str], Purse] = {}
+        self._changes = 0
+        """Counts whatever becomes another in `current`."""
+        self._accounts: dict[int, Account] = {}
         self.tick = 0
+
+    def account(self, budgets: Sequence[BudgetRef]) -> Account | None:
+        """The purses of `budgets`, where all are in memory and known; remembered for who asks with the same tuple."""
+        found = self._accounts.get(id(budgets))
+        if found is not None and found.changes == self._changes and found.budgets is budgets:
+            return found
+        purses = self.known(budgets)
+        if len(purses) != len(budgets) or len(set(purses)) != len(purses):
+            return None  # (two budgets of one purse are merged by `pinned`)
+        if any(purse.ref != ref for purse, ref in zip(purses, budgets, strict=True)):
+            return None
+        found = Account(budgets, purses, self._changes)
+        if type(budgets) is tuple:
+            if len(self._accounts) >= self._most:
+                self._accounts.clear()
+            self._accounts[id(budgets)] = found
+        return found
+
+    def known(self, budgets: Sequence[BudgetRef]) -> list[Purse]:
+        """The purses of `budgets` that are in memory, and of which the bank has been asked."""
+        found = [self.current.get((ref.id, ref.period)) for ref in budgets]
+        return [purse for purse in found if purse is not None and purse.known]
 
     def pinned(self, budgets: Sequence[BudgetRef], now: float) -> list[Purse]:
         """The purse of each budget in the period that holds `now` (seconds since 1970), each once, and pinned."""
@@ -60,7 +85,10 @@ class Shelf:
                 self.put_back(purse)  # leased under an easier rule: the bank decides again
             purse.bank_free += ref.limit - purse.ref.limit
             purse.ref, purse.short, purse.alerted = ref, None, False
-        self.current[key] = purse
+            self._changes += 1
+        if self.current.get(key) is not purse:
+            self.current[key] = purse
+            self._changes += 1
         return purse
 
     def _evict(self) -> None:
@@ -72,6 +100,7 @@ class Shelf:
             self._drop(purse)
 
     def _drop(self, purse: Purse) -> None:
+        self._changes += 1
         del self.purses[purse.id]
         self._tight.discard(purse)
         if self.current.get(purse.key) is purse:

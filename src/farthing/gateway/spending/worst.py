@@ -34,6 +34,7 @@ _MOST = 512
 _MINUTE_US = 60_000_000
 _LONGEST_MIN = 15  # minutes that a request may take: the time of its end decides some prices
 _BUILT_IN = "built-in tools"
+_NOTHING: Mapping[str, str] = {}
 _UPGRADES = ("", "auto")
 _OUTPUTS = tuple(
     name for name, meter in METERS.items() if meter.unit == "token" and meter.direction == "output"
@@ -73,11 +74,10 @@ class _Rates(msgspec.Struct, frozen=True):
 
 
 class _Case(msgspec.Struct, frozen=True):
-    """What of a request decides its dearest rates, beside the offer. `tiers`: must be priced; `others`: if priced."""
+    """What of a request decides its dearest rates, beside the offer. `tier`: the one it asks for."""
 
     started_us: int
-    tiers: tuple[str, ...]
-    others: tuple[str, ...]
+    tier: str
     region: str | None
     attrs: Mapping[str, str]
     prompt: int
@@ -117,23 +117,18 @@ class Ceilings:
         `hard`: a hard budget applies, so the bound must hold even where the request states no limit on its answer.
         `remaining`: nanodollars left in the smallest of those, None: not known yet.
         """
-        prompt, why = self._prompt(asked, rules)
+        prompt, unbounded = asked.prompt_tokens_bound, asked.prompt_tokens_bound is None
         if prompt is None:
-            return Worst(None, None, why)
+            prompt, why = self._prompt(asked, rules)
+            if prompt is None:
+                return Worst(None, None, why)
         output, stated = asked.max_output_tokens, asked.max_output_tokens is not None
         if output is None:
             output = self._most_output(prompt, rules)
         case = _Case(
-            started_us,
-            *_tiers(asked.tier),
-            region,
-            attrs or {},
-            prompt,
-            output * asked.choices,
-            bool(asked.images) or asked.prompt_tokens_bound is None,
-            bool(asked.audio) or asked.prompt_tokens_bound is None,
-            asked.prompt_tokens_bound is None,
-        )
+            started_us, asked.tier, region, attrs or _NOTHING, prompt, output * asked.choices,
+            asked.images > 0 or unbounded, asked.audio > 0 or unbounded, unbounded,
+        )  # fmt: skip
         rates = self._rates(case)
         if rates.why:
             return Worst(None, None, rates.why)
@@ -146,9 +141,7 @@ class Ceilings:
         return Worst(self._total(case, rates), output)
 
     def _prompt(self, asked: Asked, rules: Rules) -> tuple[int | None, str]:
-        """The most tokens of the prompt, or None and why there is no bound."""
-        if asked.prompt_tokens_bound is not None:
-            return asked.prompt_tokens_bound, ""
+        """The most tokens of a prompt that its body does not bound, or None and why there is no bound."""
         window = self.offer.context_window
         if window is not None and _BUILT_IN not in asked.prompt_size_from:
             return window, ""
@@ -176,10 +169,9 @@ class Ceilings:
         key = (
             bisect_right(self._times, case.started_us),
             case.started_us // _MINUTE_US if self._clocked else 0,
-            case.tiers,
-            case.others,
+            case.tier,
             case.region,
-            tuple(case.attrs.items()),
+            tuple(case.attrs.items()) if case.attrs else (),
             tuple([bisect_right(edges, _size(of, case)) for of, edges in self._edges.items()]) if self._edges else (),
             case.image,
             case.audio,
@@ -250,8 +242,9 @@ class Ceilings:
         start = EPOCH + timedelta(microseconds=case.started_us)
         ends = [start + timedelta(minutes=n) for n in range(_LONGEST_MIN + 1)] if self._clocked else [start]
         sizes = [[(of, size) for size in _sizes(edges, _size(of, case))] for of, edges in self._edges.items()]
-        stated = [tier for tier in case.others if index(price).states_tier(tier, start)]
-        tiers = [*((tier, True) for tier in case.tiers), *((tier, False) for tier in stated)]
+        certain, others = _tiers(case.tier)
+        stated = [tier for tier in others if index(price).states_tier(tier, start)]
+        tiers = [*((tier, True) for tier in certain), *((tier, False) for tier in stated)]
         attrs = frozenset(case.attrs.items())
         for (tier, needed), region, end, measures in itertools.product(
             tiers, _regions(price, case.region), ends, itertools.product(*sizes)

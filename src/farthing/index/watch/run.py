@@ -33,7 +33,7 @@ from farthing.index.watch.changes import (
 from farthing.index.watch.disagree import disagreements
 from farthing.index.watch.ends import Retirements
 from farthing.index.watch.news import alerts_of
-from farthing.index.watch.then import HISTORY, UNCLEAR, UNDATED, Dated, alone, price_on, stated
+from farthing.index.watch.then import DATED, HISTORY, UNCLEAR, UNDATED, Dated, alone, first_known, price_on, stated
 from farthing.index.watch.values import Best, Watch, WatchQuestion
 from farthing.money import ZERO, Usd
 from farthing.rates.book import Book
@@ -71,25 +71,30 @@ def watch(
     past: dict[str, dict[str, Line]] = {}
     groups, notes = groups_of(table, book)
 
-    def on(offer: Offer, moment: datetime, name: str | None = None) -> Dated:
-        made = price_on(book, offer, moment, question.present)
-        said = stated(book, offer, moment)
-        if said is not None and said.valid_from is not None:
-            return made
+    def line_of(offer: Offer, name: str | None) -> Line | None:
         if offer.provider not in past:  # a long history: read only of whom it is needed
             past[offer.provider] = {line.model.casefold(): line for line in lines(offer.provider)}
         names = (name, offer.model, *offer.aliases)
-        line = next((found for n in names if n and (found := past[offer.provider].get(n.casefold()))), None)
+        return next((found for n in names if n and (found := past[offer.provider].get(n.casefold()))), None)
+
+    def on(offer: Offer, moment: datetime, name: str | None = None) -> Dated:
+        said = stated(book, offer, moment)
+        line = line_of(offer, name) if said is None or said.valid_from is None else None
         return price_on(book, offer, moment, question.present, line)
 
     def offer_on(offer: Offer, moment: datetime) -> Offer | Unknown:
         made = on(offer, moment)
         return alone(offer, made.price) if made.basis in (HISTORY, UNCLEAR) else offer
 
+    early: list[tuple[str, date]] = []
     for group in groups:
         if isinstance(group.offer, Offer):
             only = next(iter(group.names)) if len(group.names) == 1 else None
             group.then, group.now = on(group.offer, since, only), on(group.offer, until, only)
+            said = stated(book, group.offer, since)
+            if said is not None and said.valid_from is None and group.then.basis in (DATED, UNDATED):
+                begun = first_known(group.offer, line_of(group.offer, only))
+                early += [(group.name, begun.date())] if begun is not None and begun > since else []
     now_bills = bills_of(
         table, groups, until, lambda g: alone(g.offer, g.now.price) if isinstance(g.offer, Offer) else g.offer
     )
@@ -127,7 +132,7 @@ def watch(
         unpriced=tuple(unpriced_of(groups, then_bills, now_bills)),
         learned=learned,
         alerts=(),
-        notes=(*notes, *_notes(groups, days, question)),
+        notes=(*notes, *_early(early, since), *_notes(groups, days, question)),
     )
     return msgspec.structs.replace(made, alerts=alerts_of(made))
 
@@ -155,6 +160,13 @@ def _best(
             rows, own, family(model), now, then, candidates, (question.since, question.until), offer_on, carry
         )  # fmt: skip
         yield made if own else msgspec.structs.replace(made, offer=group.name)
+
+
+def _early(early: Sequence[tuple[str, date]], since: datetime) -> Iterable[str]:
+    if early:
+        some = ", ".join(f"{name} (from {day})" for name, day in early[:3])
+        more = f" and {len(early) - 3} more" if len(early) > 3 else ""
+        yield f"no price of {since.date()} is known of {some}{more}: the oldest known one stands for it"
 
 
 def _dated(groups: Iterable[Group]) -> list[tuple[Offer | Unknown, Sequence[int]]]:

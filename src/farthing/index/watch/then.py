@@ -61,6 +61,13 @@ def stated(book: Book, offer: Offer, moment: datetime) -> Price | None:
     return own if isinstance(own, Price) else None
 
 
+def first_known(offer: Offer, line: Line | None) -> datetime | None:
+    """The first instant of which a record or our history says what `offer` charged; None where nothing has a date."""
+    dates = [price.valid_from for price in offer.prices if price.valid_from is not None]
+    dates += [line.quotes[0].after or line.quotes[0].start] if line is not None and line.quotes else []
+    return min(dates, default=None)
+
+
 def _sure(line: Line, quote: Quote, moment: datetime) -> bool:
     """Whether what followed `quote` was a change of the price, and one that had not happened by `moment`."""
     later = next((one for one in line.quotes if one.start > quote.start), None)

@@ -59,10 +59,12 @@ class _Draft(msgspec.Struct):
     retires: date | None
 
 
-def read(content: bytes, where: str) -> Imported:
+def read(content: bytes, where: str, kept: "Kept | None" = None) -> Imported:
     """The price list in `content`; `where` names it in problems and sources.
 
-    Raises `FarthingError` for what is not JSON or not an object of objects.
+    `kept` is for reading many lists: an entry that the list before it holds word for word is not read again (its
+    source names the list that it was read from). Raises `FarthingError` for what is not JSON or not an object of
+    objects.
     """
     data, repeated = read_json(content, where)
     source = Source(id=FEED, title="LiteLLM model prices", where=where, seen=None, grade=Grade.ASSUMED)
@@ -73,17 +75,53 @@ def read(content: bytes, where: str) -> Imported:
         if entry in _NOT_ENTRIES:
             imported.notes.append(Problem(f"{where}: {entry}", "describes the format, not a model"))
             continue
-        reader = _Reader(entry, stated, source)
-        draft = reader.draft()
-        if draft is not None:
-            drafts.append(draft)
-            imported.zero_rows += reader.zero
-        imported.count(priced=draft is not None and bool(draft.price.rates), problems=reader.problems)
-        imported.repaired += reader.numbers.repaired
-        imported.notes += reader.notes
+        done = kept.get(entry) if kept is not None else None
+        if done is None or done.stated != stated:
+            done = _read(entry, stated, source)
+            if kept is not None:
+                kept[entry] = done
+        if done.draft is not None:
+            drafts.append(done.draft)
+            imported.zero_rows += done.zero
+        imported.count(priced=done.priced, problems=done.at(where, done.problems))
+        imported.repaired += done.at(where, done.repaired)
+        imported.notes += done.at(where, done.notes)
     imported.offers, doubles = _offers(drafts, where)
     imported.notes += doubles
     return imported
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What an entry stated, and what was made of it."""
+
+    entry: str
+    stated: object
+    where: str
+    draft: _Draft | None
+    problems: list[Problem]
+    repaired: list[Problem]
+    notes: list[Problem]
+    zero: bool
+
+    @property
+    def priced(self) -> bool:
+        return self.draft is not None and bool(self.draft.price.rates)
+
+    def at(self, where: str, found: list[Problem]) -> list[Problem]:
+        """`found`, as problems of the list `where`."""
+        if where == self.where or not found:
+            return found
+        return [msgspec.structs.replace(problem, place=f"{where}: {self.entry}") for problem in found]
+
+
+Kept = dict[str, Done]
+"""Entries of the lists read so far, by name: each as it stood last."""
+
+
+def _read(entry: str, stated: object, source: Source) -> Done:
+    reader = _Reader(entry, stated, source)
+    draft = reader.draft()
+    return Done(entry, stated, source.where, draft, reader.problems, reader.numbers.repaired, reader.notes, reader.zero)
 
 
 class _Reader:
@@ -225,7 +263,8 @@ class _Reader:
                 if one.amount:
                     self.remark("image", f"also stated as {one.amount} per thousand million pixels")
         for side in ("input", "output"):
-            units = self.stated.get(f"{side}_dbu_cost_per_token")
+            # "db" is what the lists of 2024 and 2025 wrote for output.
+            units = self.stated.get(f"{side}_dbu_cost_per_token", self.stated.get(f"{side}_db_cost_per_token"))
             if units is None:
                 continue
             if side in self.by_meter:

@@ -8,6 +8,7 @@ price, is reported: a new kind of price must not pass in silence.
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 import msgspec
 
@@ -26,7 +27,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SUFFIXES = (
-    ("tier", re.compile(r"_(batches|flex|priority|fast|balanced|ultrafast|decisions)$")),
+    ("tier", re.compile(r"_(batches|batch_requests|flex|priority|fast|balanced|ultrafast|decisions)$")),
     ("above", re.compile(r"_above_(\d+)(k?)_tokens$")),
     ("ttl", re.compile(r"_above_(\d+)hr$")),
     ("interval", re.compile(r"(?<=_per_second)_above_(\d+s)_interval$")),
@@ -42,6 +43,7 @@ _CACHE_PRICE = re.compile(r"cache_(read|creation)_input_(?:(audio|image|video)_)
 # Base key to the meter and the number of its units that the stated price is for.
 _METER_OF_BASE = {
     "input_cost_per_token_cache_hit": ("cache_read", 1),
+    "cache_read_input_token_cost_per_audio_token": ("cache_read_audio", 1),
     "explicit_cache_read_input_token_cost": ("cache_read_explicit", 1),
     "citation_cost_per_token": ("output_citation", 1),
     "computer_use_input_cost_per_1k_tokens": ("input", 1000),
@@ -53,6 +55,7 @@ _METER_OF_BASE = {
     "input_cost_per_character": ("character", 1),
     "output_cost_per_character": ("output_character", 1),
     "output_cost_per_image": ("image", 1),
+    "cost_per_image": ("image", 1),  # a name of 2024
     "output_cost_per_pixel": ("pixel", 1),
     "input_cost_per_request": ("requests", 1),
     "input_cost_per_text_message": ("message", 1),
@@ -77,6 +80,7 @@ STRUCTURED = frozenset({
     "tiered_pricing", "off_peak_pricing", "search_context_cost_per_query", "search_queries_cost_per_query",
     "guardrail_cost_per_unit", "provider_specific_entry", "search_free_requests", "web_search_billing_unit",
     "regional_endpoint_uplift_multiplier", "input_dbu_cost_per_token", "output_dbu_cost_per_token",
+    "output_db_cost_per_token",
 })  # fmt: skip
 UPLIFT = re.compile(r"regional_processing_uplift_multiplier_([a-z]+)")
 
@@ -84,17 +88,22 @@ _NO_PRICE = frozenset({
     "litellm_provider", "mode", "source", "comment", "metadata", "rules", "deprecation_date", "rpm", "tpm",
     "output_vector_size", "prompt_cache_min_tokens", "thinking_always_on", "audio_transcription_config",
     "reasoning_contexts", "reasoning_effort_levels", "reasoning_modes", "tool_use_system_prompt_tokens",
-    "max_query_tokens", "code", "base_model", "id", "display_name",
+    "max_query_tokens", "code", "base_model", "id", "display_name", "rpd",
+    # Limits whose names read like prices: so many images, videos, … in one prompt.
+    "max_images_per_prompt", "max_videos_per_prompt", "max_audio_per_prompt",
+    "max_document_chunks_per_query", "max_tokens_per_document_chunk",
 })  # fmt: skip
 _NO_PRICE_PREFIXES = ("supports_", "supported_", "max_", "default_", "uses_", "use_", "token_count_", "bedrock_",
                       "gemini_", "vertex_ai_")  # fmt: skip
+_KEYS = 4096
+"""Lists have some hundreds of keys, in thousands of entries each; more than this is not kept of a hostile one."""
 _PRICE_WORD = re.compile(r"cost|price|pricing|uplift|multiplier|discount|surcharge|_per_|fee|dbu|rate(s)?$")
 
 
+@lru_cache(_KEYS)
 def states_no_price(key: str) -> bool:
     """Whether `key` is known to say something else than a price (capabilities, limits, remarks)."""
-    known = key in _NO_PRICE or key.startswith(_NO_PRICE_PREFIXES)
-    return known and not _PRICE_WORD.search(key)
+    return key in _NO_PRICE or (key.startswith(_NO_PRICE_PREFIXES) and not _PRICE_WORD.search(key))
 
 
 def may_be_a_price(key: str, value: object) -> bool:
@@ -110,6 +119,7 @@ def may_be_a_price(key: str, value: object) -> bool:
     return True
 
 
+@lru_cache(_KEYS)
 def parse_key(key: str) -> Key | None:
     """`key` taken apart, or None if it is not one of the price keys that this grammar knows."""
     base, found, attrs = key, {}, set()
@@ -135,7 +145,13 @@ def parse_key(key: str) -> Key | None:
         above = int(found["above"].group(1)) * (1000 if found["above"].group(2) else 1)
     if base in _SELECTED_BY_KEY:
         attrs.add(_SELECTED_BY_KEY[base])
-    return Key(base=base, tier="batch" if tier == "batches" else tier, above=above, ttl=ttl, attrs=frozenset(attrs))
+    return Key(
+        base=base,
+        tier="batch" if tier in ("batches", "batch_requests") else tier,
+        above=above,
+        ttl=ttl,
+        attrs=frozenset(attrs),
+    )
 
 
 def _selector(kind: str, match: re.Match[str]) -> str:

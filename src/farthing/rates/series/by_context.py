@@ -1,9 +1,17 @@
 """Rules that look at what stands around a step: before and after it, and what else moved on the day."""
 
-from farthing.rates.series.verdict import OTHER, SOON_DAYS, Case, Verdict, change, correction, power_of_ten, unclear
+from farthing.rates.series.verdict import (
+    OTHER,
+    REVERTED_DAYS,
+    SOON_DAYS,
+    Case,
+    Verdict,
+    change,
+    correction,
+    power_of_ten,
+    unclear,
+)
 
-_REVERTED_DAYS = 130
-"""A value that lasted at most so long between two spells of another was a wrong edit, unless another source had it."""
 _ALIKE, _MOST = 3, 0.4
 """How many models must move alike on one day, and which share of all of the provider's that moved on it."""
 _OFFERS, _FACTORS, _UNTOUCHED_DAYS = 5, 4, 60
@@ -23,12 +31,12 @@ def reverted(case: Case) -> Verdict | None:
     for later in step.runs[step.position + 2 :]:
         if later.value == step.before.value:
             days = (later.first - step.now.first).days
-            if days > _REVERTED_DAYS and not slipped:
+            if days > REVERTED_DAYS and not slipped:
                 return None
             return correction(f"a wrong edit: reverted by {later.first}, after {days} days", holds="from")
     for earlier in step.runs[: step.position]:
         if earlier.value == step.now.value:
-            if (step.now.first - earlier.last).days > _REVERTED_DAYS and not slipped:
+            if (step.now.first - earlier.last).days > REVERTED_DAYS and not slipped:
                 return None
             return correction(f"reverts a wrong edit: the list said so until {earlier.last}")
     return None

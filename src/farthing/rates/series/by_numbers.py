@@ -1,7 +1,9 @@
 """Rules that look at the two numbers: slips of units, swaps, surcharges, other digits."""
 
+from datetime import date
 from decimal import Decimal
 from itertools import pairwise
+from statistics import median
 
 from farthing.rates.series.runs import Step
 from farthing.rates.series.verdict import Case, Verdict, close, correction, power_of_ten, unclear
@@ -13,6 +15,9 @@ _DIGITS = Decimal("1.015")
 """Up to here it is the same price: rounded, or in euros at another day's rate."""
 _CHARACTERS = 16
 """Google's prices were by the character, of which four are a token; lists took one for the other, and back."""
+_UNLIKE, _LIKE, _OTHERS = 8, 3, 2
+"""So many times what at least so many others ask is no price that a host stays in business with."""
+_SIDES = {"from": "old", "to": "new"}
 _SURCHARGES = tuple(Decimal(text) for text in ("1.1", "1.05", "1.2", "1.3"))
 """Regional surcharges of cloud platforms."""
 
@@ -53,16 +58,52 @@ def slip(case: Case) -> Verdict | None:
     return None
 
 
+def point(case: Case) -> Verdict | None:
+    """Both token prices by exactly 10, on a name that leads to one model for ever: a slip of the point."""
+    step, other = case.step, case.beside
+    ten = power_of_ten(step.now.value, step.before.value)
+    if other is None or ten not in (1, -1) or power_of_ten(other.now.value, other.before.value) != ten:
+        return None
+    name = step.key.subject.model.rsplit("/", 1)[-1]
+    if name.endswith("latest") or not any(letter.isdigit() for letter in name):
+        return None
+    told = _likelier(case) or _likelier(case, date.max)
+    if told:
+        return correction(
+            f"a slip of the point: both by exactly 10, and other hosts have the {_SIDES[told]} price", told
+        )
+    like = case.moves.still_costs(step)
+    if like:
+        return correction(f"a slip of the point: both by exactly 10, and {like} still costs the old prices", "from")
+    return correction("a slip of the point: input and output by exactly 10, of a model that is the same", "to")
+
+
+def unlike(case: Case) -> Verdict | None:
+    """The old price was many times what all others ask for the model, and the new one is theirs."""
+    step = case.step
+    near = [run.value for _, runs in case.witness.kin(step.key) if (run := at(runs, step.now.first)) and run.value]
+    if len(near) < _OTHERS or step.before.value < step.now.value:
+        return None
+    usual = median(near)
+    if step.before.value >= _UNLIKE * usual and step.now.value <= _LIKE * usual:
+        return correction(
+            f"it was {step.before.value / usual:.0f} times what {len(near)} other offers of the model cost"
+        )
+    return None
+
+
 def _of_characters(step: Step) -> bool:
     """Whether this step, or a later one of the price, is by exactly 16."""
     later = [run.value for run in step.runs[step.position :] if run.value]
     return any(max(one, two) == _CHARACTERS * min(one, two) for one, two in pairwise(later))
 
 
-def _likelier(case: Case) -> str:
-    """Which of the two values other hosts of the model charged at the time, within a factor of 2; else ""."""
+def _likelier(case: Case, day: date | None = None) -> str:
+    """Which of the two values other hosts of the model charged at the time (or on `day`), within a factor of 2; else
+    ""."""
     step = case.step
-    near = [run.value for _, runs in case.witness.kin(step.key) if (run := at(runs, step.now.first)) and run.value]
+    when = day or step.now.first
+    near = [run.value for _, runs in case.witness.kin(step.key) if (run := at(runs, when)) and run.value]
     told = {
         side
         for value in near

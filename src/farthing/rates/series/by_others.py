@@ -10,6 +10,7 @@ from farthing.rates.series.runs import Run, Step
 from farthing.rates.series.verdict import (
     CHANGE,
     CORRECTION,
+    REVERTED_DAYS,
     SOON_DAYS,
     Case,
     Verdict,
@@ -20,6 +21,7 @@ from farthing.rates.series.verdict import (
     unclear,
 )
 
+_GREAT = 6
 _LATE_DAYS = 45
 """How much later than others a list may follow before its step counts as a correction of the list."""
 
@@ -27,7 +29,9 @@ _LATE_DAYS = 45
 def stated(case: Case) -> Verdict | None:
     """The vendor, or the list itself, states the day."""
     step = case.step
-    if step.now.stated is not None and step.before.first < step.now.stated <= step.now.first:
+    began = step.before.stated or step.before.first
+    dates_it = step.now.stated is not None and began < step.now.stated <= step.now.first
+    if dates_it and not _flickers(case):
         told = change(f"{step.source} dates it")
         return msgspec.structs.replace(
             told, since=step.now.stated, since_source=step.source, since_label=step.now.label
@@ -47,6 +51,20 @@ def stated(case: Case) -> Verdict | None:
             told = correction(f"{one.who} stated it from {one.start} on")
         return msgspec.structs.replace(told, since=one.start, since_source=one.who, since_label=one.who)
     return None
+
+
+def _flickers(case: Case) -> bool:
+    """Whether a great step was taken back, or takes one back, soon: that a list dates it proves nothing then."""
+    runs, position = case.step.runs, case.step.position
+    beside = case.beside
+    zero = beside is not None and not (beside.before.value and beside.now.value)
+    if max(case.up, case._replace(step=beside).up if beside and not zero else case.up) <= _GREAT:
+        return False
+    back = [later for later in runs[position + 2 : position + 3] if later.value == case.step.before.value]
+    before = [earlier for earlier in runs[max(position - 1, 0) : position] if earlier.value == case.step.now.value]
+    days = [(later.first - case.step.now.first).days for later in back]
+    days += [(case.step.now.first - earlier.last).days for earlier in before]
+    return any(one <= REVERTED_DAYS for one in days)
 
 
 def others(case: Case) -> Verdict | None:

@@ -152,4 +152,4 @@ class _Reader:
 
 
 def _name(node: ast.Call) -> str:
-    return ast.unparse(node.func)
+    return node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from farthing.rates.series.by_context import alias, floats, lasting, reverted, revised, soon, together
-from farthing.rates.series.by_numbers import rounding, slip, surcharge, swap, zero
+from farthing.rates.series.by_numbers import point, rounding, slip, surcharge, swap, unlike, zero
 from farthing.rates.series.by_others import made, others, snapshot, stated
 from farthing.rates.series.runs import Step
 from farthing.rates.series.snapshot import Key
@@ -60,7 +60,8 @@ def _moved(case: Case, key: Key) -> Step | None:
 
 
 _RULES: tuple[Callable[[Case], Verdict | None], ...] = (
-    zero, stated, _follows, rounding, slip, swap, others, snapshot, reverted, surcharge, made, together, alias, floats,
+    zero, stated, _follows, rounding, slip, swap, others, snapshot, reverted, surcharge, made, point,
+    unlike, together, alias, floats,
     soon, revised, lasting,
 )  # fmt: skip
 _OWN = _RULES.index(slip)

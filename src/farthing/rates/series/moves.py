@@ -1,14 +1,14 @@
 """What else moved in a list on the day of a step."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
 import msgspec
 
 from farthing.rates.family import family
-from farthing.rates.series.runs import History, Step
+from farthing.rates.series.runs import History, Run, Step
 from farthing.rates.series.snapshot import Key, Subject
 from farthing.rates.series.witness import at
 
@@ -94,10 +94,23 @@ class Moves:
         led = [o for o in others if {m: s.now.value for m in _TOKENS if (s := self.beside(o, m))} == beside]
         return {o.key.subject.model for o in led} if len({o.before.value for o in led}) > 1 else set()
 
+    def still_costs(self, step: Step) -> str:
+        """A model of the provider that had the step's old token prices before it and has them after; or ""."""
+        history, subject = self.histories[step.source], step.key.subject
+        old = {m: s.before.value for m in _TOKENS if (s := self.beside(step, m))}
+        for other in self._siblings[step.source, subject.provider, subject.channel, subject.region]:
+            listed = history.seen[other].first <= step.before.last and step.now.first <= history.seen[other].last
+            if other == subject or not listed:
+                continue
+            key = step.key._replace(subject=other)
+            if all(_held(history.runs.get(key._replace(meter=m), []), step, value) for m, value in old.items()):
+                return other.model
+        return ""
+
     def now_leads_to(self, step: Step) -> str:
         """A model of the provider whose name begins as this one's, listed since the old price with the new; or ""."""
         history, subject = self.histories[step.source], step.key.subject
-        stem = subject.model.removesuffix("-latest").rsplit("/", 1)[-1]
+        stem = subject.model.removesuffix("-latest").split("-preview")[0].rsplit("/", 1)[-1]
         if stem.count("-") < 1 or any(piece.isdigit() and len(piece) >= 4 for piece in stem.split("-")):
             return ""  # a name with a date leads to one model for ever
         new = {m: s.now.value for m in _TOKENS if (s := self.beside(step, m))}
@@ -129,3 +142,9 @@ class Moves:
             earlier=len(set(self.histories[step.source].days_before(day, 6)) & set(days)),
             untouched_days=(max(s.before.last for s in steps) - max(before, began)).days,
         )
+
+
+def _held(runs: Sequence[Run], step: Step, value: Decimal) -> bool:
+    """Whether `runs` say `value` both in the last list before the step and in the first after it."""
+    before, after = at(runs, step.before.last), at(runs, step.now.first)
+    return before is not None and before is after and before.value == value

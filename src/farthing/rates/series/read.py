@@ -1,14 +1,11 @@
-"""Reading a series: which files are snapshots, of which day and source, and what is wrong with them.
+"""Reading a series: which files are snapshots, of which source, and what is wrong with them."""
 
-A snapshot's day is in its file's name, or in its folder's, or in a manifest (`series.toml`); the day a file was
-written to this disk says nothing about prices, and is never taken.
-"""
-
+import gc
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,26 +13,13 @@ from typing import Any
 import msgspec
 
 from farthing.problems import FarthingError, Problem
-from farthing.rates.feeds import READERS
+from farthing.rates.feeds import READERS, litellm
 from farthing.rates.feeds.base import Imported, read_json
 from farthing.rates.series import genai_release
+from farthing.rates.series.entries import MANIFEST, Entry, bytes_of, entries_in
 from farthing.rates.series.snapshot import Snapshot, snapshot_of
-from farthing.rates.toml_table import Document
 
-MANIFEST = "series.toml"
-_DAY = re.compile(r"(?<!\d)(20\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
-_SUFFIXES = (".json", ".py")
 _GENAI = "genai-prices"
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the series: its day (None: nobody says), source ("" : its format's name), release ("": none)."""
-
-    path: Path
-    day: date | None
-    source: str = ""
-    release: str = ""
-    why_not: str = ""
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,20 +35,44 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_series(
-    paths: Sequence[Path], feed: str | None = None, done: Callable[[int, int], None] = lambda one, of: None
+    paths: Sequence[Path],
+    feed: str | None = None,
+    done: Callable[[int, int], None] = lambda one, of: None,
+    until: date | None = None,
 ) -> Series:
-    """The snapshots in `paths`: files, and folders with all that is under them. `done` is told how far it is.
+    """The snapshots in `paths`: files, and folders with all that is under them. `done` is told how far it is; lists of
+    days after `until` (today) are left out, and named.
 
     Raises `FarthingError` where there is no path, none holds a file, or not one file is a dated price list.
     """
-    entries = _entries(paths)
-    read = [_File(entry, feed) for entry in entries]
+    with _uncollected():
+        return _read_series(paths, feed, done, until)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles: millions of objects that hold none are made here, and looking doubles the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _read_series(
+    paths: Sequence[Path], feed: str | None, done: Callable[[int, int], None], until: date | None
+) -> Series:
+    entries = entries_in(paths)
+    read = [_File(entry, feed, until) for entry in entries]
     problems = [problem for one in read for problem in one.problems]
     good = _one_a_day([one for one in read if one.usable], problems)
     _lend_providers(good)
     by_source: dict[str, list[Snapshot]] = {}
     unchanged: Counter[str] = Counter()
     of, at = sum(map(len, good.values())), 0
+    kept: litellm.Kept = {}
     for source, files in good.items():
         seen: set[str] = set()
         for one in files:
@@ -73,13 +81,13 @@ def read_series(
             if one.digest in seen:
                 unchanged[source] += 1
                 continue
-            snapshot = one.snapshot(problems)
+            snapshot = one.snapshot(problems, kept)
             if snapshot is not None:
                 by_source.setdefault(source, []).append(snapshot)
                 seen.add(one.digest)
     if not by_source:
         reasons = "; ".join(str(problem) for problem in problems[:3])
-        raise FarthingError(f"none of {len(entries):,} files is a dated price list: {reasons}")
+        raise FarthingError(f"none of {_count(len(entries), 'file')} is a dated price list: {reasons}")
     notes = [
         f"{source}: {count} files are byte for byte an earlier one; a list that nobody updated proves nothing of a "
         "later day, so its first day counts"
@@ -94,70 +102,8 @@ def read_series(
     )  # fmt: skip
 
 
-# --- which files -------------------------------------------------------------------------------
-
-
-def day_of(name: str) -> date | None:
-    """The day that `name` holds: 2024-07-01, 2024_07_01 or 20240701; the last one where there are several."""
-    for found in reversed(list(_DAY.finditer(name))):
-        try:
-            return date(int(found[1]), int(found[3]), int(found[4]))
-        except ValueError:  # the 31st of a shorter month
-            continue
-    return None
-
-
-def _entries(paths: Sequence[Path]) -> list[Entry]:
-    if not paths:
-        raise FarthingError("--series needs files, or a folder of files: farthing prices import --series snapshots/")
-    found: dict[Path, Entry] = {}
-    stated: dict[Path, Entry] = {}
-    for path in paths:
-        if path.is_dir():
-            manifests = sorted(path.rglob(MANIFEST))
-            files = [f for f in sorted(path.rglob("*")) if f.suffix in _SUFFIXES and f.is_file()]
-        else:
-            manifests = [path] if path.suffix == ".toml" else []
-            files = [] if manifests else [path]
-        for manifest in manifests:
-            stated.update(_manifest(manifest))
-        for file in files:
-            found[file] = Entry(path=file, day=_day_by_name(file, path))
-    found.update({path: entry for path, entry in stated.items() if path in found or path.exists()})
-    for path in stated:
-        found.setdefault(path, Entry(path=path, day=None, why_not="is named in the manifest, and does not exist"))
-    if not found:
-        raise FarthingError(f"{paths[0]}: holds no price lists; a series is files ending in {' or '.join(_SUFFIXES)}")
-    return [found[path] for path in sorted(found)]
-
-
-def _day_by_name(file: Path, given: Path) -> date | None:
-    """The day in the file's name, else in that of the nearest folder, up to the folder that was given."""
-    day = day_of(file.stem)
-    for folder in file.parents:
-        if day is not None or folder == given.parent.parent:
-            break
-        day = day_of(folder.name)
-    return day
-
-
-def _manifest(path: Path) -> dict[Path, Entry]:
-    """The `[[snapshot]]` tables of a manifest: file, date, and perhaps source and release."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FarthingError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    root = Document(text, str(path)).table()
-    made = {}
-    for table in root.subs("snapshot"):
-        file = path.parent / table.needed_text("file")
-        table.need("date", "write date = 2024-07-01, the day of the list")
-        made[file] = Entry(
-            path=file, day=table.day("date"), source=table.text("source") or "", release=table.text("release") or ""
-        )
-        table.finish()
-    root.finish()
-    return made
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 # --- one file ----------------------------------------------------------------------------------
@@ -166,7 +112,7 @@ def _manifest(path: Path) -> dict[Path, Entry]:
 class _File:
     """A file on its way to a snapshot."""
 
-    def __init__(self, entry: Entry, feed: str | None) -> None:
+    def __init__(self, entry: Entry, feed: str | None, until: date | None) -> None:
         self.entry = entry
         self.problems: list[Problem] = []
         self.content = b""
@@ -179,7 +125,7 @@ class _File:
             self.problem(entry.why_not)
             return
         try:
-            self.content = entry.path.read_bytes()
+            self.content = bytes_of(entry.path)
             self.feed = self.recognised(feed)
         except OSError as error:
             self.problem(f"cannot be read: {error.strerror or error}")
@@ -188,6 +134,9 @@ class _File:
             self.problem(_without_place(error, entry.path))
             return
         self.digest = hashlib.sha256(self.content).hexdigest()
+        if until is not None and entry.day is not None and entry.day > until:
+            self.problem(f"is of {entry.day}, a day that has not come", f"check its name, or its date in {MANIFEST}")
+            return
         if entry.day is None:
             self.problem(
                 "has no date", f"name it 2024-07-01.json, put it in a folder of that name, or list it in {MANIFEST}"
@@ -208,7 +157,7 @@ class _File:
         self.problems.append(Problem(str(self.entry.path), reason, repair))
 
     def recognised(self, feed: str | None) -> str:
-        if self.entry.path.suffix == ".py":
+        if ".py" in self.entry.path.suffixes[-2:]:
             if genai_release.looks_like(self.content):
                 return _GENAI
             raise FarthingError("is Python, and not the data of a genai-prices release")
@@ -233,11 +182,11 @@ class _File:
         except (msgspec.DecodeError, RecursionError):  # or there is a byte order mark: the strict reader knows
             return read_json(self.content, str(self.entry.path))[0]
 
-    def snapshot(self, problems: list[Problem]) -> Snapshot | None:
+    def snapshot(self, problems: list[Problem], kept: litellm.Kept) -> Snapshot | None:
         """The snapshot; None (with a problem) for a file whose content is not what its shape promised."""
         place = str(self.entry.path)
         try:
-            imported = self.imported(place)
+            imported = self.imported(place, kept)
         except FarthingError as error:
             problems.append(Problem(place, _without_place(error, self.entry.path)))
             return None
@@ -250,11 +199,13 @@ class _File:
         problems.extend(doubles)
         return made
 
-    def imported(self, place: str) -> Imported:
+    def imported(self, place: str, kept: litellm.Kept) -> Imported:
+        if self.feed == litellm.FEED:
+            return litellm.read(self.content, place, kept)
         if self.feed == _GENAI:
             version = self.entry.release or self.day.isoformat()
             reader: Callable[[bytes, str, str], Imported] = genai_release.read_release
-            if self.entry.path.suffix == ".json":
+            if ".py" not in self.entry.path.suffixes[-2:]:
                 reader = genai_release.read_release_json
             return reader(self.content, place, version)
         return READERS[self.feed][1](self.content, place)

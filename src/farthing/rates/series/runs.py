@@ -1,5 +1,6 @@
 """What each source said of each price through time: runs of one value, and the steps between them."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
@@ -74,7 +75,8 @@ class History(msgspec.Struct, kw_only=True):
 
     def days_before(self, day: date, count: int) -> list[date]:
         """The days of the last `count` lists before that of `day`."""
-        return [one for one in self.days if one < day][-count:]
+        end = bisect_left(self.days, day)
+        return self.days[max(end - count, 0) : end]
 
 
 def history(snapshots: Sequence[Snapshot]) -> History:

@@ -14,8 +14,9 @@ from farthing.rates.card import Offer
 from farthing.rates.series.events import Judged
 from farthing.rates.series.runs import Run
 from farthing.rates.series.snapshot import Key, Subject
-from farthing.rates.series.verdict import CHANGE, CORRECTION, Verdict
+from farthing.rates.series.verdict import CHANGE, CORRECTION, Verdict, power_of_ten
 from farthing.rates.series.witness import stated_of, statements
+from farthing.units import METERS
 
 
 class Segment(msgspec.Struct, kw_only=True):
@@ -91,7 +92,8 @@ def woven(told: Sequence[Sequence[Segment]]) -> list[Segment]:
     """The segments of several sources as one timeline; the first of `told` is trusted most.
 
     Begins with whoever knew the price first. A later segment of another source is taken where the value that it
-    replaced is the one in force; of the most trusted, in any case.
+    replaced is the one in force; of the most trusted, in any case, unless that is a value which others had before and
+    have left (a list that is late), or a slip of the point beside the one in force.
     """
     listed = sorted(
         ((segment.start, rank, segment) for rank, segments in enumerate(told) for segment in segments),
@@ -106,6 +108,10 @@ def woven(told: Sequence[Sequence[Segment]]) -> list[Segment]:
         if segment.value == last.value or (rank and segment.before != last.value):
             continue
         if segment.start == last.start:
+            continue
+        if segment.before != last.value and not segment.stated and (
+            segment.value in {one.value for one in made[:-1]} or power_of_ten(segment.value, last.value)
+        ):  # fmt: skip
             continue
         after = segment.after if segment.after is None or segment.after >= last.start else last.start
         doubt = not segment.stated and segment.before != last.value
@@ -133,6 +139,7 @@ def timelines(
             if segments:
                 told.setdefault(key, {})[source] = segments
     stated = statements(dated)
+    _drop_late(told)
     by_subject: dict[Subject, dict[tuple[str, str], list[Segment]]] = {}
     for key, by_source in told.items():
         order = trust.get(key.subject.provider, usual)
@@ -145,6 +152,28 @@ def timelines(
         if ranked:
             by_subject.setdefault(key.subject, {})[key.meter, key.condition] = woven(ranked)
     return {subject: _states(by_meter) for subject, by_meter in by_subject.items()}
+
+
+def _drop_late(told: Mapping[Key, dict[str, list[Segment]]]) -> None:
+    """Take out what a source first said of an offer whose input it first had at a price that others had left.
+
+    Its cached and batch prices of that day are as old as its input price, and later ones of its own replace them.
+    """
+    for key, by_source in told.items():
+        if key.meter != "input" or key.condition != "always":
+            continue
+        for source, segments in by_source.items():
+            first = segments[0]
+            others = [one for name, theirs in by_source.items() if name != source for one in theirs]
+            left = [one for one in others if one.value == first.value and one.start < first.start]
+            moved = [one for one in others if one.before == first.value and one.start <= first.start]
+            if not (left and moved):
+                continue
+            for meter in METERS:
+                for condition in ("always", "tier batch"):
+                    mine = told.get(Key(key.subject, meter, condition), {}).get(source, [])
+                    if len(mine) > 1 and mine[0].start == first.start:
+                        mine.pop(0)
 
 
 def _states(by_meter: Mapping[tuple[str, str], Sequence[Segment]]) -> list[State]:

@@ -15,6 +15,9 @@ OTHER = {"input": "output", "output": "input"}
 SOON_DAYS = 35
 """A price altered so soon after an offer first appeared is more often a first mistake put right than a new price."""
 
+REVERTED_DAYS = 130
+"""A value that lasted at most so long between two spells of another was a wrong edit, unless another source had it."""
+
 
 class Case(NamedTuple):
     """A step to judge, and all that is known around it."""
@@ -85,6 +88,11 @@ def close(one: Decimal, other: Decimal) -> bool:
 
 
 def power_of_ten(one: Decimal, other: Decimal) -> int | None:
-    """k where `one` = `other` x 10^k, and k is not 0."""
-    shift = one.adjusted() - other.adjusted()
-    return shift if shift and one == other.scaleb(shift) else None
+    """k where `one` = `other` x 10^k but for rounding, and k is not 0; None where there is none."""
+    if not (one and other):
+        return None
+    ratio = one / other
+    for shift in (ratio.adjusted(), ratio.adjusted() + 1):
+        if shift and close(one, other.scaleb(shift)):
+            return shift
+    return None

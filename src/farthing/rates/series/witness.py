@@ -100,7 +100,7 @@ class Witness:
                 if key.condition == "always" and key.meter in ("input", "output"):
                     model = key.subject.model
                     if model not in families:
-                        families[model] = family(model)
+                        families[model] = family(model.removesuffix("@latest"))
                     found.setdefault((families[model], key.meter), []).append((key.subject, runs))
         return found
 
@@ -108,7 +108,7 @@ class Witness:
         """What other providers and channels charge for the model of `key` (one meter, under no condition)."""
         if key.condition != "always":
             return []
-        listed = self._kin.get((family(key.subject.model), key.meter), [])
+        listed = self._kin.get((family(key.subject.model.removesuffix("@latest")), key.meter), [])
         own = (key.subject.provider, key.subject.channel)
         return [(subject, runs) for subject, runs in listed if (subject.provider, subject.channel) != own]
 

@@ -70,13 +70,12 @@ def _alone(details: Any, name: str) -> int | None:
         return None
     found = 0
     for key, value in details.items():
-        if value is None and (key == name or key in _PARTS):
-            continue
-        if type(value) is not int:
-            return None
-        if key == name:
-            found = value
-        elif value or key not in _PARTS:
+        if type(value) is int:
+            if key == name:
+                found = value
+            elif value or key not in _PARTS:
+                return None
+        elif value is not None or (key != name and key not in _PARTS):
             return None
     return found
 

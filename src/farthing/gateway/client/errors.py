@@ -1,0 +1,13 @@
+"""What can go wrong between us and an upstream."""
+
+
+class Fault(Exception):
+    """An exchange that failed. Its text says how, after "upstream 'x': "."""
+
+
+class NotConnected(Fault):
+    """There is no connection: nothing was sent."""
+
+
+class Broken(Fault):
+    """A connection that ended, or an answer that cannot be read: the upstream may have worked on the request."""

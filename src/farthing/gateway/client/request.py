@@ -1,0 +1,83 @@
+"""One request on its way, for `async with`."""
+
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+from farthing.gateway.client.errors import NotConnected
+from farthing.gateway.client.response import Response
+
+if TYPE_CHECKING:
+    from farthing.gateway.client.connection import Connection
+    from farthing.gateway.client.pool import Pool
+
+_LARGE = 16 << 10
+"""From here on, head and body are not joined before they are sent."""
+_REFUSED = 300
+
+
+class Request:
+    """Sent when it is entered; what is left of the answer is given up when it is left, with its connection."""
+
+    __slots__ = ("_answer", "_bare", "_body", "_head", "_length", "_pool", "_upload")
+
+    def __init__(
+        self, pool: "Pool", head: bytes, body: bytes = b"", *, bare: bool = False,
+        upload: AsyncGenerator[bytes, None] | None = None, length: int | None = None,
+    ) -> None:  # fmt: skip
+        self._pool = pool
+        self._head = head
+        self._body = body
+        self._bare = bare
+        self._upload = upload
+        self._length = length
+        self._answer: Response | None = None
+
+    async def __aenter__(self) -> Response:
+        """The answer, of which status and headers have come. Raises `NotConnected` where nothing was sent, `Broken`
+        where the upstream may have worked on it."""
+        pool, body = self._pool, self._body
+        data = self._head + body if len(body) < _LARGE else (self._head, body)
+        while True:
+            connection, fresh = pool.take(), False
+            if connection is None:
+                connection, fresh = await pool.connect(), True
+            answer = connection.send(data, self._bare)
+            if answer is not None:
+                break
+            if fresh:
+                raise NotConnected("it closed the connection at once")
+        self._answer = answer
+        try:
+            if self._upload is not None:
+                await self._send_body(connection, answer, self._upload)
+            await answer.begun()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._answer is not None:
+            self._answer.close()
+
+    async def _send_body(self, connection: "Connection", answer: Response, body: AsyncGenerator[bytes, None]) -> None:
+        """Send the body as it comes; no more of it once it is refused."""
+        left = self._length
+        connection.begin_body()
+        try:
+            async for piece in body:
+                if left is not None:
+                    left -= len(piece)
+                    if left < 0:
+                        raise ConnectionError("the body is longer than was stated")
+                elif piece:
+                    piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+                if not await connection.write(piece) or answer.status >= _REFUSED:
+                    return
+        finally:
+            await body.aclose()
+        if left:
+            raise ConnectionError("the body ended before the length that was stated")
+        if left is None:
+            await connection.write(b"0\r\n\r\n")
+        connection.end_body()
