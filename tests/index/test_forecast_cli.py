@@ -56,6 +56,7 @@ def test_a_use_case_like_those_of_the_study() -> None:
     assert max(map(len, ran.out.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_our_own_scores_and_prices_give_a_date_or_say_why_not() -> None:
     view = run("index", "viability", "--cost", "1", "--target", "0.1", "--json").json
     assert view["basis"].startswith("a use case like any of")
@@ -79,6 +80,7 @@ def test_a_forecast_of_a_benchmark_has_history_and_fan() -> None:
     assert all(point["low"] <= point["expected"] <= point["high"] <= prices[-1] for point in view["points"])
 
 
+@pytest.mark.slow
 def test_a_list_price_and_an_index_are_forecast_too() -> None:
     view = run("index", "forecast", "--model", "openai/gpt-4o", "--at", "2026-11-01", "--json").json
     assert view["kind"] == "list-price"
@@ -98,6 +100,7 @@ def test_rows_for_a_spreadsheet(decline: Path) -> None:
     assert rows[-1]["expected"]
 
 
+@pytest.mark.slow
 def test_already_there(decline: Path) -> None:
     args = ("index", "viability", "--cost", "0.05", "--target", "0.05", "--points", decline)
     ran = run(*args)
@@ -106,6 +109,7 @@ def test_already_there(decline: Path) -> None:
     assert view["date"] == view["earliest"] == view["latest"] == "2025-01-01"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [

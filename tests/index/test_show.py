@@ -232,6 +232,7 @@ def test_the_table_says_the_answer_first() -> None:
     assert "matched-model Jevons" in text and "2024-01-01 = 100" in text and "Drift: jevons ends at" in text
 
 
+@pytest.mark.slow
 def test_usage_brings_volumes_and_its_own_mix(tmp_path: Path) -> None:
     path = tmp_path / "usage.jsonl"
     names = ("gpt-4o", "gpt-4o-mini", "o3", "gpt-4.1", "gpt-4.1-mini")

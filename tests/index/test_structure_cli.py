@@ -38,6 +38,7 @@ def test_spread_of_one_model() -> None:
     assert all(len(row) <= 100 for row in text.splitlines())
 
 
+@pytest.mark.slow
 def test_spread_of_the_most_widely_sold(tmp_path: Path) -> None:
     out = tmp_path / "models.csv"
     text = said("spread", "--limit", "3", "--csv", str(out))
@@ -56,6 +57,7 @@ def test_compare_prints_providers_bands_and_clouds() -> None:
     assert {row["provider"] for row in view["providers"]} == {"mistral"}  # perhaps with a row of what it resells
 
 
+@pytest.mark.slow
 def test_gpu_prints_averages_offers_and_tokens() -> None:
     text = said("gpu")
     assert "An hour of h100-sxm (on-demand, market average): $3.79 in 2026-09, +12 %" in " ".join(text.split())

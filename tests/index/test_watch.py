@@ -197,6 +197,7 @@ def test_free_offers_are_no_price(tmp_path: Path) -> None:
     assert best.left_out == {"free of charge (promotions are no price)": 1} and best.best == "acme/wing-70b"
 
 
+@pytest.mark.slow
 def test_another_model_is_listed_only_where_it_is_named(tmp_path: Path) -> None:
     """At gamma the cache reads are plain input: 450 x 1 + 60 x 2 = 570; 3,225 - 570 = 2,655."""
     [best] = watched(tmp_path, constraints=Constraints(models=("other-*",))).best
