@@ -25,6 +25,17 @@ OPENAI_TOOLS: Any = [{"type": "function", "function": TOOL}]
 ANTHROPIC_TOOLS: Any = [{"name": TOOL["name"], "description": TOOL["description"], "input_schema": TOOL["parameters"]}]
 
 
+_made: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Clients let go of their connections at a test's end, not when the collector finds them."""
+    yield
+    while _made:
+        _made.pop().close()
+
+
 def say(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
@@ -39,10 +50,14 @@ class Place:
         self.gateway = gateway
 
     def openai(self, **options: Any) -> openai.OpenAI:
-        return openai.OpenAI(**{"base_url": f"{self.url}/v1", "api_key": self.key, "max_retries": 0, **options})
+        made = openai.OpenAI(**{"base_url": f"{self.url}/v1", "api_key": self.key, "max_retries": 0, **options})
+        _made.append(made)
+        return made
 
     def anthropic(self, **options: Any) -> anthropic.Anthropic:
-        return anthropic.Anthropic(**{"base_url": self.url, "api_key": self.key, "max_retries": 0, **options})
+        made = anthropic.Anthropic(**{"base_url": self.url, "api_key": self.key, "max_retries": 0, **options})
+        _made.append(made)
+        return made
 
     def row(self) -> Row | None:
         """The ledger's row of the request that reached the upstream last; None where there is no ledger."""
@@ -285,8 +300,8 @@ def test_anthropic_models(through: Place) -> None:
 
 
 def test_anthropic_client_with_a_bearer_token(through: Place) -> None:
-    client = anthropic.Anthropic(base_url=through.url, auth_token=through.key, max_retries=0)
-    client.messages.create(model=CLAUDE, max_tokens=5, messages=say("hello"))
+    with anthropic.Anthropic(base_url=through.url, auth_token=through.key, max_retries=0) as client:
+        client.messages.create(model=CLAUDE, max_tokens=5, messages=say("hello"))
     assert through.upstream.records()[-1].key == ANTHROPIC_KEY
 
 
