@@ -156,7 +156,7 @@ def test_headers_beyond_ascii_do_no_harm(gateway: Running, name: str) -> None:
 def test_names_out_of_headers_come_back_in_no_header(gateway: Running, upstream: Hostile) -> None:
     line = b"x-farthing-user: \xff\xfe\xe9\xc2\x85 x-evil: 1"
     got = raw(gateway.port, request(BODY, line, b"x-farthing-feature: " + b"f" * 30_000))
-    assert status_of(got) == 200 and b"evil" not in got and b"fff" not in got
+    assert status_of(got) == 200 and b"evil" not in got and b"f" * 40 not in got
     assert b"evil" not in upstream.seen[-1][0] and b"fff" not in upstream.seen[-1][0]
 
 
