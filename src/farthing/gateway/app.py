@@ -114,7 +114,6 @@ class Gateway:
             return
         path: str = scope["path"]
         surface = SURFACES.get(path)
-        protocol = surface.protocol if surface else "anthropic" if path.startswith("/v1/messages") else "openai"
         request = attempt_id()
         started = [False]
         state = self._state
@@ -136,7 +135,7 @@ class Gateway:
         except Problem as problem:
             if not started[0]:
                 headers = [*error_headers(problem), (b"x-farthing-request-id", request.encode())]
-                await send_whole(send, problem.status, headers, error_body(protocol, problem))
+                await send_whole(send, problem.status, headers, error_body(_protocol(path), problem))
                 if state is not None:
                     state.shared.metrics_refused(problem)
         except (ClientGone, BrokenOff):
@@ -151,7 +150,7 @@ class Gateway:
                 return  # told already; the connection is closed
             fault = Problem(500, "the gateway failed; its log tells more", code="internal", again=True)
             headers = [*error_headers(fault), (b"x-farthing-request-id", request.encode())]
-            await send_whole(send, 500, headers, error_body(protocol, fault))
+            await send_whole(send, 500, headers, error_body(_protocol(path), fault))
         finally:
             self.in_flight -= 1
             if state is not None:
@@ -172,46 +171,48 @@ class Gateway:
         self, state: State, request: str, surface: Surface, scope: Scope, receive: Receive, send: Send,
         started: list[bool],
     ) -> None:  # fmt: skip
-        config = state.config
         self._admit_work(state)
+        config, gate, held = state.config, state.gate, state.held
         headers = wanted_headers(scope)
         watch = Watch(config.timeouts.total_s)
-        gate, held = state.gate, state.held
-        key = gate.key_of(token_of(headers))
+        held_bytes = 0
         try:
+            key = gate.key_of(token_of(headers))
             body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
+            held_bytes = len(body)
+            asked: Asked = read_request(surface, body)
+            if asked.problem:
+                raise Problem(400, asked.problem, code="bad_request")
+            by, party = gate.who(key, headers, asked)
+            if party.scoped:
+                gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
+            call = Call(request, surface, headers, body, asked, party, by, watch, receive, send)
+            if state.tracer is not None:
+                call.trace = state.tracer.begin(request, headers)
+            if party.limits:
+                tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
+                call.admission = gate.admit(party, tokens)
             try:
-                asked: Asked = read_request(surface, body)
-                if asked.problem:
-                    raise Problem(400, asked.problem, code="bad_request")
-                by, party = gate.who(key, headers, asked)
-                if party.scoped:
-                    gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
-                call = Call(request, surface, headers, body, asked, party, by, watch, receive, send)
-                await self._serve(state, call, started)
+                await serve(state, call)
+            except Problem as problem:
+                call.status = call.status or problem.status
+                raise
             finally:
-                held.drop(len(body))
+                started[0] = call.answered
+                if state.tracer is not None and call.trace is not None:
+                    state.tracer.request(
+                        call.trace, request, method="POST", path=f"/v1/{surface.path}", status=call.status,
+                        started_us=call.started_us, ended_us=call.now_us(),
+                    )  # fmt: skip
+                if call.admission is not None:
+                    call.admission.settle(call.tokens)
+                    call.admission.release()
         finally:
+            held.drop(held_bytes)
             watch.end()
 
-    async def _serve(self, state: State, call: Call, started: list[bool]) -> None:
-        asked = call.asked
-        if state.tracer is not None:
-            call.trace = state.tracer.begin(call.id, call.headers)
-        tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
-        call.admission = admission = state.gate.admit(call.party, tokens)
-        try:
-            await serve(state, call)
-        except Problem as problem:
-            call.status = call.status or problem.status
-            raise
-        finally:
-            started[0] = call.answered
-            if call.trace is not None and state.tracer is not None:
-                state.tracer.request(
-                    call.trace, call.id, method="POST", path=f"/v1/{call.surface.path}", status=call.status,
-                    started_us=call.started_us, ended_us=call.now_us(),
-                )  # fmt: skip
-            if admission is not None:
-                admission.settle(call.tokens)
-                admission.release()
+
+def _protocol(path: str) -> str:
+    """What errors are told in."""
+    surface = SURFACES.get(path)
+    return surface.protocol if surface else "anthropic" if path.startswith("/v1/messages") else "openai"

@@ -35,7 +35,7 @@ async def serve(state: "State", call: Call) -> None:
             )
             decision = state.chain.decide(_ask(call), context)
             log = decision.log()
-        if decision.target is None or call.watch.left_s <= 0:
+        if decision.target is None or (last is not None and call.watch.left_s <= 0):
             break
         if last is not None:
             if not await _back_off(state, call, decision, last, failures):

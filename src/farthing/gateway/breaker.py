@@ -13,32 +13,30 @@ class Breaker:
         self._failed: deque[float] = deque(maxlen=max(rule.failures, 1))
         self._open_until = 0.0
         self._probing_until = 0.0
-
-    @property
-    def tripped(self) -> bool:
+        self.tripped = False
         """Whether it is open, or waits for its probe."""
-        return self._open_until > 0
 
     def blocked(self, now_s: float) -> bool:
         """Whether no request may be sent now (`now_s`: a monotonic clock)."""
-        return self._open_until > 0 and (now_s < self._open_until or now_s < self._probing_until)
+        return self.tripped and (now_s < self._open_until or now_s < self._probing_until)
 
     def sent(self, now_s: float) -> None:
         """A request is sent: with the circuit open it is the probe, and others wait until it ends (or `open_s`)."""
-        if self._open_until > 0:
+        if self.tripped:
             self._probing_until = now_s + self._rule.open_s
 
     def succeeded(self) -> None:
         """The upstream answered."""
-        if self._open_until or self._failed:
+        if self._failed or self.tripped:
             self._failed.clear()
-            self._open_until = self._probing_until = 0.0
+            self.tripped = False
 
     def failed(self, now_s: float) -> None:
         """The upstream failed: unreachable, silent, broken off, or a 5xx."""
         self._failed.append(now_s)
         full = len(self._failed) == self._failed.maxlen
-        if self._open_until > 0 or (full and now_s - self._failed[0] <= self._rule.window_s):
+        if self.tripped or (full and now_s - self._failed[0] <= self._rule.window_s):
+            self.tripped = True
             self._open_until = now_s + self._rule.open_s
             self._probing_until = 0.0
 

@@ -59,7 +59,7 @@ class Call:
         self.status = 0
         self.trace: Trace | None = None
         self.admission: Admission | None = None
-        self.blamed: set[str] = set()  # upstreams that failed it: a request counts once in a circuit breaker
+        self.blamed = frozenset[str]()  # upstreams that failed it: a request counts once in a circuit breaker
 
     @property
     def protocol(self) -> Protocol:

@@ -33,8 +33,8 @@ NOBODY = Attribution()
 
 def token_of(headers: Mapping[bytes, bytes]) -> str:
     """The virtual key that a request shows: `Authorization: Bearer`, else `x-api-key`, else `api-key`; "" without."""
-    shown = headers.get(b"authorization", b"")
-    if shown[:7].lower() == b"bearer ":
+    shown = headers.get(b"authorization")
+    if shown is not None and shown[:7].lower() == b"bearer ":
         return shown[7:].strip().decode("latin-1")
     return (headers.get(b"x-api-key") or headers.get(b"api-key") or b"").strip().decode("latin-1")
 

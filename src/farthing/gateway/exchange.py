@@ -98,11 +98,12 @@ class Exchange:
     # --- the exchange -----------------------------------------------------------------------------
 
     async def _send(self) -> Failed | None:
-        call, upstream, out = self._call, self._upstream, self._out
+        call, upstream, out, entry = self._call, self._upstream, self._out, self._entry
         timeouts, watch, breaker = upstream.settings.timeouts, call.watch, upstream.breaker
-        headers = upstream.headers(call.headers, self._entry.attempt, out.reply is not None, call.trace)
+        headers = upstream.headers(call.headers, entry.attempt, out.reply is not None, call.trace)
         request = upstream.post(out.surface.path, headers, out.body)
-        breaker.sent(time.monotonic())
+        if breaker.tripped:
+            breaker.sent(time.monotonic())
         upstream.in_flight += 1
         # An answer that is not streamed comes whole, after minutes: only the request's own deadline bounds it.
         watch.expect("the answer's first byte", timeouts.first_byte_s if call.asked.stream else timeouts.total_s)
@@ -111,21 +112,21 @@ class Exchange:
                 status = response.status
                 pairs = upstream.hiding.pairs(response.headers)
                 named = dict(pairs)
-                if status in BROKEN:
-                    self._blame()
-                elif status >= 300:
-                    breaker.succeeded()
-                unpack = unpacker(named, self._state.config.bounds.answer_bytes)
-                if unpack is not None:
-                    pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
-                if 200 <= status < 300 and (is_event_stream(named) or (call.asked.stream and not _is_json(named))):
+                unpack = None
+                if status >= 300:
+                    self._blame() if status in BROKEN else breaker.succeeded()
+                if "content-encoding" in named:
+                    unpack = unpacker(named, self._state.config.bounds.answer_bytes)
+                    if unpack is not None:
+                        pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
+                if status < 300 and _is_stream(named, call.asked.stream) and status >= 200:
                     return await self._relay(response, status, pairs, named, unpack)
                 watch.expect("the rest of the answer", timeouts.idle_s)
                 body = await self._read(response, named)
                 if unpack is not None:
                     body = unpack(body)
                 body = upstream.hiding.body(body)
-                self._entry.first_us = self._entry.first_us or call.now_us()
+                entry.first_us = entry.first_us or call.now_us()
                 watch.rest()
                 if not 200 <= status < 300:
                     return self._refused(status, pairs, named, body)
@@ -150,7 +151,7 @@ class Exchange:
     def _blame(self) -> None:
         """The upstream failed this request: once, however often it is tried again."""
         if self._upstream.name not in self._call.blamed:
-            self._call.blamed.add(self._upstream.name)
+            self._call.blamed |= {self._upstream.name}
             self._upstream.breaker.failed(time.monotonic())
         else:
             self._upstream.breaker.forget_probe()
@@ -352,5 +353,9 @@ def _noted(notes: tuple[str, ...]) -> Header:
     return b"x-farthing-notes", "; ".join(notes)[:1000].encode("ascii", "replace")
 
 
-def _is_json(headers: dict[str, str]) -> bool:
-    return "json" in headers.get("content-type", "").lower()
+def _is_stream(headers: dict[str, str], asked: bool) -> bool:
+    """Whether an answer is a stream: where one was asked for, all that is not JSON."""
+    kind = headers.get("content-type", "")
+    if kind == "application/json":  # nearly every answer that is none
+        return False
+    return is_event_stream(headers) or (asked and "json" not in kind.lower())

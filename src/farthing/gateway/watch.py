@@ -1,62 +1,90 @@
-"""One timer a request: it ends a wait that takes too long, whatever is waited for."""
+"""Waits that take too long are ended, whatever is waited for: one timer a worker looks at all requests in flight."""
 
 import asyncio
+
+SWEEP_S = 0.05
+"""How often the timer looks, while there are requests in flight: a wait ends so much late at most."""
+
+
+class Sweep:
+    """The watches of one event loop. A timer for each request would be made and cancelled with it, mostly in vain."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.time = loop.time
+        self.watches: set[Watch] = set()
+        self.ticking = False
+
+    def begin(self) -> None:
+        """Look from now on, until there is nothing to look at."""
+        self.ticking = True
+        self.loop.call_later(SWEEP_S, self._look)
+
+    def _look(self) -> None:
+        now = self.time()
+        for late in [one for one in self.watches if one.is_late(now)]:
+            late.ring()
+        if self.watches:
+            self.begin()
+        else:
+            self.ticking = False
+
+
+_sweep: Sweep | None = None
+
+
+def _current() -> Sweep:
+    """The running loop's: a worker has one loop."""
+    global _sweep
+    loop = asyncio.get_running_loop()
+    if _sweep is None or _sweep.loop is not loop:
+        _sweep = Sweep(loop)
+    return _sweep
 
 
 class Watch:
     """Cancels its task when what is expected does not come in time.
 
-        watch.expect("the first byte", 60)
-        try:
-            await …                      # in a loop call `watch.alive()` on each sign of life
-        except asyncio.CancelledError:
-            if watch.late: …             # it was us: what was expected, as text; `watch.late` also takes the
-            raise                        # cancellation back. Else somebody else cancelled the task.
-        finally:
-            watch.rest()                 # and `watch.end()` when the request is over
-
-    `alive` costs a clock reading: the timer is not moved, it looks at the time of the last sign of life when it goes
-    off, and is kept from one expectation to the next. `asyncio.timeout` would be made anew, or moved, each time.
+    watch.expect("the first byte", 60)
+    try:
+        await …                      # in a loop call `watch.alive()` on each sign of life
+    except asyncio.CancelledError:
+        if watch.late: …             # it was us: what was expected, as text; `watch.late` also takes the
+        raise                        # cancellation back. Else somebody else cancelled the task.
+    finally:
+        watch.rest()                 # and `watch.end()` when the request is over
     """
 
-    __slots__ = ("_deadline", "_due", "_fired", "_handle", "_last", "_loop", "_seconds", "_task", "_what", "paused")
+    __slots__ = ("_deadline", "_fired", "_last", "_seconds", "_sweep", "_task", "_time", "_what", "paused")
 
     def __init__(self, deadline_s: float) -> None:
         """`deadline_s`: what the whole request may take; no wait is longer than what is left of it."""
-        self._loop = asyncio.get_running_loop()
+        self._sweep = sweep = _current()
+        self._time = sweep.time
         self._task = asyncio.current_task()
-        self._deadline = self._loop.time() + deadline_s
-        self._handle: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._what = ""
+        self._last = sweep.time()
+        self._deadline = self._last + deadline_s
         self._seconds = 0.0
-        self._last = 0.0
-        self._fired = ""
+        self._what = self._fired = ""
         self.paused = False
         """Something else is waited for (a slow client): only the deadline counts."""
+        sweep.watches.add(self)
+        if not sweep.ticking:
+            sweep.begin()
 
     @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
-        return self._deadline - self._loop.time()
+        return self._deadline - self._time()
 
     def expect(self, what: str, seconds: float) -> None:
         """From now on, wait at most `seconds` between two signs of life, and not beyond the deadline."""
         self._what, self._seconds, self._fired = what, seconds, ""
-        self._last = now = self._loop.time()
-        due = now + seconds
-        if due > self._deadline:
-            due = self._deadline
-        if self._handle is not None:
-            if self._due <= due:
-                return  # the timer goes off before, and looks then
-            self._handle.cancel()
-        self._due = due
-        self._handle = self._loop.call_at(due, self._ring)
+        self._last = self._time()
 
     def alive(self) -> None:
         """Something came."""
-        self._last = self._loop.time()
+        self._last = self._time()
 
     def rest(self) -> None:
         """Nothing is expected for now."""
@@ -65,25 +93,22 @@ class Watch:
     def end(self) -> None:
         """The request is over."""
         self._what = ""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self._sweep.watches.discard(self)
 
     def extend(self, seconds: float) -> None:
         """Let the request go on for `seconds` from now, whatever its deadline was: to drain what was paid for."""
-        self._deadline = self._loop.time() + seconds
+        self._deadline = self._time() + seconds
 
-    def _ring(self) -> None:
-        now = self._loop.time()
-        due = min((now if self.paused else self._last) + self._seconds, self._deadline)
-        self._handle = None
-        if not self._what:
-            return  # at rest: the next `expect` sets the timer
-        if now < due - 0.001:
-            self._due = due
-            self._handle = self._loop.call_at(due, self._ring)
-            return
-        self._fired = self._what if due < self._deadline else f"{self._what} (within the request's time)"
+    def is_late(self, now: float) -> bool:
+        """Whether what is expected should have come by `now`, by the loop's clock."""
+        return bool(self._what) and (now >= self._deadline or (not self.paused and now >= self._last + self._seconds))
+
+    def ring(self) -> None:
+        """End the wait."""
+        self._fired = self._what
+        if self.paused or self._deadline < self._last + self._seconds:
+            self._fired += " (within the request's time)"
+        self._what = ""  # once
         if self._task is not None:
             self._task.cancel()
 

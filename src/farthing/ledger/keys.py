@@ -133,24 +133,24 @@ class KeyRing:
     def __init__(self, folder: Path | str, store: KeyStore | None = None, changes: Changes | None = None) -> None:
         self._store = store or SqliteKeys(Path(folder), create=True)
         self._changes = changes or Changes(folder)
-        self._known: dict[bytes, _Found] = {}
+        self._known: dict[str, _Found] = {}
         self._any = (False, -1, float("-inf"))
 
     def find(self, token: str) -> Key | None:
         """The key that `token` opens, if it is neither revoked nor expired. Raises `KeysUnavailable`."""
-        if not token.startswith(PREFIX) or len(token) > _LONGEST_TOKEN:
-            return None
-        digest = _digest(token)
         word = self._changes.keys  # read before the store is: a change after this look is then seen at the next
-        found = self._known.get(digest)
+        found = self._known.get(token)
         if found is None or found.word != word or time.monotonic() >= found.until_s:
-            found = self._look(digest, word, found)
+            if not token.startswith(PREFIX) or len(token) > _LONGEST_TOKEN:
+                return None
+            found = self._look(token, word, found)
         if found.key is None or (found.expires_us is not None and _now_us() >= found.expires_us):
             return None
         return found.key
 
-    def _look(self, digest: bytes, word: int, before: _Found | None) -> _Found:
+    def _look(self, token: str, word: int, before: _Found | None) -> _Found:
         until_s = time.monotonic() + _FRESH_S
+        digest = _digest(token)
         try:
             row = self._store.by_hash(digest)
             main = row if row is None or row.id == row.key else self._store.by_id(row.key)
@@ -165,7 +165,7 @@ class KeyRing:
             found = _Found(_key(main), min(ends, default=None), word, until_s)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[digest] = found
+        self._known[token] = found
         return found
 
     def any(self) -> bool:
