@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 URL = os.environ.get("MOCK_URL", "")
+_JSON = [(b"content-type", b"application/json")]
 _client: Any = None
 
 
@@ -16,10 +17,15 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """An ASGI application."""
     if scope["type"] != "http":
         return
+    from farthing.gateway.http import own_cycle, send_whole
+
     if scope["method"] == "GET":
-        await _answer(send, 200, b"{}")
+        await send_whole(send, 200, _JSON, b"{}")
         return
-    body, more = b"", True
+    cycle = own_cycle(receive)
+    assert cycle is not None
+    whole = cycle.whole()
+    body, more = whole or b"", whole is None
     while more:
         message = await receive()
         body, more = body + message["body"], message.get("more_body", False)
@@ -27,11 +33,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     lines = b"content-type: application/json\r\nauthorization: Bearer sk-mock\r\ncontent-length: %d\r\n\r\n" % len(body)
     async with pool.request(pool.origin.start("POST", pool.origin.base.encode()) + lines, body) as response:
         if any(name == "content-length" for name, _ in response.headers):
-            await _answer(send, response.status, await response.read())
+            await send_whole(send, response.status, _JSON, await response.read())
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         while (chunk := await response.read_chunk()) is not None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if not cycle.piece(chunk):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -42,12 +49,6 @@ def _http() -> Any:
 
         _client = Pool(Origin(URL), 5)
     return _client
-
-
-async def _answer(send: Any, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _serve(port: int) -> None:

@@ -1,4 +1,4 @@
-"""Who is measured: Farthing, and gateways of others, each with as much on as it has without a database server.
+"""Who is measured: Farthing, and others with as much on as they have, LiteLLM with and without its database.
 
 Others live in environments of their own under `~/.cache/farthing-bench` (or $FARTHING_BENCH), installed by
 `python -m benchmarks.gateway.install` from the ordinary package registries; those that are not there are left out.
@@ -98,7 +98,7 @@ def _bare(folder: Path, port: int, upstream: int) -> Setup:
     )
 
 
-def _litellm(folder: Path, port: int, upstream: int) -> Setup:
+def _litellm(folder: Path, port: int, upstream: int, general: Mapping[str, object] | None = None) -> Setup:
     config = {
         "model_list": [
             {
@@ -112,7 +112,7 @@ def _litellm(folder: Path, port: int, upstream: int) -> Setup:
                 },
             }
         ],
-        "general_settings": {"master_key": "sk-master"},
+        "general_settings": {"master_key": "sk-master", **(general or {})},
         "litellm_settings": {
             "num_retries": 2,
             "request_timeout": 60,
@@ -135,6 +135,17 @@ def _litellm(folder: Path, port: int, upstream: int) -> Setup:
         },
         headers={"authorization": "Bearer sk-master"},
     )
+
+
+def _litellm_db(folder: Path, port: int, upstream: int) -> Setup:
+    from benchmarks.gateway.litellm_db import KEY, Database, environ
+
+    database = Database(CACHE / "litellm")
+    plain = _litellm(folder, port, upstream, {"disable_prisma_schema_update": True})
+    settings = {**plain.environ, **environ(CACHE / "litellm-db"), "DATABASE_URL": database.url}
+    setup = msgspec.structs.replace(plain, environ=settings, headers={"authorization": f"Bearer {KEY}"})
+    database.make_key(setup.command, port, setup.ready, settings, folder)
+    return setup
 
 
 def _portkey(folder: Path, port: int, upstream: int) -> Setup:
@@ -214,9 +225,16 @@ CONTENDERS = (
     ),
     Contender(
         name="litellm",
-        on="master key, rate limit of the model, price, retries, metrics (keys, budgets, log: with a database server)",
+        on="master key, rate limit of the model, price, retries, metrics (keys, budgets, log: litellm-db)",
         program=CACHE / "litellm" / "bin" / "litellm",
         setup=_litellm,
+    ),
+    Contender(
+        name="litellm-db",
+        on="virtual key with budget and limits, price, spend log in PostgreSQL (whose own CPU is not counted), "
+        "retries, metrics; its query engine as a library in Node",
+        program=CACHE / "litellm-db" / "query-engine",
+        setup=_litellm_db,
     ),
     Contender(
         name="portkey",

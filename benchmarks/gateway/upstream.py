@@ -2,26 +2,29 @@
 
 `python -m benchmarks.gateway.upstream PORT [FOLDER]`, over TLS where FOLDER is named and holds cert.pem and key.pem.
 Answers chat/completions by one fixed body, or where the body holds `"stream":true` by a stream of as many chunks as
-`"n_chunks":N` in the text says, `"gap_ms":G` apart, usage in the last.
+`"n_chunks":N` in the text says, `"gap_ms":G` apart, usage in the last. Every answer has an id of its own, as providers'
+have: a gateway may file requests by it.
 """
 
 import asyncio
+import itertools
 import re
 import ssl
 import sys
 
+ID = b"c-%08d"
 BODY = (
-    b'{"id":"chatcmpl-1","object":"chat.completion","created":1790000000,"model":"gpt-4o-mini-2024-07-18","choices":'
+    b'{"id":"c-00000000","object":"chat.completion","created":1790000000,"model":"gpt-4o-mini-2024-07-18","choices":'
     b'[{"index":0,"message":{"role":"assistant","content":"%s","refusal":null},"logprobs":null,"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":120,"completion_tokens":40,"total_tokens":160,"prompt_tokens_details":'
     b'{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
     b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default"}'
 ) % (b"forty tokens of a pleasant answer " * 8)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: r\r\ncontent-length: %d\r\n\r\n"
-WHOLE = HEAD % len(BODY) + BODY
+BEFORE, _, AFTER = (HEAD % len(BODY) + BODY).partition(ID % 0)
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _EVENT = (
-    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1790000000,"model":"gpt-4o-mini-2024-07-18",'
+    b'data: {"id":"c-00000000","object":"chat.completion.chunk","created":1790000000,"model":"gpt-4o-mini-2024-07-18",'
 )
 _DELTA = b'"choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,"finish_reason":null}],'
 CHUNK = _EVENT + _DELTA + b'"usage":null}\n\n'
@@ -32,6 +35,7 @@ LAST = (
 )
 MODELS = b'{"object":"list","data":[{"id":"gpt-4o-mini","object":"model","created":1,"owned_by":"mock"}]}'
 _CHUNKS = re.compile(rb"n_chunks=(\d+) gap_ms=(\d+)")
+_IDS = itertools.count(1)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 
 
@@ -66,19 +70,21 @@ class Mock(asyncio.Protocol):
         elif b'"stream":true' in request or b'"stream": true' in request:
             found = _CHUNKS.search(request)
             chunks, gap_ms = (int(found.group(1)), int(found.group(2))) if found else (5, 0)
-            self.transport.write(STREAM + framed(CHUNK))
-            self.more(chunks - 1, gap_ms / 1e3)
+            own = ID % next(_IDS)
+            chunk, last = (framed(data.replace(ID % 0, own)) for data in (CHUNK, LAST))
+            self.transport.write(STREAM + chunk)
+            self.more(chunks - 1, gap_ms / 1e3, chunk, last)
         else:
-            self.transport.write(WHOLE)
+            self.transport.write(BEFORE + ID % next(_IDS) + AFTER)
 
-    def more(self, left: int, gap_s: float) -> None:
+    def more(self, left: int, gap_s: float, chunk: bytes, last: bytes) -> None:
         if self.transport.is_closing():
             return
         if left <= 0:
-            self.transport.write(framed(LAST) + b"0\r\n\r\n")
+            self.transport.write(last + b"0\r\n\r\n")
             return
-        self.transport.write(framed(CHUNK))
-        asyncio.get_running_loop().call_later(gap_s, self.more, left - 1, gap_s)
+        self.transport.write(chunk)
+        asyncio.get_running_loop().call_later(gap_s, self.more, left - 1, gap_s, chunk, last)
 
 
 async def main() -> None:
