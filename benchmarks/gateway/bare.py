@@ -52,7 +52,8 @@ def _http() -> Any:
 
 
 async def _serve(port: int) -> None:
-    from farthing.gateway.process.connection import Connection, Served
+    from farthing.gateway.process.connection import Connection
+    from farthing.gateway.process.served import Served
 
     loop, served = asyncio.get_running_loop(), Served(app, 1_000)
     server = await loop.create_server(lambda: Connection(served, loop), "127.0.0.1", port)

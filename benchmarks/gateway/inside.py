@@ -11,9 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.gateway.contenders import CONTENDERS
 from benchmarks.gateway.measure import request
@@ -21,18 +19,40 @@ from benchmarks.gateway.upstream import BODY
 
 
 class Response:
-    """What the client gives for the mock's answer."""
+    """What the client gives for the mock's answer: `Request` and `Response` in one."""
 
     status = 200
     headers = [("content-type", "application/json"), ("content-length", str(len(BODY))), ("x-request-id", "r")]  # noqa: RUF012
 
-    async def read(self) -> bytes:
-        return BODY
-
-    async def __aenter__(self) -> "Response":
+    async def answer(self) -> "Response":
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def whole(self) -> bytes:
+        return BODY
+
+    def close(self) -> None:
+        return None
+
+
+class Client:
+    """A client's connection, and its transport: nothing is waited for, and what is sent goes nowhere."""
+
+    taken = None
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.statuses: set[bytes] = set()
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.statuses.add(data[9:12])
+
+    def resume_reading(self) -> None:
+        return None
+
+    def on_answered(self) -> None:
         return None
 
 
@@ -52,6 +72,8 @@ async def _measure(folder: Path, requests: int, profile: bool) -> None:
     from farthing.gateway import upstream
     from farthing.gateway.app import Gateway
     from farthing.gateway.config import load
+    from farthing.gateway.process.cycle import Cycle
+    from farthing.gateway.process.heads import BY_NAME
 
     setup = CONTENDERS[0].setup(folder, 4141, 4142)
     os.environ.update(setup.environ)
@@ -59,25 +81,22 @@ async def _measure(folder: Path, requests: int, profile: bool) -> None:
     upstream.Upstream.post = lambda *_, **__: Response()  # type: ignore[method-assign,assignment]
     head, _, body = request(4141, setup.path, setup.headers).partition(b"\r\n\r\n")
     pairs = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
+    headers = [(name.lower(), value) for name, _, value in pairs]
     scope = {
         "type": "http", "method": "POST", "path": setup.path, "raw_path": setup.path.encode(), "query_string": b"",
-        "headers": [(name.lower(), value) for name, _, value in pairs],
+        "headers": headers, BY_NAME: dict(headers), "http_version": "1.1",
     }  # fmt: skip
-    statuses: set[int] = set()
-
-    async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        if "status" in message:
-            statuses.add(message["status"])
+    client = Client()
 
     gateway = Gateway(config, config.data)
     await gateway.start()
 
     async def ask(count: int) -> None:
         for n in range(count):
-            await gateway(dict(scope), receive, send)
+            cycle = Cycle(client, dict(scope), client, True)  # type: ignore[arg-type]
+            cycle.came(body)
+            cycle.ended()
+            await gateway(dict(scope), cycle.receive, cycle.send)
             if n % 100 == 99:
                 await asyncio.sleep(0)
 
@@ -90,8 +109,8 @@ async def _measure(folder: Path, requests: int, profile: bool) -> None:
         await ask(requests)
         print(f"{(time.thread_time() - began) / requests * 1e6:6.1f} µs a request", flush=True)
         await asyncio.sleep(0.5)
-    if statuses != {200}:
-        raise SystemExit(f"answers of status {sorted(statuses)}")
+    if client.statuses != {b"200"}:
+        raise SystemExit(f"answers of status {sorted(client.statuses)}")
     if profile:
         import cProfile
         import pstats

@@ -37,13 +37,13 @@ def quickly(pricer: Pricer, usage: Usage) -> Quick:
 def assert_same(pricer: Pricer, usage: Usage) -> None:
     told, charge = quickly(pricer, usage), price_usage(usage, pricer.offer)
     assert told.usd == charge.total_usd
-    assert told.price is charge.price
-    assert told.grade == charge.grade
-    assert (told.reason == "") == (told.usd is not None)
+    assert told.plan.price is charge.price
+    assert told.plan.grade == charge.grade
+    assert (told.plan.reason == "") == (told.usd is not None)
     if charge.reason:
-        assert told.reason == charge.reason
+        assert told.plan.reason == charge.reason
     else:
-        assert set(filter(None, told.reason.split("; "))) == {line.reason for line in charge.unknown}
+        assert set(filter(None, told.plan.reason.split("; "))) == {line.reason for line in charge.unknown}
 
 
 @st.composite
@@ -122,7 +122,7 @@ def test_golden() -> None:
         told = pricer.charge({"input": 1200, "output": 34}, started_us=0)
         # 1,200 x 2.50/1e6 = 0.003; 34 x 10/1e6 = 0.00034; a request 5/1000 = 0.005
         assert told.usd == Fraction(834, 100_000)
-        assert told.grade is Grade.ASSUMED
+        assert told.plan.grade is Grade.ASSUMED
 
 
 def test_a_context_band_and_a_window_change_the_price_where_they_begin() -> None:
@@ -151,7 +151,7 @@ def test_unknown_is_told_with_all_its_reasons_and_is_never_zero() -> None:
     for _ in range(2):
         told = pricer.charge({"input": 1, "output": 1, "page": 1}, started_us=0)
         assert told.usd is None
-        assert told.reason == "no price stated for output; no price stated for page"
+        assert told.plan.reason == "no price stated for output; no price stated for page"
         # A count of 0 was not consumed: it needs no price.
         assert pricer.charge({"input": 1, "output": 0}, started_us=0).usd == Fraction(1, MICRO)
     assert Pricer(Offer(provider="p", model="m", prices=())).charge({"input": 1}, started_us=0).usd is None

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from farthing.charges.reference import price_usage
 from farthing.gateway.config.values import Rules
 from farthing.gateway.metering import Asked, Served, Surface, read_request
-from farthing.gateway.spending.costs import Costs, is_version_of
+from farthing.gateway.spending.amount_text import nano_text, usd_text
+from farthing.gateway.spending.costs import Costs, Seller, is_version_of
 from farthing.gateway.spending.output_limits import output_limit, output_limits, read_output_limits
 from farthing.gateway.spending.worst import LEAST_CAP, Ceilings, Worst
 from farthing.ledger.budgets import nano_up
+from farthing.money import decimal_text
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
 from farthing.rates.card import ALWAYS, Band, Modifier, Offer, Price, Rate, When, Window
@@ -81,6 +83,48 @@ def test_unknown_is_never_zero_and_nothing_consumed_is(
 ) -> None:
     found = costs(*TWO).price(served, provider="p", model_asked="m", started_us=NOW, ended_us=NOW)
     assert (found.usd, found.estimated, found.unknown) == (usd, estimated, unknown)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+@given(offers("m"), instants, st.dictionaries(st.sampled_from(["input", "output", "page"]), st.integers(0, 10**9)))
+def test_an_amount_is_the_same_exact_in_text_and_rounded_up(of: Offer, at: datetime, counts: dict[str, int]) -> None:
+    by = costs(msgspec.structs.replace(of, provider="p"))
+    for _ in range(2):  # learned, and remembered
+        found = by.price(
+            Served(quantities=counts), provider="p", model_asked="m", started_us=microseconds(at),
+            ended_us=microseconds(at),
+        )  # fmt: skip
+        usd = found.usd
+        event("unknown" if usd is None else "priced")
+        assert found.text == (None if usd is None else str(usd))
+        assert found.nano == (None if usd is None else nano_up(usd))
+        assert (found.unknown == "") == (usd is not None)
+
+
+def test_what_answers_may_name_is_remembered_within_bounds() -> None:
+    seller = Seller(costs(*TWO), "p", "m", "", None)
+    for n in range(300):
+        served = Served(quantities={"input": 1}, model=f"m-2026-01-{n % 31:02}", tier=f"t{n}")
+        assert seller.price(served, "", NOW, NOW).usd is None  # no such tier
+        assert seller.price(Served(quantities={"input": n + 1}), "", NOW, NOW).usd == Fraction(2 * (n + 1), MICRO)
+    assert len(seller._terms) <= 64
+
+
+def test_amounts_in_headers() -> None:
+    assert usd_text(3, 500_000) == b"0.000006"
+    assert usd_text(0, 7) == b"0"
+    assert usd_text(1200, 1) == b"1200"
+    assert usd_text(5, 2) == usd_text(500, 200) == b"2.5"
+    assert usd_text(1, 3600) == b"0.0002777777777777777777777777778"  # 28 digits
+    assert usd_text(10**40 + 1, 10**20) == b"1" + b"0" * 20 + b"." + b"0" * 19 + b"1"  # all of them: it ends
+    assert nano_text(0) == b"0"
+    assert nano_text(100_000_000_000) == b"100"
+    assert nano_text(1_000_000_001) == b"1.000000001"
+
+
+@given(st.integers(0, 10**20), st.integers(1, 10**9) | st.integers(0, 20).map(lambda places: 10**places))
+def test_amounts_in_headers_are_those_of_the_money(top: int, bottom: int) -> None:
+    assert usd_text(top, bottom) == decimal_text(Fraction(top, bottom)).encode()
 
 
 def test_a_price_of_zero_is_a_price() -> None:
@@ -375,7 +419,15 @@ def test_no_answer_costs_more_than_its_bound(data: st.DataObject, of: Offer, at:
     )
     attrs = data.draw(st.sampled_from([{}, {"size": "s"}]))
     region = data.draw(st.sampled_from([None, "eu-west", "us-east"]))
-    bound = Ceilings(of).worst(asked, RULES, started_us=started, region=region, attrs=attrs)
+    where = region, frozenset(attrs.items())
+    made = Ceilings(of)
+    first = made.stated(asked, where, started)
+    bound = made.worst(asked, RULES, started_us=started, region=region, attrs=attrs)
+    linear = not any(price.minimum_usd is not None or not rate.linear for price in of.prices for rate in price.rates)
+    event("linear" if linear and bound.nano is not None else "odd or unknown")
+    # The short way says the same or nothing, and the same again when the rates are remembered.
+    assert first == made.stated(asked, where, started) == (bound.nano if linear else first)
+    assert first in (bound.nano, None)
     assume(bound.nano is not None)
     assert bound.nano is not None
     tiers = {"": ["standard", "priority"], "auto": ["standard", "priority"], "default": ["standard"]}

@@ -1,6 +1,8 @@
 """A request and its answer between a connection and an ASGI application, on a transport that only takes notes."""
 
 import asyncio
+import contextlib
+import io
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway.process.connection import Connection, Served, _address
+from farthing.gateway.process.connection import Connection, _address
 from farthing.gateway.process.cycle import Cycle
+from farthing.gateway.process.served import Served
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
@@ -344,3 +347,157 @@ def test_an_address_is_read_as_the_parser_reads_it(rest: str) -> None:
     path, query = _address.__wrapped__(url.replace(b"%", b"$"))  # escapes are a matter of their own
     assert path.encode() == parsed.path.replace(b"%", b"$")
     assert query == (parsed.query or b"").replace(b"%", b"$")
+
+
+HEADERS = [
+    (b"content-type", b"a/b"), (b"x-farthing-request-id", b"r" * 32), (b"x", b""), (b"x", b"caf\xe9\ta"),
+    (b"Content-Type", b"a/b"), (b"connection", b"close"), (b"transfer-encoding", b"chunked"), (b"x y", b"a"),
+    (b"x", b"a\r\nb: c"), (b"x", b"a\nb"), (b"x", b"a\0"), (b"x\r\ny", b"a"),
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.sampled_from(HEADERS[:4]) | st.sampled_from(HEADERS), max_size=5),
+    st.sampled_from([200, 200, 200, 204, 304, 404, 599]),
+    st.sampled_from([GET, GET, GET.replace(b"GET", b"HEAD"), GET.replace(b"1.1", b"1.0")]),
+    st.sampled_from([b"", b"abc", b"a" * 70_000]),
+)
+def test_a_whole_answer_at_once_is_what_two_messages_make(
+    headers: list[tuple[bytes, bytes]], status: int, ask: bytes, body: bytes
+) -> None:
+    at_once = []
+
+    async def once(scope: Any, receive: Any, send: Any) -> None:
+        at_once.append(send.__self__.answer(status, headers, body))
+        if not at_once[-1]:
+            await two(scope, receive, send)
+
+    two = answering(body, status=status, headers=[*headers, (b"content-length", b"%d" % len(body))])
+
+    async def answers(app: App) -> tuple[list[bytes], bool]:
+        talk = Talk(app)
+        await talk.say(ask)
+        await talk.rest()
+        assert not talk.served.tasks
+        return talk.transport.writes, talk.transport.closed
+
+    async def both() -> None:
+        with contextlib.redirect_stderr(io.StringIO()):  # what is refused is told
+            expected = await answers(two)  # from here on the names are known
+            assert await answers(once) == expected
+        plain = ask == GET and status not in (204, 304) and headers and all(one in HEADERS[:4] for one in headers)
+        assert at_once == [bool(plain)]
+
+    asyncio.run(both())
+
+
+def test_an_answer_at_once_comes_only_first_and_ends_the_request() -> None:
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycle = send.__self__
+        waiting = asyncio.create_task(receive()) if scope["method"] == "POST" else None
+        await asyncio.sleep(0)
+        if scope["path"] == "/late":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+        heard.append(cycle.answer(200, [(b"content-type", b"a")], b"b"))
+        if not heard[-1]:
+            await send({"type": "http.response.body", "body": b"b"})
+        assert not cycle.answer(200, [(b"content-type", b"a")], b"b")
+        heard.append((await (waiting or receive()))["type"])
+
+    async def test(talk: Talk) -> None:
+        await talk.say(GET)
+        heard.clear()
+        assert (await talk.say(GET)).endswith(b"\r\n\r\nb") and heard == [True, "http.disconnect"]
+        assert (await talk.say(POST % 3)).endswith(b"\r\n\r\nb") and heard[2:] == [True, "http.disconnect"]
+        assert (await talk.say(b"abc" + GET)).count(b"HTTP/1.1") == 1 and heard[4:] == [True, "http.disconnect"]
+        told = await talk.say(GET.replace(b"/ ", b"/late "))
+        assert told.endswith(b"\r\n\r\nb") and heard[6:] == [False, "http.disconnect"]
+        talk.connection.pause_writing()  # a client that does not read is waited for, which `send` does
+        assert await talk.say(GET) == b"" and heard[8:] == [False]
+        talk.connection.connection_lost(None)
+        await talk.rest()
+
+    run(app, test)
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+def test_a_piece_at_once_is_what_a_message_makes(version: bytes) -> None:
+    pieces, sent = [b"a", b"bc", b"", b"d" * 20], list[bool]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycle = send.__self__
+        sent.append(cycle.piece(b"no"))
+        await send({"type": "http.response.start", "status": 200})
+        sent.append(cycle.piece(b"no"))
+        for piece in pieces:
+            sent.append(cycle.piece(piece))
+            if not sent[-1]:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        sent.append(cycle.piece(b"no"))
+
+    async def test(talk: Talk) -> None:
+        ask = GET.replace(b"1.1", version)
+        told = await talk.say(ask)
+        other = Talk(answering(*pieces, b""))
+        assert told == await other.say(ask)
+        # Not before the head and the first piece went out, not an empty one, which would end it, not after its end.
+        assert sent == [False, False, False, version == b"1.1", False, version == b"1.1", False]
+
+    run(app, test)
+
+
+def test_no_piece_is_sent_at_once_to_who_does_not_read_or_has_left() -> None:
+    going = asyncio.Event()
+    sent: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycle = send.__self__
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        for _ in range(3):
+            await going.wait()
+            going.clear()
+            sent.append(cycle.piece(b"b"))
+
+    async def test(talk: Talk) -> None:
+        async def go() -> None:
+            going.set()
+            await talk.rest()
+
+        await talk.say(GET)
+        await go()
+        talk.connection.pause_writing()
+        await go()
+        talk.connection.resume_writing()
+        talk.connection.connection_lost(None)
+        await go()
+        assert sent == [True, False, False] and talk.transport.writes[1:] == [b"1\r\nb\r\n"]
+
+    run(app, test)
+
+
+def test_a_body_is_whole_only_when_all_of_it_has_come() -> None:
+    heard: list[bytes | None] = []
+    going = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycle = receive.__self__
+        while not heard or heard[-1] is None:
+            await going.wait()
+            going.clear()
+            heard.append(cycle.whole())
+        assert cycle.whole() is None  # once
+        await answering(b"")(scope, receive, send)
+
+    async def test(talk: Talk) -> None:
+        for piece in (POST % 3 + b"a", b"b", b"c"):
+            await talk.say(piece)
+            going.set()
+            await talk.rest()
+        assert heard == [None, None, b"abc"] and not talk.served.tasks
+
+    run(app, test)

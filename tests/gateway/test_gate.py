@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from farthing.gateway.config import load
-from farthing.gateway.gate import Gate
+from farthing.gateway.gate import Gate, Party
+from farthing.gateway.limits import Limits
 from farthing.gateway.metering import Asked
 from farthing.ledger.keys import Key, KeyDefaults, KeyLimits
 
@@ -32,8 +34,12 @@ ALICE = {b"x-farthing-user": b"alice", b"host": b"x"}
 def gate(tmp_path: Path) -> Gate:
     file = tmp_path / "farthing.toml"
     file.write_text(RULES)
-    nothing: Any = None  # keys and counts are not asked for here
-    return Gate(load(file, {}), nothing, {})
+    shared: Any = SimpleNamespace(limits=Limits.open(tmp_path))  # nothing else is asked for here
+    return Gate(load(file, {}), shared, {})
+
+
+def limits_of(party: Party) -> list[str]:
+    return [limit.id for limit in party.limiter.limits] if party.limiter is not None else []
 
 
 def key(**more: Any) -> Key:
@@ -46,7 +52,7 @@ def test_who_asks_again_is_known(tmp_path: Path) -> None:
     again = made.who(one, {**ALICE, b"host": b"y", b"accept": b"z"}, Asked())
     assert again[0] is by and again[1] is party
     assert by.user == "alice" and [(ref.id, ref.hard) for ref in party.budgets] == [("user:alice", True)]
-    assert party.hard is party.budgets[0] and [limit.id for limit in party.limits] == ["key:k_1#0"]
+    assert party.hard is party.budgets[0] and limits_of(party) == ["key:k_1#0"]
 
 
 def test_every_header_and_the_key_tell_requests_apart(tmp_path: Path) -> None:
@@ -86,8 +92,8 @@ def test_a_key_that_was_changed_holds_at_once(tmp_path: Path) -> None:
     before, party = made.who(key(), ALICE, Asked())
     changed = key(limits=KeyLimits(concurrent=1), defaults=KeyDefaults(feature="chat"), models=("gpt-*",))
     after, now = made.who(changed, ALICE, Asked())
-    assert (before.feature, party.scoped, len(party.limits)) == ("", False, 1)
-    assert (after.feature, now.scoped, [limit.id for limit in now.limits]) == ("chat", True, ["key:k_1#0", "key:k_1"])
+    assert (before.feature, party.scoped, limits_of(party)) == ("", False, ["key:k_1#0"])
+    assert (after.feature, now.scoped, limits_of(now)) == ("chat", True, ["key:k_1#0", "key:k_1"])
     assert now.key is changed and "feature:chat" in {ref.id for ref in now.budgets}
 
 

@@ -8,12 +8,15 @@ from math import floor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway import shared_table
-from farthing.gateway.limits import MOST_TOKENS, Admission, Limit, Limited, Limits
+from farthing.gateway import limits as limits_module
+from farthing.gateway import shared_lock, shared_table
+from farthing.gateway.limit_words import MOST_TOKENS
+from farthing.gateway.limits import Admission, Limit, Limited, Limits
 from farthing.problems import FarthingError
 
 FORK = multiprocessing.get_context("fork")
@@ -58,7 +61,7 @@ def test_a_minute_slides(tmp_path: Path) -> None:
     limit = [Limit(id="key:a", requests_per_minute=3)]
     for now_s in (1000.2, 1010.0, 1020.9):
         clock.now_s = now_s
-        admitted(limits.admit(limit)).release()
+        admitted(limits.admit(limit)).end(0)
     clock.now_s = 1030.0
     # The first was in second 1000, all of which is a minute old at 1061: 31 s from now.
     assert refused(limits.admit(limit)).retry_after_s == 31
@@ -68,6 +71,20 @@ def test_a_minute_slides(tmp_path: Path) -> None:
     admitted(limits.admit(limit))
     assert refused(limits.admit(limit)).retry_after_s == 10  # the second one leaves at 1071
     assert limits.refusals == {"requests": 3}
+
+
+def test_each_second_is_counted_by_itself(tmp_path: Path) -> None:
+    clock = Clock(1000.0)
+    limiter = opened(tmp_path, clock).limiter([Limit(id="x", requests_per_minute=2)])
+    for now_s in (1000.0, 1001.0):
+        clock.now_s = now_s
+        admitted(limiter.admit())
+    clock.now_s = 1061.0  # second 1000 has left, second 1001 has not
+    admitted(limiter.admit())
+    assert refused(limiter.admit()).retry_after_s == 1
+    clock.now_s = 1062.0
+    admitted(limiter.admit())
+    assert refused(limiter.admit()).retry_after_s == 60  # second 1061 leaves at 1122
 
 
 def test_headers_tell_the_tightest_limit(tmp_path: Path) -> None:
@@ -97,8 +114,7 @@ def test_no_limits_no_headers(tmp_path: Path) -> None:
     limits = opened(tmp_path, Clock())
     one = admitted(limits.admit([]))
     assert told(one) == {}
-    one.settle(5)
-    one.release()
+    one.end(5)
     assert told(admitted(limits.admit([Limit(id="x")], 10))) == {}
 
 
@@ -111,6 +127,18 @@ def test_all_or_none(tmp_path: Path) -> None:
     admitted(limits.admit([wide]))
     assert limits.in_flight("wide") == 2 and limits.in_flight("narrow") == 0
     assert refused(limits.admit([wide])).limit == "wide"
+
+
+def test_equal_limits_have_one_limiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits_module, "_MOST_LIMITERS", 2)
+    limits = opened(tmp_path, Clock())
+    one = limits.limiter([Limit(id="x", requests_per_minute=1)])
+    assert limits.limiter((Limit(id="x", requests_per_minute=1),)) is one
+    assert limits.limiter([Limit(id="x", requests_per_minute=2)]) is not one
+    admitted(one.admit())
+    for number in range(9):  # more than are kept: none of them is forgotten by the table
+        assert refused(limits.admit([Limit(id="x", requests_per_minute=1), Limit(id=f"{number}")])).limit == "x"
+    assert refused(one.admit()).limit == "x"
 
 
 def test_the_longest_wait_is_told(tmp_path: Path) -> None:
@@ -137,7 +165,7 @@ def test_the_oracle_agrees(uses: list[tuple[float, int, int]], requests: int | N
     with TemporaryDirectory() as folder:
         clock = Clock(1000.0)
         limits = opened(Path(folder), clock)
-        limit = [Limit(id="x", requests_per_minute=requests, tokens_per_minute=tokens)]
+        limiter = limits.limiter([Limit(id="x", requests_per_minute=requests, tokens_per_minute=tokens)])
         seen: list[tuple[int, int]] = []
         times: list[float] = []
         for pause_s, estimate, change in uses:
@@ -150,15 +178,14 @@ def test_the_oracle_agrees(uses: list[tuple[float, int, int]], requests: int | N
             fits = (requests is None or live_requests < requests) and (
                 tokens is None or taken + estimate <= tokens or (taken == 0 and tokens > 0)
             )
-            found = limits.admit(limit, estimate)
+            found = limiter.admit(estimate)
             assert isinstance(found, Admission) == fits, (found, live, counted)
             if not isinstance(found, Admission):
                 assert found.retry_after_s is not None and 1 <= found.retry_after_s <= 61
                 continue
             times.append(clock.now_s)
             truth = max(estimate + change, 0)
-            found.settle(truth)
-            found.release()
+            found.end(truth)
             seen.append((second, truth))  # settled in the second of admission, so both rules put it there
         for at in times:  # what the limit promises: no 60 seconds hold more
             assert requests is None or len([1 for other in times if at <= other < at + 60]) <= requests
@@ -176,20 +203,104 @@ def test_who_waits_as_told_is_admitted(pauses: list[float], requests: int, token
     with TemporaryDirectory() as folder:
         clock = Clock(1000.0)
         limits = opened(Path(folder), clock)
-        limit = [Limit(id="x", requests_per_minute=requests, tokens_per_minute=tokens)]
+        limiter = limits.limiter([Limit(id="x", requests_per_minute=requests, tokens_per_minute=tokens)])
         for pause_s in pauses:
             clock.now_s += pause_s
-            found = limits.admit(limit, estimate)
+            found = limiter.admit(estimate)
             if isinstance(found, Limited):
                 assert found.retry_after_s is not None
                 start_s = clock.now_s
                 if found.retry_after_s > 2:  # two seconds sooner is too soon: it is not longer than needed
                     clock.now_s = start_s + found.retry_after_s - 2
-                    assert isinstance(limits.admit(limit, estimate), Limited)
+                    assert isinstance(limiter.admit(estimate), Limited)
                 clock.now_s = start_s + found.retry_after_s
-                found = limits.admit(limit, estimate)
-            admitted(found).release()
+                found = limiter.admit(estimate)
+            admitted(found).end(estimate)
         limits.close()
+
+
+LIMIT = st.builds(
+    Limit,
+    id=st.just(""),
+    requests_per_minute=st.integers(0, 5) | st.none(),
+    tokens_per_minute=st.integers(0, 200) | st.none(),
+    concurrent=st.integers(0, 4) | st.none(),
+)
+STEP = st.tuples(
+    st.sampled_from([0.0, 0.0, 0.3, 1.0, 20.0, 61.0]),  # seconds that pass
+    st.integers(0, 1),  # which worker
+    st.sampled_from([(0,), (1,), (0, 1), (1, 0)]),  # under which limits
+    st.integers(0, 90),  # the estimate
+    st.none() | st.tuples(st.integers(0, 9), st.integers(0, 120)),  # or: which request ends, and what it took
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.tuples(LIMIT, LIMIT), st.lists(STEP, max_size=60))
+def test_workers_and_limits_together_agree_with_an_oracle(
+    bounds: tuple[Limit, Limit], steps: list[tuple[float, int, tuple[int, ...], int, tuple[int, int] | None]]
+) -> None:
+    """Two workers, two limits; the oracle keeps lists of uses as (second, requests, tokens) and adds them up."""
+    named = [msgspec.structs.replace(limit, id=f"limit-{number}") for number, limit in enumerate(bounds)]
+    uses: list[list[tuple[int, int, int]]] = [[], []]
+    in_flight = [0, 0]
+    open_ones: list[tuple[Admission, tuple[int, ...], int, int]] = []
+    with TemporaryDirectory() as folder:
+        clock = Clock(1000.5)
+        workers = [opened(Path(folder), clock) for _ in range(2)]
+        limiters = [
+            {which: worker.limiter([named[one] for one in which]) for which in [(0,), (1,), (0, 1), (1, 0)]}
+            for worker in workers
+        ]
+        for pause_s, worker, which, estimate, end in steps:
+            clock.now_s += pause_s
+            second = floor(clock.now_s)
+            if end is not None:
+                if not open_ones:
+                    continue
+                one, under, asked, at = open_ones.pop(end[0] % len(open_ones))
+                one.end(end[1])
+                one.end(end[1])
+                for limit in under:
+                    in_flight[limit] -= 1
+                    more = end[1] - asked
+                    if any(named[other].tokens_per_minute is not None for other in under):
+                        uses[limit].append((second if more > 0 else at, 0, more))
+                continue
+            totals = [
+                (sum(one for at, one, _ in of if at > second - 61), sum(one for at, _, one in of if at > second - 61))
+                for of in uses
+            ]
+            fits = all(
+                (limit.requests_per_minute is None or totals[number][0] < limit.requests_per_minute)
+                and (
+                    limit.tokens_per_minute is None
+                    or totals[number][1] + estimate <= limit.tokens_per_minute
+                    or (totals[number][1] == 0 and limit.tokens_per_minute > 0)
+                )
+                and (limit.concurrent is None or in_flight[number] < limit.concurrent)
+                for number, limit in enumerate(named)
+                if number in which
+            )
+            found = limiters[worker][which].admit(estimate)
+            assert isinstance(found, Admission) == fits, (found, totals, in_flight)
+            spent = (0, 0)
+            if isinstance(found, Admission):
+                spent = (1, estimate)
+                open_ones.append((found, which, estimate, second))
+                for limit in which:
+                    uses[limit].append((second, 1, estimate))
+                    in_flight[limit] += 1
+            for kind, name in enumerate(("requests", "tokens")):
+                left = [
+                    max(most - totals[number][kind] - spent[kind], 0)
+                    for number in which
+                    if (most := getattr(named[number], f"{name}_per_minute")) is not None
+                ]
+                assert told(found).get(f"x-ratelimit-remaining-{name}") == (str(min(left)) if left else None)
+            assert [workers[worker].in_flight(limit.id) for limit in named] == in_flight
+        for each in workers:
+            each.close()
 
 
 # --- tokens -----------------------------------------------------------------------------------
@@ -202,15 +313,41 @@ def test_tokens_are_given_back_where_they_were_taken(tmp_path: Path) -> None:
     one = admitted(limits.admit(limit, 900))
     assert refused(limits.admit(limit, 200)).what == "tokens"
     clock.now_s = 1040.0
-    one.settle(100)
-    one.settle(100)
+    one.end(100)
+    one.end(100)
     two = admitted(limits.admit(limit, 900))
     assert told(two)["x-ratelimit-remaining-tokens"] == "0"
     clock.now_s = 1061.0  # the 100 of second 1000 have left
     admitted(limits.admit(limit, 100))
     clock.now_s = 1101.0  # 900 of second 1040 left the minute: too late to give any of them back
-    two.settle(0)
+    two.end(0)
     assert told(admitted(limits.admit(limit, 900)))["x-ratelimit-remaining-tokens"] == "0"  # 100 + 900
+
+
+def test_what_comes_too_late_is_not_taken_from_others(tmp_path: Path) -> None:
+    clock = Clock(1000.0)
+    limiter = opened(tmp_path, clock).limiter([Limit(id="x", tokens_per_minute=1000)])
+    one = admitted(limiter.admit(700))
+    clock.now_s = 1061.0  # a minute later, in the ring's same place
+    admitted(limiter.admit(600))
+    one.end(0)
+    assert told(admitted(limiter.admit(1)))["x-ratelimit-remaining-tokens"] == "399"
+
+
+def test_more_than_was_said_counts_from_when_it_is_known(tmp_path: Path) -> None:
+    clock = Clock(1000.0)
+    limiter = opened(tmp_path, clock).limiter([Limit(id="x", tokens_per_minute=1000)])
+    one = admitted(limiter.admit(100))
+    clock.now_s = 1005.0
+    two = admitted(limiter.admit(50))
+    clock.now_s = 1006.5
+    one.end(500)  # 400 more, in second 1006
+    clock.now_s = 1066.9
+    two.end(80)  # 30 more, in second 1066
+    # The 100 of second 1000 left at 1061, and the 50 of 1005 at 1066.
+    assert told(admitted(limiter.admit(1)))["x-ratelimit-remaining-tokens"] == "569"
+    clock.now_s = 1067.0
+    assert told(admitted(limiter.admit(1)))["x-ratelimit-remaining-tokens"] == "968"  # 1000 - 30 - 2
 
 
 def test_debt_is_paid_before_more_is_admitted(tmp_path: Path) -> None:
@@ -219,7 +356,7 @@ def test_debt_is_paid_before_more_is_admitted(tmp_path: Path) -> None:
     limit = [Limit(id="x", tokens_per_minute=1000)]
     one = admitted(limits.admit(limit, 100))
     clock.now_s = 1010.0
-    one.settle(3000)  # 2,900 more than was said, known at 1010
+    one.end(3000)  # 2,900 more than was said, known at 1010
     found = refused(limits.admit(limit, 1))
     assert (found.what, found.retry_after_s) == ("tokens", 61)
     assert told(found)["x-ratelimit-remaining-tokens"] == "0"
@@ -235,7 +372,7 @@ def test_an_estimate_above_the_limit_goes_alone_and_a_prompt_above_it_never(tmp_
     assert "retry-after" not in told(found)
     one = admitted(limits.admit(limit, 20_000, at_least=10))
     assert refused(limits.admit(limit, 1)).what == "tokens"
-    one.settle(400)
+    one.end(400)
     assert refused(limits.admit(limit, 20_000)).what == "tokens"
     admitted(limits.admit(limit, 600))
 
@@ -244,21 +381,86 @@ def test_absurd_counts_do_no_harm(tmp_path: Path) -> None:
     limits = opened(tmp_path, Clock())
     limit = [Limit(id="x", tokens_per_minute=1000, requests_per_minute=10)]
     one = admitted(limits.admit(limit, 10**30))
-    one.settle(10**40)
+    one.end(10**40)
     two = Limit(id="y", tokens_per_minute=MOST_TOKENS * 8)
     for _ in range(4):
-        admitted(limits.admit([two], 0)).settle(10**15)
+        admitted(limits.admit([two], 0)).end(10**15)
     free = [Limit(id="free", requests_per_minute=100), Limit(id="z", tokens_per_minute=10)]
     for number in range(10):  # a limit without tokens counts them, too, but not beyond what a word holds
         found = limits.admit([*free[:1], Limit(id=f"z{number}", tokens_per_minute=10)], 10**12)
-        admitted(found).settle(10**13 * (number % 2))
+        admitted(found).end(10**13 * (number % 2))
     assert told(admitted(limits.admit(free, 4)))["x-ratelimit-remaining-tokens"] == "6"
-    one.settle(-5)
+    one.end(-5)
     assert told(admitted(limits.admit(limit, 7)))["x-ratelimit-remaining-requests"] == "8"
     assert told(admitted(limits.admit([two], -3)))["x-ratelimit-limit-tokens"] == str(MOST_TOKENS * 8)
 
 
+def test_an_estimate_that_was_too_high_has_nothing_left_and_none_has_nothing_to_reset(tmp_path: Path) -> None:
+    limits = opened(tmp_path, Clock())
+    alone = limits.limiter([Limit(id="x", tokens_per_minute=1000)])
+    one = admitted(alone.admit())
+    assert told(one) == {
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "1000",
+        "x-ratelimit-reset-tokens": "0s",
+    }
+    one.end(0)
+    assert told(admitted(alone.admit(1500)))["x-ratelimit-remaining-tokens"] == "0"
+
+
+def test_what_it_took_may_be_told_twice(tmp_path: Path) -> None:
+    clock = Clock()
+    limits = opened(tmp_path, clock)
+    limiter = limits.limiter([Limit(id="x", tokens_per_minute=1000, concurrent=1)])
+    one = admitted(limiter.admit(500))
+    one.end(300)
+    one.end(100)
+    clock.now_s += 5
+    one.end(400)
+    assert limits.in_flight("x") == 0
+    assert told(admitted(limiter.admit(1)))["x-ratelimit-remaining-tokens"] == "599"  # 1000 - 400 - 1
+
+
+def test_a_limit_that_was_given_away_is_found_anew(tmp_path: Path) -> None:
+    clock = Clock(1000.0)
+    limits = opened(tmp_path, clock, entries=16)
+    limiter = limits.limiter([Limit(id="x", tokens_per_minute=1000)])
+    one = admitted(limiter.admit(500))
+    one.end(500)
+    clock.now_s = 1100.0
+    others = [admitted(limits.admit([Limit(id=f"n{number}", concurrent=1)], 7)) for number in range(16)]
+    assert refused(limiter.admit(1)).what == "table"
+    one.end(900)  # 400 more, under a name that has no place any more
+    assert all(limits.in_flight(f"n{number}") == 1 for number in range(16))
+    for other in others:
+        other.end(7)
+    clock.now_s = 1200.0
+    one.end(950)  # 50 more: it has a place again
+    assert told(admitted(limiter.admit(100)))["x-ratelimit-remaining-tokens"] == "850"
+
+
 # --- concurrency ------------------------------------------------------------------------------
+
+
+def test_a_worker_that_joins_counts_at_once(tmp_path: Path) -> None:
+    clock = Clock()
+    limit = [Limit(id="x", concurrent=2)]
+    one = opened(tmp_path, clock).limiter(limit)
+    admitted(one.admit())  # it knows of one worker in this second
+    two = opened(tmp_path, clock).limiter(limit)
+    admitted(two.admit())
+    assert refused(one.admit()).what == refused(two.admit()).what == "concurrent"
+
+
+def test_a_refusal_leaves_no_trace(tmp_path: Path) -> None:
+    clock = Clock()
+    limits = opened(tmp_path, clock)
+    free = [Limit(id=f"free{number}", requests_per_minute=100, concurrent=100) for number in range(3)]
+    both = limits.limiter([*free, Limit(id="narrow", requests_per_minute=1)])
+    admitted(both.admit(9))
+    before = limits.table.words.tobytes()
+    assert refused(both.admit(9)).limit == "narrow"
+    assert limits.table.words.tobytes() == before
 
 
 def test_concurrency(tmp_path: Path) -> None:
@@ -267,8 +469,8 @@ def test_concurrency(tmp_path: Path) -> None:
     one, _two = admitted(limits.admit(limit)), admitted(limits.admit(limit))
     found = refused(limits.admit(limit))
     assert (found.what, found.retry_after_s, told(found)) == ("concurrent", 1, {"retry-after": "1"})
-    one.release()
-    one.release()  # again: nothing
+    one.end(0)
+    one.end(0)  # again: nothing
     assert limits.in_flight("x") == 1
     admitted(limits.admit(limit))
     assert isinstance(limits.admit(limit), Limited)
@@ -286,8 +488,10 @@ def test_workers_count_together_and_leave(tmp_path: Path) -> None:
     admitted(one.admit(limit))
     assert one.in_flight("x") == 2
     one.close()
-    mine.settle(7)  # late, after the end: nothing to do
-    mine.release()
+    mine.end(7)  # late, after the end: nothing to do
+    mine.end(9)
+    assert refused(one.admit(limit)).what == "busy"
+    assert one.in_flight("x") == 0
 
 
 # --- the table --------------------------------------------------------------------------------
@@ -298,17 +502,17 @@ def test_a_full_table_refuses_new_names_until_old_ones_are_idle(tmp_path: Path) 
     limits = opened(tmp_path, clock, entries=16)
     held = admitted(limits.admit([Limit(id="held", requests_per_minute=5)]))
     for number in range(15):
-        admitted(limits.admit([Limit(id=f"n{number}", requests_per_minute=5)])).release()
+        admitted(limits.admit([Limit(id=f"n{number}", requests_per_minute=5)])).end(0)
     found = refused(limits.admit([Limit(id="new", requests_per_minute=5)]))
     assert (found.what, found.limit, found.retry_after_s) == ("table", "new", 1)
-    admitted(limits.admit([Limit(id="n3", requests_per_minute=5)])).release()  # the known go on
+    admitted(limits.admit([Limit(id="n3", requests_per_minute=5)])).end(0)  # the known go on
     clock.now_s = 1061.0
     for number in range(15):
-        admitted(limits.admit([Limit(id=f"later{number}", requests_per_minute=5)])).release()
+        admitted(limits.admit([Limit(id=f"later{number}", requests_per_minute=5)])).end(0)
     assert refused(limits.admit([Limit(id="new", requests_per_minute=5)])).what == "table"
     assert limits.in_flight("held") == 1  # what is in flight keeps its place
-    held.release()
-    admitted(limits.admit([Limit(id="new", requests_per_minute=5)])).release()
+    held.end(0)
+    admitted(limits.admit([Limit(id="new", requests_per_minute=5)])).end(0)
     assert limits.in_flight("held") == 0
 
 
@@ -316,18 +520,16 @@ def test_an_entry_given_away_is_not_touched(tmp_path: Path) -> None:
     clock = Clock(1000.0)
     limits = opened(tmp_path, clock, entries=16)
     old = admitted(limits.admit([Limit(id="old", tokens_per_minute=100)], 50))
-    old.release()
+    old.end(50)
     clock.now_s = 1100.0
     fresh = [
         admitted(limits.admit([Limit(id=f"n{number}", tokens_per_minute=100, concurrent=1)], 50))
         for number in range(16)
     ]
-    old.settle(5000)
-    old.release()
+    old.end(5000)
     for number, one in enumerate(fresh):
         assert limits.in_flight(f"n{number}") == 1
-        one.settle(60)
-        one.release()
+        one.end(60)
         admitted(limits.admit([Limit(id=f"n{number}", tokens_per_minute=100)], 40))
 
 
@@ -352,24 +554,20 @@ def test_another_boot_or_layout_starts_anew(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_time_far_ahead_is_stale_and_one_just_ahead_is_not(tmp_path: Path) -> None:
-    clock = Clock(5000.0)
-    limits = opened(tmp_path, clock)
     limit = [Limit(id="x", requests_per_minute=2)]
-    admitted(limits.admit(limit))
-    clock.now_s = 4999.9  # another processor's clock, a moment behind
-    admitted(limits.admit(limit))
-    assert isinstance(limits.admit(limit), Limited)
-    clock.now_s = 100.0
-    admitted(limits.admit(limit))
+    admitted(opened(tmp_path, Clock(5000.0)).admit(limit))
+    behind = opened(tmp_path, Clock(4999.9))  # another processor's clock, a moment behind
+    admitted(behind.admit(limit))
+    assert isinstance(behind.admit(limit), Limited)
+    admitted(opened(tmp_path, Clock(100.0)).admit(limit))
 
 
 def test_a_kill_between_two_writes_is_mended(tmp_path: Path) -> None:
     clock = Clock(1000.0)
     limits = opened(tmp_path, clock)
     limit = [Limit(id="x", requests_per_minute=2)]
-    admitted(limits.admit(limit))
-    base = limits._known["x"][1]
-    limits._table.words[base + shared_table.TOTAL] += 1  # killed before the second's count was raised, too
+    at = admitted(limits.admit(limit)).moment.uses[0][0]
+    limits.table.words[at] += 1  # killed before the second's count was raised, too
     assert isinstance(limits.admit(limit), Limited)
     clock.now_s = 1001.0
     admitted(limits.admit(limit))
@@ -410,29 +608,82 @@ def test_a_lock_out_of_reach_refuses_and_settles_later(tmp_path: Path) -> None:
     one, two = opened(tmp_path, clock), opened(tmp_path, clock)
     limit = [Limit(id="x", tokens_per_minute=1000)]
     mine = admitted(one.admit(limit, 900))
-    assert two._table.lock()  # as if it were stopped in there
-    mine.settle(100)
-    mine.release()
+    assert two.table.lock()  # as if it were stopped in there
+    mine.end(100)
     assert refused(one.admit(limit, 1)).what == "busy"
-    two._table.unlock()
+    two.table.give_back()
     admitted(one.admit(limit, 0))
     admitted(two.admit(limit, 900))
+
+
+def test_what_is_put_off_is_done_by_whoever_waits_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    one, two = opened(tmp_path, clock), opened(tmp_path, clock)
+    limiter = one.limiter([Limit(id="x", tokens_per_minute=1000)])
+    mine = admitted(limiter.admit(900))
+    assert two.table.lock()
+    mine.end(100)
+    monkeypatch.setattr(time, "sleep", lambda _: two.table.give_back())  # it goes on while we wait
+    assert told(admitted(limiter.admit(900)))["x-ratelimit-remaining-tokens"] == "0"
+    monkeypatch.undo()
+    assert two.table.lock()
+    mine.end(50)
+    one.close()  # cannot be had for that, either
+    assert refused(limiter.admit()).what == "busy"
+    two.table.give_back()
+
+
+def test_without_a_robust_mutex_a_file_lock_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_lock, "kind", lambda: "")
+    clock = Clock()
+    one, two = opened(tmp_path, clock), opened(tmp_path, clock)
+    limit = [Limit(id="x", tokens_per_minute=1000, concurrent=2)]
+    mine = admitted(one.admit(limit, 900))
+    assert two.table.lock()
+    assert refused(one.admit(limit, 1)).what == "busy"
+    mine.end(100)
+    two.table.give_back()
+    admitted(one.admit(limit, 800))
+    assert refused(two.admit(limit, 101)).what == "tokens"
+    one.close()
+    two.close()
 
 
 # --- processes --------------------------------------------------------------------------------
 
 
+def _die_inside(folder: Path) -> None:
+    limits = Limits.open(folder)
+    admitted(limits.admit([Limit(id="x", concurrent=1)]))
+    assert limits.table.lock()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_with_the_lock_leaves_it(tmp_path: Path) -> None:
+    limits = Limits.open(tmp_path)
+    limiter = limits.limiter([Limit(id="x", concurrent=1, tokens_per_minute=50)])
+    for _ in range(3):
+        worker = FORK.Process(target=_die_inside, args=(tmp_path,))
+        worker.start()
+        worker.join(30)
+        time.sleep(0.26)  # the dead are looked for four times a second at most
+        began_s = time.monotonic()
+        one = admitted(limiter.admit(9))
+        assert time.monotonic() - began_s < 0.1  # it was not waited for
+        one.end(0)
+    limits.close()
+
+
 def _hammer(folder: Path, limit: Limit, until_s: float, counts: "multiprocessing.Queue[tuple[int, int]]") -> None:
     limits = Limits.open(folder)
+    limiter = limits.limiter([limit, Limit(id="all", requests_per_minute=10**6)])
     count = most = 0
     while time.monotonic() < until_s:
-        found = limits.admit([limit, Limit(id="all", requests_per_minute=10**6)], 10)
+        found = limiter.admit(10)
         if isinstance(found, Admission):
             count += 1
             most = max(most, limits.in_flight(limit.id))
-            found.settle(9)
-            if limit.requests_per_minute is None:
-                found.release()
+            found.end(9)
     counts.put((count, most))
     limits.close()
 
@@ -501,14 +752,13 @@ def test_a_new_worker_takes_a_dead_ones_slot_clean(tmp_path: Path) -> None:
 
 
 def _tell(folder: Path, limit: Limit, pipe: int) -> None:
-    limits = Limits.open(folder)
+    limiter = Limits.open(folder).limiter([limit])
     until_s = time.monotonic() + 20
     while time.monotonic() < until_s:
-        found = limits.admit([limit])
+        found = limiter.admit()
         if isinstance(found, Admission):
             os.write(pipe, b".")
-            found.settle(3)
-            found.release()
+            found.end(3)
         else:
             time.sleep(0.001)
 

@@ -103,6 +103,25 @@ def test_what_is_counted(tmp_path: Path) -> None:
     metrics.close()
 
 
+@pytest.mark.parametrize("ended", [1, 63, 64, 65, 200])
+def test_whoever_reads_has_all_that_ended(tmp_path: Path, ended: int) -> None:
+    """Attempts are counted several together; a reader, the snapshot for others and the last one wait for none."""
+    metrics, other = Metrics(tmp_path / "here"), Metrics(tmp_path / "here")
+    for _ in range(ended):
+        metrics.observe(attempt())
+    metrics.tick()
+    assert parsed(other.text())["farthing_requests_total"][AT] == ended
+    metrics.observe(attempt(usd="1/3", error="late"))
+    found = parsed(metrics.text())
+    assert found["farthing_requests_total"][AT] == ended + 1
+    assert found["farthing_tokens_total"][of(upstream="main", model="gpt-test", kind="input")] == 1000 * (ended + 1)
+    assert found["farthing_errors_total"] == {of(upstream="main", error="late"): 1}
+    metrics.observe(attempt())
+    metrics.close()
+    assert parsed(other.text())["farthing_requests_total"][AT] == ended + 2
+    other.close()
+
+
 def test_bounds_are_inclusive(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path)
     metrics.observe(attempt(ended_us=10**15 + 10_000, first_us=10**15 + 10_001))

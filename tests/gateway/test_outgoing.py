@@ -111,3 +111,48 @@ def test_the_address_is_the_configurations():
 def test_no_value_of_a_clients_header_can_begin_another_one():
     for bad in (b"a\r\nauthorization: Bearer other", b"a\nb: c", b"a\0b"):
         assert bad not in upstream().headers({b"user-agent": bad}, "a1", False)
+
+
+@pytest.mark.parametrize("protocol", ["openai", "anthropic"])
+def test_the_lines_that_are_kept_are_those_of_the_same_client(protocol):
+    up = upstream(protocol=protocol, headers=(("x-title", "ours"),))
+    clients = [
+        {}, {b"user-agent": b"a"}, {b"user-agent": b"b"}, {b"accept": b"a"}, {b"user-agent": b"a", b"x-title": b"t"},
+        {b"user-agent": b"a", b"anthropic-version": b"v", b"openai-beta": b"o"}, {b"user-agent": b"a\r\nb: c"},
+        {b"user-agent": b"a", b"x-request-id": b"1", b"traceparent": b"t"}, {b"x-request-id": b"2"},
+        {b"user-agent": b"long" * 100}, {b"user-agent": b"a", b"x-session-id": b"1\r\n"}, {b"cookie": b"c"},
+    ]  # fmt: skip
+    asked = [(client, attempt, translated) for client in clients for attempt in "ab" for translated in (False, True)]
+    first = [up.headers(*one) for one in asked]
+    assert [up.headers(*one) for one in asked] == first == [upstream_like(up, *one) for one in asked]
+    for (client, attempt, translated), lines in zip(asked, first, strict=True):
+        expected = {"accept-encoding": "identity", "x-title": "ours", "x-farthing-attempt-id": attempt}
+        for name, value in client.items():
+            others = name.startswith((b"anthropic-", b"openai-"))
+            if name not in (b"x-title", b"cookie") and b"\r" not in value and not (translated and others):
+                expected[name.decode()] = value.decode()
+        if protocol == "anthropic":
+            expected.setdefault("anthropic-version", "2023-06-01")
+        assert sorted(pairs(lines)) == sorted(expected.items())
+
+
+def upstream_like(up: Upstream, client, attempt, translated) -> bytes:
+    """The lines that an upstream makes which has seen no other client."""
+    return Upstream(up.settings, Breaker(Rule())).headers(client, attempt, translated)
+
+
+def test_the_lines_that_are_kept_have_a_bound():
+    up = upstream()
+    for n in range(3000):
+        up.headers({b"user-agent": b"%d" % n}, "a", False)
+        up.headers({b"user-agent": b"%d" % n + b"x" * 300}, "a", False)
+    assert 0 < len(up._lasting) <= 1024
+    assert max(len(one) for said in up._lasting for one in said if isinstance(one, bytes)) <= 256
+
+
+def test_a_request_is_sent_as_json_of_its_length_to_the_path():
+    request = upstream(query=(("api-version", "v1"),)).post("chat/completions", b"x: y\r\n", b"{}")
+    assert request._head == (
+        b"POST /v1/chat/completions?api-version=v1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\nx: y\r\n"
+        b"content-type: application/json\r\ncontent-length: 2\r\n\r\n"
+    )

@@ -195,6 +195,25 @@ def test_all_budgets_or_none(house: House) -> None:
     asyncio.run(main())
 
 
+def test_from_memory_too_it_is_all_budgets_or_none(house: House) -> None:
+    async def main() -> None:
+        purses = house.worker()
+        budgets = (DAY, BudgetRef("team:ml", 900_000, "month"), BudgetRef("user:alice", 60, "total"))
+        purses.release(await held(purses, 50, *budgets))
+        assert purses.try_reserve(budgets, 51, NOON) is None  # of the last 50 are leased, of the others more
+        assert [purses.remaining((one,)) for one in budgets] == [1_000_000, 900_000, 60]
+        hold = purses.try_reserve(budgets, 50, NOON)
+        assert hold is not None and purses.try_reserve(budgets, 1, NOON) is None
+        assert [purses.remaining((one,)) for one in budgets] == [999_950, 899_950, 10]
+        purses.settle(hold, 45)
+        assert [purses.remaining((one,)) for one in budgets] == [999_955, 899_955, 15]
+        assert purses.remaining(budgets) == 15
+        assert {purse.held for purse in purses._shelf.purses.values()} == {0}
+        await purses.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("period", "seconds"),
     [

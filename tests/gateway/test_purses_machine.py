@@ -261,6 +261,18 @@ class Budgets(RuleBasedStateMachine):
             booked = state.spent + state.leased + state.held + owed[purse]
             assert booked >= self.charged[purse] + self.held(purse), (purse, state, owed[purse])
 
+    @invariant()
+    def a_worker_knows_what_its_requests_hold(self) -> None:
+        """Of each purse: what is leased is free or held, and nothing free is owed while requests hold of it."""
+        for worker in getattr(self, "workers", ()):
+            held: dict[str, int] = defaultdict(int)
+            for flight in self.flights:
+                for purse in flight.hold.amounts if flight.worker is worker else ():
+                    held[purse] += flight.hold.amount
+            for one in worker.purses._shelf.purses.values():
+                assert one.held == held[one.id], one.id
+                assert one.free >= 0 or one.id not in held, one.id
+
     def teardown(self) -> None:
         if not hasattr(self, "workers"):
             return

@@ -14,8 +14,9 @@ import uvloop
 
 from farthing.gateway.config.values import Config
 from farthing.gateway.process import connection
-from farthing.gateway.process.connection import Connection, Served, sweep
+from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.listen import close, listen, port_of
+from farthing.gateway.process.served import Served, sweep
 from farthing.problems import FarthingError
 from tests.gateway.supervised import Small
 

@@ -222,6 +222,26 @@ def test_a_request_that_ends_at_once_is_one_row_for_the_store(tmp_path: Path) ->
     hot.close()
 
 
+def test_an_end_wakes_the_writer_and_an_open_row_lets_it_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While open rows wait for their ends the thread sleeps lightly: an end is stored at once, whatever came before."""
+    monkeypatch.setattr(writers, "_LOOK_S", 60.0)
+    monkeypatch.setattr(writers, "OPEN_AFTER_S", 60.0)
+    with Ledger.open(tmp_path) as ledger:
+        ends = [done(number, ledger=ledger) for number in range(4)]
+        ledger.write([start(ends[0])])  # from a deep sleep
+        for end in ends[1:]:
+            ledger.write([start(end)])
+            time.sleep(0.05)
+        assert not in_database(tmp_path) and ledger._writer._asleep == writers._LIGHT
+        for batch in ([ends[2]], [start(done(9, ledger=ledger)), ends[0]]):
+            ledger.write(batch)
+            until = time.monotonic() + 10
+            while batch[-1].attempt not in in_database(tmp_path):
+                assert time.monotonic() < until, "the end was not noticed"
+                time.sleep(0.01)
+        assert len(in_database(tmp_path)) == 2
+
+
 def test_a_flush_waits_for_open_rows_too(tmp_path: Path) -> None:
     with Ledger.open(tmp_path) as ledger:
         for number in range(3):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.usage.readers import usage_objects
-from farthing.usage.readers.common_usage import common_anthropic, common_openai, only_counts
+from farthing.usage.readers.common_usage import MOST, common_anthropic, common_openai
 from farthing.usage.readers.values import BadRow
 from farthing.usage.record import LARGEST_COUNT
 
@@ -23,6 +23,10 @@ ODD: list[Any] = [
     -1,
     LARGEST_COUNT,
     LARGEST_COUNT + 1,
+    MOST,
+    MOST + 1,
+    5.0,
+    "standard",
     [],
     {},
     {"a": 1},
@@ -38,7 +42,7 @@ INNER = st.one_of(st.dictionaries(st.sampled_from(PARTS), COUNTS, max_size=4), s
 OPENAI = {
     "prompt_tokens": COUNTS, "completion_tokens": COUNTS, "total_tokens": COUNTS, "prompt_tokens_details": INNER,
     "completion_tokens_details": INNER, "prompt_cache_hit_tokens": COUNTS, "prompt_cache_miss_tokens": COUNTS,
-    "cost": COUNTS, "cost_details": INNER,
+    "cost": COUNTS, "cost_details": INNER, "queue_time": COUNTS, "total_time": COUNTS,
 }  # fmt: skip
 RESPONSES = {
     "input_tokens": COUNTS, "output_tokens": COUNTS, "total_tokens": COUNTS, "input_tokens_details": INNER,
@@ -46,7 +50,8 @@ RESPONSES = {
 }  # fmt: skip
 ANTHROPIC = {
     "input_tokens": COUNTS, "output_tokens": COUNTS, "cache_read_input_tokens": COUNTS,
-    "cache_creation_input_tokens": COUNTS, "cache_creation": INNER, "service_tier": COUNTS, "server_tool_use": INNER,
+    "cache_creation_input_tokens": COUNTS, "cache_creation": INNER, "service_tier": COUNTS, "speed": COUNTS,
+    "inference_geo": COUNTS, "server_tool_use": INNER,
     "output_tokens_details": INNER,
     "iterations": st.sampled_from([None, [], [{"type": "compaction", "input_tokens": 5}], 3]),
 }  # fmt: skip
@@ -94,12 +99,18 @@ def test_anthropic_as_the_general_rules_read_it(usage: dict[str, Any]) -> None:
         # DeepSeek: 100 - 64 = 36
         ({"prompt_tokens": 100, "completion_tokens": 40, "total_tokens": 140, "prompt_cache_hit_tokens": 64,
           "prompt_cache_miss_tokens": 36}, {"input": 36, "cache_read": 64, "output": 40}),
+        # Groq states times beside the counts
+        ({"queue_time": 0.02, "prompt_tokens": 9, "prompt_time": 0.001, "completion_tokens": 3, "completion_time": 0.01,
+          "total_tokens": 12, "total_time": 0.011}, {"input": 9, "output": 3}),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": None}},
+         {"input": 5, "output": 2}),
+        ({"prompt_tokens": MOST, "completion_tokens": 1}, {"input": MOST, "output": 1}),
         ({"input_tokens": 328, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 52,
           "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 380}, {"input": 328, "output": 52}),
     ],
 )  # fmt: skip
 def test_what_providers_send_is_common(usage: dict[str, Any], expected: dict[str, int]) -> None:
-    assert common_openai(usage) == expected and only_counts(usage)
+    assert common_openai(usage) == common_openai(usage, cost=False) == expected
 
 
 def test_what_anthropic_sends_is_common() -> None:
@@ -116,7 +127,7 @@ def test_what_anthropic_sends_is_common() -> None:
 
 def test_a_cost_beside_the_counts_does_not_change_them() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "cost": Decimal("0.1"), "is_byok": False}
-    assert common_openai(usage) == {"input": 5, "output": 2} and not only_counts(usage)
+    assert common_openai(usage) == {"input": 5, "output": 2} and common_openai(usage, cost=False) is None
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,9 @@ def test_a_cost_beside_the_counts_does_not_change_them() -> None:
         {"prompt_tokens": 5, "server_tool_use": {"web_search_requests": 1}},
         {"prompt_tokens": True},
         {"prompt_tokens": "5"},
+        {"prompt_tokens": MOST + 1},
+        {"prompt_tokens": 5, "input_tokens": 5},
+        {"prompt_tokens": 5, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 3}},
     ],
 )
 def test_what_the_general_rules_must_read(usage: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import timedelta
 from fractions import Fraction
+from operator import mul
 
 import msgspec
 
@@ -29,34 +30,38 @@ _THURSDAY = 3 * 1440  # 1970-01-01 was one; weeks are counted from Monday
 _PROMPT = frozenset(PROMPT_METERS)
 _NOTHING: Mapping[str, str] = {}
 
-
-class Quick(msgspec.Struct, frozen=True):
-    """A charge without its lines. `usd`: exact, None: unknown, and then `reason` says why. `price`: the record it
-    rests on; `grade`: the worst grade of what is known of it, None where nothing is."""
-
-    usd: Usd | None
-    reason: str
-    price: Price | None
-    grade: Grade | None
+Conditions = tuple[str, str | None, tuple[tuple[str, str], ...]]
+"""What a price depends on beside time and counts: service tier, region, attributes, as in `Usage`."""
 
 
-class _Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct):
     """How requests of one set of conditions and meters are priced: (each + counts x units) / bottom dollars.
 
-    `linear`: False where the reference must be asked each time; `known`: False where a part has no price.
+    `known`: False where a part has no price, and then `reason` says why. `price`: the record it rests on; `grade`: the
+    worst grade of what is known of it, None where nothing is. `price_name`: what the record is called by who keeps
+    it; set by whom asks for it.
     """
 
-    linear: bool
-    known: bool = False
+    known: bool
     each: int = 0
     units: tuple[int, ...] = ()
     bottom: int = 1
     reason: str = ""
     price: Price | None = None
     grade: Grade | None = None
+    price_name: str = ""
 
 
-_ASK = _Plan(linear=False)
+class Quick(msgspec.Struct, frozen=True):
+    """A charge without its lines: `top` / `plan.bottom` dollars, where `plan.known`."""
+
+    plan: Plan
+    top: int
+
+    @property
+    def usd(self) -> Usd | None:
+        """The charge, exact; None: unknown."""
+        return Fraction(self.top, self.plan.bottom) if self.plan.known else None
 
 
 class Pricer:
@@ -73,7 +78,7 @@ class Pricer:
         self._edges = tuple(edges.items())
         self._only_starts = not (self._ends or self._starts or self._completions or edges)
         self._reasoning_apart = any(rate.meter == "reasoning" for price in offer.prices for rate in price.rates)
-        self._plans: dict[object, _Plan] = {}
+        self._plans: dict[tuple[object, ...], Plan] = {}
 
     def charge(
         self,
@@ -90,30 +95,27 @@ class Pricer:
         Times are microseconds since 1970 (`ended_us` None: at once); the other arguments as in `Usage`. A meter
         that is not in the registry raises `KeyError`.
         """
-        if ended_us is None:
-            ended_us = started_us
-        piece = bisect_right(self._times, started_us)
-        key = (
-            piece if self._only_starts else self._piece(piece, quantities, started_us, ended_us),
-            tier,
-            region,
-            tuple(attrs.items()) if attrs else (),
-            tuple(quantities),
-        )
+        conditions = tier, region, tuple(attrs.items())
+        return Quick(*self.under(conditions, quantities, started_us, started_us if ended_us is None else ended_us))
+
+    def under(
+        self, conditions: Conditions, quantities: Mapping[str, int], started_us: int, ended_us: int
+    ) -> tuple[Plan, int]:
+        """The same as `charge`, for who asks under the same conditions again and again: the fields of a `Quick`."""
+        key: tuple[object, ...]
+        if self._only_starts:
+            key = conditions, bisect_right(self._times, started_us), tuple(quantities)
+        else:
+            key = conditions, self._piece(quantities, started_us, ended_us), tuple(quantities)
         plan = self._plans.get(key)
         counts = quantities.values()
-        if plan is None or not plan.linear or 0 in counts:
-            return self._learn(key, quantities, started_us, ended_us, tier, region, attrs)
-        if not plan.known:
-            return Quick(None, plan.reason, plan.price, plan.grade)
-        total = plan.each
-        for count, unit in zip(counts, plan.units, strict=True):
-            total += count * unit
-        return Quick(Fraction(total, plan.bottom), "", plan.price, plan.grade)
+        if plan is None or 0 in counts:
+            return self._learn(key, conditions, quantities, started_us, ended_us)
+        return plan, sum(map(mul, counts, plan.units), plan.each)
 
-    def _piece(self, start: int, quantities: Mapping[str, int], started_us: int, ended_us: int) -> tuple[int, ...]:
+    def _piece(self, quantities: Mapping[str, int], started_us: int, ended_us: int) -> tuple[int, ...]:
         """Which piece of each dimension that the offer's conditions cut the request lies in."""
-        found = [start]
+        found = [bisect_right(self._times, started_us)]
         if self._ends:
             found.append(bisect_right(self._ends, ended_us))
         for masks, moment in ((self._starts, started_us), (self._completions, ended_us)):
@@ -129,57 +131,61 @@ class Pricer:
 
     def _learn(
         self,
-        key: object,
+        key: tuple[object, ...],
+        conditions: Conditions,
         quantities: Mapping[str, int],
         started_us: int,
         ended_us: int,
-        tier: str,
-        region: str | None,
-        attrs: Mapping[str, str],
-    ) -> Quick:
-        """The reference's answer, kept as a plan where it holds for other counts too."""
+    ) -> tuple[Plan, int]:
+        """The reference's answer; kept as a plan where it holds for other counts too."""
+        tier, region, attrs = conditions
         usage = Usage(
             at=EPOCH + timedelta(microseconds=started_us),
             completed=EPOCH + timedelta(microseconds=ended_us),
             quantities=quantities,
             tier_served=tier,
             region=region,
-            attrs=attrs,
+            attrs=dict(attrs),
         )
         charge = price_usage(usage, self.offer)
         reason = _reason(charge)
-        if key not in self._plans and 0 not in quantities.values():
+        if 0 not in quantities.values() and self._is_linear(charge):
             if len(self._plans) >= _MOST:
                 self._plans.clear()
-            self._plans[key] = self._plan(charge, reason)
-        return Quick(charge.total_usd, reason, charge.price, charge.grade)
+            self._plans[key] = _plan(charge, reason)
+        usd = charge.total_usd
+        top, bottom = usd.as_integer_ratio() if usd is not None else (0, 1)
+        known = usd is not None
+        return Plan(known=known, bottom=bottom, reason=reason, price=charge.price, grade=charge.grade), top
 
-    def _plan(self, charge: Charge, reason: str) -> _Plan:
+    def _is_linear(self, charge: Charge) -> bool:
+        """Whether every line is a count times a rate, whatever the counts."""
         quantities, price = charge.usage.quantities, charge.price
-        if price is not None and (
+        return price is None or not (
             price.minimum_usd is not None
             or any(line.rate is not None and not line.rate.linear for line in charge.lines)
             or ("reasoning" in quantities and self._reasoning_apart)  # how much output is left decides its lines
             or "context_window" in charge.usage.attrs
-        ):
-            return _ASK
-        if reason:
-            return _Plan(linear=True, reason=reason, price=price, grade=charge.grade)
-        units = {line.meter: (line.usd or Fraction(0)) / line.quantity for line in charge.lines}
-        each = units.pop("requests", Fraction(0))
-        bottom = math.lcm(each.denominator, *(unit.denominator for unit in units.values()))
-        return _Plan(
-            linear=True,
-            known=True,
-            each=each.numerator * (bottom // each.denominator),
-            units=tuple(
-                unit.numerator * (bottom // unit.denominator)
-                for unit in (units.get(name, Fraction(0)) for name in quantities)
-            ),
-            bottom=bottom,
-            price=price,
-            grade=charge.grade,
         )
+
+
+def _plan(charge: Charge, reason: str) -> Plan:
+    if reason:
+        return Plan(known=False, reason=reason, price=charge.price, grade=charge.grade)
+    units = {line.meter: (line.usd or Fraction(0)) / line.quantity for line in charge.lines}
+    each = units.pop("requests", Fraction(0))
+    bottom = math.lcm(each.denominator, *(unit.denominator for unit in units.values()))
+    return Plan(
+        known=True,
+        each=each.numerator * (bottom // each.denominator),
+        units=tuple(
+            unit.numerator * (bottom // unit.denominator)
+            for unit in (units.get(name, Fraction(0)) for name in charge.usage.quantities)
+        ),
+        bottom=bottom,
+        price=charge.price,
+        grade=charge.grade,
+    )
 
 
 def _reason(charge: Charge) -> str:

@@ -18,6 +18,7 @@ from farthing.gateway.http import (
     Send,
     client_left,
     hung_up,
+    own_cycle,
     read_body,
     send_whole,
     wanted_headers,
@@ -186,10 +187,14 @@ class Gateway:
             by, party = gate.who(key, headers, asked)
             if party.scoped:
                 gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
-            call = Call(request, surface, headers, body, asked, party, by, watch, receive, send)
+            started_us = time.time_ns() // 1000
+            call = Call(
+                request, surface, headers, body, asked, party, by, watch, receive, send, own_cycle(receive), started_us,
+                started_us - time.monotonic_ns() // 1000,
+            )  # fmt: skip
             if state.tracer is not None:
                 call.trace = state.tracer.begin(request, headers)
-            if party.limits:
+            if party.limiter is not None:
                 tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
                 call.admission = gate.admit(party, tokens)
             try:
@@ -205,8 +210,7 @@ class Gateway:
                         started_us=call.started_us, ended_us=call.now_us(),
                     )  # fmt: skip
                 if call.admission is not None:
-                    call.admission.settle(call.tokens)
-                    call.admission.release()
+                    call.admission.end(call.tokens)
         finally:
             held.drop(held_bytes)
             watch.end()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from farthing.gateway.call import Call
 from farthing.gateway.exchange import Exchange
 from farthing.gateway.failing import Failed
-from farthing.gateway.http import client_left, send_whole
+from farthing.gateway.http import send_whole
 from farthing.gateway.problem import Problem
 from farthing.gateway.routes import split_target
 from farthing.policies.routing import Ask, Context, Decision, Failure
@@ -75,7 +75,7 @@ async def _back_off(
 ) -> bool:
     """Wait before the next attempt, where it goes to the same target; whether there is time and somebody to answer."""
     if decision.target != last.failure.target:
-        return not client_left(call.receive)
+        return not call.left
     retries = state.config.retries
     tries = sum(failure.target == decision.target for failure in failures)
     wait = random.uniform(0, min(retries.most_s, retries.first_s * 2.0 ** (tries - 1)))
@@ -84,4 +84,4 @@ async def _back_off(
     if wait >= call.watch.left_s:
         return False
     await asyncio.sleep(wait)
-    return not client_left(call.receive)
+    return not call.left

@@ -4,10 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from farthing.gateway.caller import Attribution
 from farthing.gateway.http import Receive, Send
 from farthing.gateway.metering import Asked, Surface
 from farthing.gateway.problem import Header
+from farthing.gateway.process.cycle import Cycle
 from farthing.gateway.translation import Protocol
 from farthing.gateway.watch import Watch
 
@@ -17,49 +20,38 @@ if TYPE_CHECKING:
     from farthing.gateway.observe.spans import Trace
 
 
-class Call:
+_monotonic_ns = time.monotonic_ns
+
+
+class Call(msgspec.Struct, eq=False):
     """A request: what was asked, by whom, and how to answer.
 
     `answered`: an answer with `status` has begun to go out. `trace`: where it stands in a trace, if that is recorded.
     `admission`: under which limits it counts, if any.
     """
 
-    __slots__ = (
-        "admission", "answered", "asked", "blamed", "body", "by", "headers", "id", "party", "receive", "send",
-        "started_ns", "started_us", "status", "surface", "tokens", "trace", "watch",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        id: str,
-        surface: Surface,
-        headers: Mapping[bytes, bytes],
-        body: bytes,
-        asked: Asked,
-        party: "Party",
-        by: Attribution,
-        watch: Watch,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        self.id = id
-        self.surface = surface
-        self.headers = headers
-        self.body = body
-        self.asked = asked
-        self.party = party
-        self.by = by
-        self.watch = watch
-        self.receive = receive
-        self.send = send
-        self.started_ns = time.monotonic_ns()
-        self.started_us = time.time_ns() // 1000
-        self.tokens = 0  # consumed by all attempts, for the limits
-        self.answered = False
-        self.status = 0
-        self.trace: Trace | None = None
-        self.admission: Admission | None = None
-        self.blamed = frozenset[str]()  # upstreams that failed it: a request counts once in a circuit breaker
+    id: str
+    surface: Surface
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    asked: Asked
+    party: "Party"
+    by: Attribution
+    watch: Watch
+    receive: Receive
+    send: Send
+    cycle: Cycle | None
+    started_us: int
+    _ahead_us: int
+    """Of the clock that does not jump."""
+    tokens: int = 0
+    """Consumed by all attempts, for the limits."""
+    answered: bool = False
+    status: int = 0
+    trace: "Trace | None" = None
+    admission: "Admission | None" = None
+    blamed: frozenset[str] = frozenset()
+    """Upstreams that failed it: a request counts once in a circuit breaker."""
 
     @property
     def protocol(self) -> Protocol:
@@ -74,15 +66,22 @@ class Call:
 
     def now_us(self) -> int:
         """The time, by a clock that does not jump, counted from the start's wall clock."""
-        return self.started_us + (time.monotonic_ns() - self.started_ns) // 1000
+        return _monotonic_ns() // 1000 + self._ahead_us
+
+    @property
+    def left(self) -> bool:
+        """Whether the client has closed its connection, as far as that can be told without waiting."""
+        return self.cycle is not None and self.cycle.disconnected
 
     def leave(self) -> None:
         """The last of the answer goes out: who has it may come again at once, to another worker, and find its place
         free."""
         if self.admission is not None:
-            self.admission.release()
+            self.admission.end(self.tokens)
 
     def own_headers(self) -> list[Header]:
         """What every answer carries."""
         made = [(b"x-farthing-request-id", self.id.encode())]
-        return made if self.admission is None else made + self.admission.headers
+        if self.admission is not None:
+            made += self.admission.headers
+        return made

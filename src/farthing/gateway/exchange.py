@@ -12,7 +12,6 @@ from farthing.gateway.entry import Entry
 from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
 from farthing.gateway.http import (
     ClientGone,
-    client_left,
     passed_headers,
     passed_status,
     send_whole,
@@ -70,8 +69,8 @@ class Exchange:
             return self._failed(f"upstream {name!r} {place}", 502, error="connect", retryable=False)
         self._place, self._upstream = place, place.upstream
         try:
-            cap = await entry.reserve(place)
-            if client_left(call.receive):
+            cap = None if entry.begin(place) else await entry.reserve()
+            if (cycle := call.cycle) is not None and cycle.disconnected:
                 raise ClientGone  # nothing was sent, and nobody waits for it
             self._out = outgoing(
                 place.upstream, call.surface, place.surface, call.body, call.asked, place.sent, cap, call.id
@@ -108,29 +107,31 @@ class Exchange:
         # An answer that is not streamed comes whole, after minutes: only the request's own deadline bounds it.
         watch.expect("the answer's first byte", timeouts.first_byte_s if call.asked.stream else timeouts.total_s)
         try:
-            async with request as response:
-                status = response.status
-                pairs = upstream.hiding.pairs(response.headers)
-                named = dict(pairs)
-                unpack = None
-                if status >= 300:
-                    self._blame() if status in BROKEN else breaker.succeeded()
-                if "content-encoding" in named:
-                    unpack = unpacker(named, self._state.config.bounds.answer_bytes)
-                    if unpack is not None:
-                        pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
-                if status < 300 and _is_stream(named, call.asked.stream) and status >= 200:
-                    return await self._relay(response, status, pairs, named, unpack)
+            response = await request.answer()
+            status = response.status
+            pairs = upstream.hiding.pairs(response.headers)
+            named = dict(pairs)
+            unpack = None
+            if status >= 300:
+                self._blame() if status in BROKEN else breaker.succeeded()
+            if "content-encoding" in named:
+                unpack = unpacker(named, self._state.config.bounds.answer_bytes)
+                if unpack is not None:
+                    pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
+            if status < 300 and _is_stream(named, call.asked.stream) and status >= 200:
+                return await self._relay(response, status, pairs, named, unpack)
+            body = response.whole()
+            if body is None:
                 watch.expect("the rest of the answer", timeouts.idle_s)
                 body = await self._read(response, named)
-                if unpack is not None:
-                    body = unpack(body)
-                body = upstream.hiding.body(body)
-                entry.first_us = entry.first_us or call.now_us()
-                watch.rest()
-                if not 200 <= status < 300:
-                    return self._refused(status, pairs, named, body)
-                return await self._answer(status, pairs, named, body)
+            if unpack is not None:
+                body = unpack(body)
+            body = upstream.hiding.body(body)
+            entry.first_us = entry.first_us or call.now_us()
+            watch.rest()
+            if not 200 <= status < 300:
+                return self._refused(status, pairs, named, body)
+            return await self._answer(status, pairs, named, body)
         except asyncio.CancelledError:
             late = watch.late
             if not late:
@@ -145,6 +146,7 @@ class Exchange:
             self._blame()
             return self._silent(fault)
         finally:
+            request.close()
             watch.rest()
             upstream.in_flight -= 1
 
@@ -211,18 +213,20 @@ class Exchange:
             headers: list[Header] = [(b"content-type", b"application/json")]
         else:
             headers = passed_headers(pairs, call.admission is not None)
-        left = client_left(call.receive)
+        cycle = call.cycle
+        left = cycle is not None and cycle.disconnected
         row = self._entry.end("cancelled" if left else "done", served=served, status=status, error=served.error)
         if self._state.content is not None:
             self._state.content.keep(row, out.body, answered)
         headers += call.own_headers()
-        headers += self._state.cost_headers(call, row)
+        headers += self._state.priced_headers(call, self._entry.priced)
         if notes:
             headers.append(_noted(notes))
         call.answered, call.status = True, status
         if not left:
             call.leave()
-            await send_whole(call.send, status, headers, body)
+            if cycle is None or not cycle.answer(status, headers, body):
+                await send_whole(call.send, status, headers, body)
         return None
 
     def _refused(self, status: int, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes) -> Failed:
@@ -268,7 +272,7 @@ class Exchange:
         unknown = "" if not failed.sent else f"no answer came ({failed.kind}): what was consumed is not known"
         self._entry.end("failed", error=failed.kind, unknown=unknown)
         status = 504 if failed.kind == "timeout" else 502
-        failure = Failure(target=self._target, error=failed.kind, retryable=not failed.sent)
+        failure = Failure(target=self._target, error=failed.kind, retryable=failed.again)
         return self._failed(f"upstream {self._upstream.name!r}: {failed}", status, failure=failure)
 
     def _failed(

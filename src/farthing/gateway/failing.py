@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime
 
-from farthing.gateway.client import Fault, NotConnected
+from farthing.gateway.client import Closing, Fault, NotConnected
 from farthing.gateway.problem import Header
 from farthing.policies.routing import Failure
 
@@ -14,12 +14,14 @@ BROKEN = frozenset({500, 502, 503, 504, 529})
 
 
 class SendFailed(Exception):
-    """No answer came. `kind`: connect, timeout or broken. `sent`: whether the upstream may have worked on it."""
+    """No answer came. `kind`: connect, timeout or broken. `sent`: whether the upstream may have worked on it;
+    `again`: whether another attempt is safe: it cannot have worked on it for long."""
 
-    def __init__(self, kind: str, what: str, sent: bool) -> None:
+    def __init__(self, kind: str, what: str, sent: bool, again: bool = False) -> None:
         super().__init__(what)
         self.kind = kind
         self.sent = sent
+        self.again = again or not sent
 
 
 class Failed:
@@ -46,6 +48,8 @@ def fault_of(error: Exception) -> SendFailed | None:
         return error
     if isinstance(error, NotConnected):
         return SendFailed("connect", str(error), sent=False)
+    if isinstance(error, Closing):
+        return SendFailed("broken", str(error), sent=True, again=True)
     if isinstance(error, Fault):
         return SendFailed("broken", str(error), sent=True)
     if isinstance(error, ValueError):

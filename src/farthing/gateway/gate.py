@@ -8,7 +8,7 @@ import msgspec
 
 from farthing.gateway.caller import LASTING, NOBODY, PASSING, Attribution, attribution, merged
 from farthing.gateway.config.values import Config, LimitRule
-from farthing.gateway.limits import Admission, Limit, Limited
+from farthing.gateway.limits import Admission, Limit, Limited, Limiter
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.gateway.shared import Shared
@@ -28,7 +28,7 @@ class Party(msgspec.Struct, frozen=True, kw_only=True):
     key: Key | None
     budgets: tuple[BudgetRef, ...]
     hard: BudgetRef | None
-    limits: tuple[Limit, ...]
+    limiter: Limiter | None
     scoped: bool
 
 
@@ -153,17 +153,19 @@ class Gate:
                 limits.append(_limit(f"key:{key.id}", key.limits))
         return Party(
             key=key, budgets=tuple(budgets), hard=next((budget for budget in budgets if budget.hard), None),
-            limits=tuple(limits), scoped=key is not None and bool(key.models or key.features),
+            limiter=self._shared.limits.limiter(limits) if limits else None,
+            scoped=key is not None and bool(key.models or key.features),
         )  # fmt: skip
 
     def admit(self, party: Party, tokens: int) -> Admission | None:
         """Count a request of about so many tokens under its limits. Raises `Problem` (429)."""
-        if not party.limits:
+        limiter = party.limiter
+        if limiter is None:
             return None
-        found = self._shared.limits.admit(party.limits, tokens)
+        found = limiter.admit(tokens)
         if type(found) is Admission:
             return found
-        raise _limited(found, party.limits, party.key)  # type: ignore[arg-type]
+        raise _limited(found, limiter.limits, party.key)  # type: ignore[arg-type]
 
 
 def _limit(id: str, rule: LimitRule | KeyLimits) -> Limit:

@@ -1,11 +1,12 @@
 """The little of HTTP that the gateway handles itself: reading a request within bounds, sending an answer."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from farthing.gateway.problem import Header, Problem
+from farthing.gateway.process.cycle import BY_NAME, Cycle
 from farthing.gateway.watch import Watch
 
 Message = MutableMapping[str, Any]
@@ -35,7 +36,7 @@ _HELD_BACK = frozenset(
 )  # fmt: skip
 _OURS = "x-farthing-"
 _LONGEST = 8192
-_FIT = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # fit for a header: no other control characters
+_FIT = bytes({9, *range(32, 256)} - {127})  # for a header's value: no other control characters
 
 
 class ClientGone(Exception):
@@ -48,7 +49,10 @@ class BrokenOff(Exception):
 
 def wanted_headers(scope: Scope) -> dict[bytes, bytes]:
     """The request's headers by their names in lower case; of a repeated one the first."""
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, bytes] | None = scope.get(BY_NAME)
+    if found is not None:
+        return found
+    found = {}
     for name, value in scope["headers"]:
         found.setdefault(name, value)
     return found
@@ -82,6 +86,17 @@ async def read_body(
     coding = headers.get(b"content-encoding")
     if coding is not None and coding.strip().lower() not in (b"", b"identity"):
         raise Problem(415, "the request's body is compressed: send it as it is (no Content-Encoding)")
+    cycle = getattr(receive, "__self__", None)
+    if type(cycle) is Cycle and (came := cycle.whole()) is not None:  # nothing is waited for
+        size = len(came)
+        if size > most_bytes:
+            raise too_large(most_bytes)
+        try:
+            held.add(size)
+        except Problem:
+            held.drop(size)
+            raise
+        return came
     stated = headers.get(b"content-length")
     if stated is not None and stated.isdigit() and int(stated) > most_bytes:
         raise too_large(most_bytes)
@@ -123,8 +138,11 @@ def too_large(most_bytes: int) -> Problem:
     return Problem(413, f"the request's body is larger than {most_bytes / (1 << 20):g} MiB (bounds.body_mib)")
 
 
-async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+async def send_whole(send: Send, status: int, headers: Sequence[Header], body: bytes) -> None:
     """Send a whole answer."""
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is Cycle and cycle.answer(status, headers, body):
+        return
     await send(
         {
             "type": "http.response.start",
@@ -135,13 +153,20 @@ async def send_whole(send: Send, status: int, headers: Iterable[Header], body: b
     await send({"type": "http.response.body", "body": body})
 
 
+def own_cycle(callable: Receive | Send) -> Cycle | None:
+    """What is behind `receive` or `send` where our own server called the application: it can be asked, and told, what
+    ASGI only has messages for. None under another server."""
+    cycle = getattr(callable, "__self__", None)
+    return cycle if type(cycle) is Cycle else None
+
+
 def client_left(receive: Receive) -> bool:
     """Whether the client has closed its connection, without waiting.
 
-    ASGI can only tell by waiting for the next message, which would cost each request a task. The `receive` of our
-    server is a method of the object that knows it (`farthing.gateway.process.cycle`).
+    ASGI can only tell by waiting for the next message, which would cost each request a task.
     """
-    return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
+    cycle = getattr(receive, "__self__", None)
+    return type(cycle) is Cycle and cycle.disconnected
 
 
 def hung_up(receive: Receive) -> bool:
@@ -156,29 +181,40 @@ def passed_status(status: int) -> int:
 
 
 _TOLD: dict[str, bytes | None] = {}
+_TOLD_LIMITED: dict[str, bytes | None] = {}
 _MOST_NAMES = 1024
+_value_of = itemgetter(1)
 
 
-def _told(name: str) -> bytes | None:
+def _told(name: str, limited: bool) -> bytes | None:
     """The name that a header is passed on under, None where it is held back; kept, as upstreams send the same ones."""
-    lower = name.lower()
-    if len(_TOLD) >= _MOST_NAMES:
-        _TOLD.clear()
-    held_back = lower in _HELD_BACK or lower.startswith(_OURS)
-    found = _TOLD[name] = None if held_back else lower.encode("ascii", "ignore")
+    known, lower = _TOLD_LIMITED if limited else _TOLD, name.lower()
+    if len(known) >= _MOST_NAMES:
+        known.clear()
+    held_back = lower in _HELD_BACK or lower.startswith(_OURS) or (limited and "ratelimit-" in lower)
+    found = known[name] = None if held_back else lower.encode("ascii", "ignore")
     return found
 
 
 def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -> list[Header]:
     """The upstream's answer headers that the client gets: without those of the connection, and none in our name.
 
-    `limited`: the gateway has limits of its own, so those of its account at the upstream are not the client's.
+    `upstream`: as the client read them, as Latin-1. `limited`: the gateway has limits of its own, so those of its
+    account at the upstream are not the client's.
     """
+    known = _TOLD_LIMITED if limited else _TOLD
     made: list[Header] = []
     for name, value in upstream:
-        told = _TOLD[name] if name in _TOLD else _told(name)
-        if told is None or (limited and told.find(b"ratelimit-") >= 0):
-            continue
-        if len(value) <= _LONGEST and ((value.isascii() and value.isprintable()) or _FIT(value)):
+        try:
+            told = known[name]
+        except KeyError:
+            told = _told(name, limited)
+        if told is not None:
             made.append((told, value.encode("latin-1")))
+    if not _is_fit(b"".join(map(_value_of, made))):  # all at once: hardly ever is one of them unfit
+        made = [(told, value) for told, value in made if _is_fit(value)]
     return made
+
+
+def _is_fit(value: bytes) -> bool:
+    return len(value) <= _LONGEST and not value.translate(None, _FIT)

@@ -8,26 +8,38 @@ lets twice the limit through in the first minute.)
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from math import ceil
+from functools import partial
+from math import ceil, inf
 from pathlib import Path
 
 import msgspec
 
+from farthing.gateway.limit_words import (
+    CROWDED,
+    MOST_REQUESTS,
+    MOST_TOKENS,
+    REQUESTS,
+    SHIFT,
+    Told,
+    headers,
+    least,
+    told,
+    waits_s,
+)
 from farthing.gateway.problem import Header
-from farthing.gateway.shared_table import CELLS, ENTRIES, RING, SECOND, SECONDS, TOTAL, SharedTable, name_hash
+from farthing.gateway.shared_table import (
+    CELLS,
+    ENTRIES,
+    RING,
+    SECOND,
+    SECONDS,
+    TOTAL,
+    USED_SLOTS,
+    SharedTable,
+    name_hash,
+)
 
-# Requests and tokens share a word, so that one addition counts both: 28 bits of requests, 35 of tokens.
-_SHIFT = 28
-_REQUESTS = (1 << _SHIFT) - 1
-MOST_REQUESTS = _REQUESTS
-MOST_TOKENS = 1 << 33
-"""The largest limits and counts that the table holds (in one minute); larger ones are cut to them."""
-_CROWDED = MOST_TOKENS << _SHIFT  # from here on tokens are not added up any more, so that a word never overflows
-_REMEMBERED = 65_536  # names whose entry is known without a search
-
-Places = list[tuple[int, int]]
-"""Where limits stand in the table: hash and first word of each."""
+_MOST_LIMITERS = 8192  # a kilobyte each
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -50,47 +62,224 @@ class Limited(msgspec.Struct, frozen=True, kw_only=True):
     headers: Sequence[Header] = ()
 
 
-class Admission:
-    """One admitted request. `settle` and `release` may be called any number of times, in any order."""
+class Bound(msgspec.Struct, frozen=True, gc=False):
+    """What one limit is compared by: the most requests, the word that too many tokens make, the most in flight."""
 
-    __slots__ = ("_limits", "_now_s", "_open", "_owner", "_places", "_tokens", "_totals")
+    requests: int
+    full: int
+    concurrent: int | None
 
-    def __init__(
-        self, owner: "Limits", limits: Sequence[Limit], places: Places, totals: list[int], now_s: float, tokens: int
-    ) -> None:
-        self._owner = owner
-        self._limits = limits
-        self._places = places
-        self._totals = totals
-        self._now_s = now_s
-        self._tokens = tokens
-        self._open = True
 
-    def settle(self, tokens: int) -> None:
-        """Say how many tokens it took indeed, instead of the estimate.
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """Where limits count in one second, which is over at `until_s` and has left the minute at `gone_s`.
 
-        Fewer are given back to the second of admission; more count from now, and may bring the limit into debt.
+    By limit: `uses`, the words of its total and of that second; `cells`, that of this worker's requests in flight.
+    `bounds`: those three, then those of a `Bound`, the last being the words of all workers' requests in flight (None:
+    no limit) and the most of them. `slots`: how many workers these words are of.
+    """
+
+    until_s: float
+    gone_s: float
+    slots: int
+    uses: list[tuple[int, int]]
+    cells: list[int]
+    bounds: list[tuple[int, int, int, int, int, slice | None, int]]
+
+
+class Admission(msgspec.Struct, gc=False):
+    """One admitted request, of an estimated or known number of `tokens`.
+
+    `headers`: `x-ratelimit-…` as OpenAI gives them, for the limit with the least left.
+    """
+
+    limiter: "Limiter"
+    moment: Moment
+    tokens: int
+    headers: list[Header]
+    in_flight: bool = True
+
+    def end(self, tokens: int) -> None:
+        """The request has ended, and took so many tokens instead of the estimate: it is in flight no more.
+
+        Fewer are given back to the second of admission; more count from now, and may bring the limit into debt. May be
+        called again, where the tokens turn out to be others.
         """
-        tokens = min(max(tokens, 0), MOST_TOKENS)
-        change = tokens - self._tokens
-        for limit in self._limits if change else ():
-            if limit.tokens_per_minute is not None:
-                self._owner._settle(self._places, int(self._now_s), change)
-                self._tokens = tokens
-                return
+        limiter = self.limiter
+        if tokens < 0:
+            tokens = 0
+        if (change := tokens - self.tokens) and limiter.meters:
+            self.tokens = tokens
+            table = limiter.table
+            if not (answer := table.attempt()) or table.had(answer):
+                try:
+                    limiter.change(self.moment, change)
+                finally:
+                    table.give_back()
+            else:
+                table.put_off(partial(limiter.change, self.moment, change))
+        if self.in_flight:
+            self.in_flight = False
+            # Without the lock: no other process writes this worker's cells while it lives, and no entry is given
+            # away while something is in flight in it.
+            words = limiter.table.words
+            try:
+                for cell in self.moment.cells:
+                    words[cell] -= 1
+            except ValueError:
+                pass  # the table is closed: what this worker had in flight was dropped then
 
-    def release(self) -> None:
-        """The request has ended: it is in flight no more. What it used still counts in its minute."""
-        if self._open:
-            self._open = False
-            self._owner._release(self._places)
 
-    @property
-    def headers(self) -> list[Header]:
-        """`x-ratelimit-…` as OpenAI gives them, for the limit with the least left."""
-        reset_s = int(self._now_s) + RING - self._now_s
-        use = self._tokens << _SHIFT | 1
-        return _headers(self._limits, [total + use for total in self._totals], reset_s)
+class Limiter:
+    """Limits of distinct ids that requests stand under together, made ready once for all of those requests."""
+
+    __slots__ = ("_alone", "_bases", "_bounds", "_clock", "_moment", "_names", "_owner", "limits", "meters", "table")
+
+    def __init__(self, owner: "Limits", limits: Sequence[Limit]) -> None:
+        self.limits = limits
+        self.meters = any(limit.tokens_per_minute is not None for limit in limits)
+        self.table = owner.table
+        self._owner = owner
+        self._clock = owner.clock
+        self._names = [name_hash(limit.id) for limit in limits]
+        self._bases = [0] * len(limits)
+        self._bounds = [_bound(limit) for limit in limits]
+        self._alone: Told | None = None
+        if len(limits) == 1:
+            self._alone = told(limits[0].requests_per_minute, limits[0].tokens_per_minute, RING, RING)
+        self._moment = Moment(-inf, -inf, 0, [], [], [])
+
+    def admit(self, tokens: int = 0, at_least: int = 0) -> Admission | Limited:
+        """Count a request of an estimated number of `tokens` under all the limits, or under none.
+
+        An estimate above a whole limit is admitted when nothing else is in the minute, since it may be far too
+        high; `at_least` (not negative), the tokens that it surely takes (its prompt), is not.
+        """
+        if not at_least <= tokens <= MOST_TOKENS:
+            tokens = min(max(tokens, at_least), MOST_TOKENS)
+        table = self.table
+        if (answer := table.attempt()) and not table.had(answer):
+            return self._owner.refused(Limited(limit="", what="busy", retry_after_s=1))
+        try:
+            now_s = self._clock()  # after the lock is had, so that times follow each other
+            words, moment = table.words, self._moment
+            if now_s >= moment.until_s or words[USED_SLOTS] != moment.slots:
+                if not self._bring(now_s):
+                    name = self.limits[self._bases.index(0)].id
+                    return self._owner.refused(Limited(limit=name, what="table", retry_after_s=1))
+                moment = self._moment
+            use = tokens << SHIFT | 1
+            tells = self._alone if tokens else None
+            for at, second, cell, requests, full, cells, concurrent in moment.bounds:
+                uses = words[at] + use
+                if (
+                    uses & REQUESTS > requests
+                    or uses >= full
+                    or (cells is not None and sum(words[cells]) >= concurrent)
+                ):  # not plainly within this limit
+                    refusal = self._weigh(at, tokens, at_least, now_s)
+                    if refusal is not None:
+                        return self._owner.refused(refusal)
+                    tells = None
+                    break
+                words[at] = uses
+                words[second] += use
+                words[cell] += 1
+            if tells is None:
+                tells, uses = self._least(RING)
+        finally:
+            table.give_back()
+        return Admission(self, moment, tokens, headers(tells, uses))
+
+    # --- under the lock -----------------------------------------------------------------------
+
+    def change(self, admitted: Moment, tokens: int) -> None:
+        """Count so many tokens more, from now; or (negative) fewer, of those that were counted in `admitted`."""
+        now_s, words, moment = self._clock(), self.table.words, admitted
+        if now_s >= admitted.until_s:
+            if tokens < 0:
+                if now_s >= admitted.gone_s:
+                    return  # the estimate has left the minute already, and its entry may be another's
+            elif now_s < self._moment.until_s or self._bring(now_s):
+                moment = self._moment
+            else:
+                return  # its entry was given to another: it was idle, so its minute is over
+        use = tokens << SHIFT
+        for at, second in moment.uses:
+            total, here = words[at] + use, words[second] + use
+            if here < 0 or total >= CROWDED:  # as much as there is, or as there is room for
+                part = -(words[second] >> SHIFT) if use < 0 else max(MOST_TOKENS - (words[at] >> SHIFT), 0)
+                total, here = words[at] + (part << SHIFT), words[second] + (part << SHIFT)
+            words[at] = total
+            words[second] = here
+
+    def _bring(self, now_s: float) -> bool:
+        """Bring the limits to this second; False where the table has no room for one of them.
+
+        What is brought to a second stays where it is for a minute, since only what is idle is given away.
+        """
+        table, words, second = self.table, self.table.words, int(now_s)
+        ring, own, slots = SECONDS + second % RING, CELLS + table.slot, words[USED_SLOTS]
+        bounds: list[tuple[int, int, int, int, int, slice | None, int]] = []
+        for number, name in enumerate(self._names):
+            base = self._bases[number]
+            if words[base] != name:
+                base = self._bases[number] = table.find(name, second)
+                if not base:
+                    return False
+            if words[base + SECOND] != second:
+                table.advance(base, second)
+            bound = self._bounds[number]
+            cells = None if bound.concurrent is None else table.cells(base)
+            bounds.append(
+                (base + TOTAL, base + ring, base + own, bound.requests, bound.full, cells, bound.concurrent or 0)
+            )
+        uses, owned = [bound[:2] for bound in bounds], [bound[2] for bound in bounds]
+        self._moment = Moment(second + 1, second + RING, slots, uses, owned, bounds)
+        return True
+
+    def _weigh(self, at: int, tokens: int, at_least: int, now_s: float) -> Limited | None:
+        """Judge a request that may be beyond the limit at `at`, and is counted before it. None: it is counted."""
+        words, use, moment = self.table.words, tokens << SHIFT | 1, self._moment
+        for total, second, cell, *_ in moment.bounds:
+            if total == at:
+                break
+            words[total] -= use
+            words[second] -= use
+            words[cell] -= 1
+        refusal = self._why(tokens, at_least, now_s)
+        if refusal is not None and refusal.what == "concurrent" and self.table.bury(now_s):
+            refusal = self._why(tokens, at_least, now_s)
+        if refusal is None:
+            for total, second, cell, *_ in moment.bounds:
+                here = use if words[total] < CROWDED else 1
+                words[total] += here
+                words[second] += here
+                words[cell] += 1
+        return refusal
+
+    def _why(self, tokens: int, at_least: int, now_s: float) -> Limited | None:
+        """The refusal that takes longest to pass, so that who waits as told is not refused again."""
+        second, words = int(now_s), self.table.words
+        worst_s, worst, newest = -1.0, ("", ""), second - RING + 1
+        for limit, base in zip(self.limits, self._bases, strict=True):
+            first, middle, end = base + SECONDS, base + SECONDS + (second + 1) % RING, base + SECONDS + RING
+            ring = [*words[middle:end], *words[first:middle]]  # the oldest second first, the last being now
+            newest = max(newest, next((second - ago for ago in range(RING) if ring[-1 - ago]), newest))
+            waits = waits_s(limit, words[base + TOTAL], ring, tokens, at_least, now_s)
+            if limit.concurrent is not None and self.table.in_flight(base) >= limit.concurrent:
+                waits.append(("concurrent", 0.0))
+            for what, wait_s in waits:
+                if wait_s > worst_s:
+                    worst_s, worst = wait_s, (limit.id, what)
+        if worst_s < 0:
+            return None
+        retry_s = None if worst_s == inf else max(ceil(worst_s), 1)
+        tells = headers(*self._least(max(ceil(newest + RING - now_s), 1)))
+        return Limited(limit=worst[0], what=worst[1], retry_after_s=retry_s, headers=tells)
+
+    def _least(self, reset_s: int) -> tuple[Told, int]:
+        words = self.table.words
+        return least(self.limits, [words[base + TOTAL] for base in self._bases], reset_s)
 
 
 class Limits:
@@ -100,11 +289,10 @@ class Limits:
     """
 
     def __init__(self, table: SharedTable, clock: Callable[[], float]) -> None:
-        self._table = table
-        self._clock = clock
-        self._known: dict[str, tuple[int, int]] = {}
-        self._late: list[tuple[Places, int, int]] = []
+        self.table = table
+        self.clock = clock
         self.refusals: dict[str, int] = {}
+        self._limiters: dict[tuple[Limit, ...], Limiter] = {}
 
     @classmethod
     def open(
@@ -118,223 +306,44 @@ class Limits:
 
     def close(self) -> None:
         """Leave: this worker's requests count as ended."""
-        self._table.close()
+        self.table.close()
+
+    def limiter(self, limits: Sequence[Limit]) -> Limiter:
+        """What admits requests that stand under all of `limits`, of distinct ids; the same one to all who ask."""
+        wanted = tuple(limits)
+        found = self._limiters.get(wanted)
+        if found is None:
+            if len(self._limiters) >= _MOST_LIMITERS:
+                self._limiters.clear()
+            found = self._limiters[wanted] = Limiter(self, wanted)
+        return found
 
     def admit(self, limits: Sequence[Limit], tokens: int = 0, at_least: int = 0) -> Admission | Limited:
-        """Count a request of an estimated number of `tokens` under all `limits` (of distinct ids), or under none.
-
-        An estimate above a whole limit is admitted when nothing else is in the minute, since it may be far too
-        high; `at_least`, the tokens that it surely takes (its prompt), is not.
-        """
-        table = self._table
-        tokens = min(max(tokens, at_least, 0), MOST_TOKENS)
-        if not table.lock():
-            return self._refused(Limited(limit="", what="busy", retry_after_s=1))
-        try:
-            now_s = self._clock()  # after the lock is had, so that times follow each other
-            if self._late:
-                self._settle_late()
-            found = self._try(limits, tokens, at_least, now_s)
-            if type(found) is Limited and found.what == "concurrent" and table.bury(now_s):
-                found = self._try(limits, tokens, at_least, now_s)
-        finally:
-            table.unlock()
-        return found if type(found) is Admission else self._refused(found)  # type: ignore[arg-type]
+        """Count a request under `limits` (see `Limiter.admit`)."""
+        return self.limiter(limits).admit(tokens, at_least)
 
     def in_flight(self, limit: str) -> int:
         """Requests under this limit that have not ended, over all living workers."""
-        if not self._table.lock():
+        if not self.table.lock():
             return 0
         try:
-            now_s = self._clock()
-            self._table.bury(now_s)
-            base = self._table.find(name_hash(limit), int(now_s), create=False)
-            return self._table.in_flight(base) if base else 0
+            now_s = self.clock()
+            self.table.bury(now_s)
+            base = self.table.find(name_hash(limit), int(now_s), create=False)
+            return self.table.in_flight(base) if base else 0
         finally:
-            self._table.unlock()
+            self.table.give_back()
 
-    # --- under the lock -----------------------------------------------------------------------
-
-    def _try(self, limits: Sequence[Limit], tokens: int, at_least: int, now_s: float) -> Admission | Limited:
-        table, words, known, second = self._table, self._table.words, self._known, int(now_s)
-        places: list[tuple[int, int]] = []
-        totals: list[int] = []
-        for limit in limits:
-            place = known.get(limit.id) or self._remember(limit.id, second)
-            if words[place[1]] != place[0] and not (place := self._remember(limit.id, second))[1]:
-                return Limited(limit=limit.id, what="table", retry_after_s=1)
-            base = place[1]
-            if words[base + SECOND] != second:
-                table.advance(base, second)
-            total = words[base + TOTAL]
-            if (
-                ((most := limit.requests_per_minute) is not None and (total & _REQUESTS) >= most)
-                or (
-                    (most := limit.tokens_per_minute) is not None
-                    and (total >> _SHIFT) + tokens > most
-                    and _is_over(total >> _SHIFT, tokens, at_least, most)
-                )
-                or ((most := limit.concurrent) is not None and table.in_flight(base) >= most)
-                or (total & _REQUESTS) >= MOST_REQUESTS
-            ):
-                return self._why(limits, tokens, at_least, now_s)
-            places.append(place)
-            totals.append(total)
-        use = tokens << _SHIFT | 1
-        ring, cell = SECONDS + second % RING, CELLS + table.slot
-        for (_, base), total in zip(places, totals, strict=True):
-            here = use if total < _CROWDED else 1
-            words[base + TOTAL] = total + here
-            words[base + ring] += here
-            words[base + cell] += 1
-        return Admission(self, limits, places, totals, now_s, tokens)
-
-    def _remember(self, limit: str, second: int) -> tuple[int, int]:
-        """The limit's hash and entry (0: there is no room)."""
-        name = name_hash(limit)
-        base = self._table.find(name, second)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        if base:
-            self._known[limit] = name, base
-        return name, base
-
-    def _why(self, limits: Sequence[Limit], tokens: int, at_least: int, now_s: float) -> Limited:
-        """The refusal that takes longest to pass, so that who waits as told is not refused again."""
-        second, words = int(now_s), self._table.words
-        worst_s, worst, totals, newest = -1.0, ("", ""), [], second - RING + 1
-        for limit in limits:
-            _, base = self._remember(limit.id, second)
-            if not base:
-                totals.append(0)
-                continue
-            self._table.advance(base, second)
-            total = words[base + TOTAL]
-            totals.append(total)
-            used, taken = total & _REQUESTS, total >> _SHIFT
-            first, middle, end = base + SECONDS, base + SECONDS + (second + 1) % RING, base + SECONDS + RING
-            ring = [*words[middle:end], *words[first:middle]]  # the oldest second first, the last being now
-            newest = max(newest, next((second - at for at in range(RING) if ring[-1 - at]), newest))
-            waits: list[tuple[str, float]] = []
-            most = limit.requests_per_minute
-            most = MOST_REQUESTS if most is None else min(most, MOST_REQUESTS)
-            if used >= most:
-                uses = [use & _REQUESTS for use in ring]
-                waits.append(("requests", _wait_s(uses, used - most + 1, now_s)))
-            most = limit.tokens_per_minute
-            if most is not None and _is_over(taken, tokens, at_least, most):
-                if at_least > most:
-                    waits.append(("size", float("inf")))
-                else:
-                    uses = [use >> _SHIFT for use in ring]
-                    waits.append(("tokens", _wait_s(uses, taken - max(most - tokens, 0), now_s)))
-            if limit.concurrent is not None and self._table.in_flight(base) >= limit.concurrent:
-                waits.append(("concurrent", 0.0))
-            for what, wait_s in waits:
-                if wait_s > worst_s:
-                    worst_s, worst = wait_s, (limit.id, what)
-        headers = _headers(limits, totals, newest + RING - now_s)
-        retry_s = None if worst_s == float("inf") else max(ceil(worst_s), 1)
-        return Limited(limit=worst[0], what=worst[1], retry_after_s=retry_s, headers=headers)
-
-    # --- what admissions call -----------------------------------------------------------------
-
-    def _settle(self, places: Places, admitted: int, change: int) -> None:
-        if not self._table.lock():
-            if len(self._late) < _REMEMBERED:
-                self._late.append((places, admitted, change))
-            return
-        try:
-            if self._late:
-                self._settle_late()
-            self._change(places, admitted, change)
-        finally:
-            self._table.unlock()
-
-    def _settle_late(self) -> None:
-        """Under the lock: what was settled while it was out of reach."""
-        for late in self._late:
-            self._change(*late)
-        self._late.clear()
-
-    def _change(self, places: Places, admitted: int, change: int) -> None:
-        table, words, second = self._table, self._table.words, int(self._clock())
-        if change < 0 and second - admitted >= RING:
-            return  # the estimate has left the minute already
-        ring = SECONDS + (second if change > 0 else admitted) % RING
-        for name, base in places:
-            if words[base] != name:
-                continue  # given to another: this one was idle, so its minute is over
-            if words[base + SECOND] != second:
-                table.advance(base, second)
-            most = MOST_TOKENS - (words[base + TOTAL] >> _SHIFT) if change > 0 else words[base + ring] >> _SHIFT
-            use = change << _SHIFT if abs(change) <= most else (most if change > 0 else -most) << _SHIFT
-            words[base + ring] += use
-            words[base + TOTAL] += use
-
-    def _release(self, places: Places) -> None:
-        # Without the lock: no other process writes this worker's cells while it lives.
-        words, cell = self._table.words, CELLS + self._table.slot
-        try:
-            for name, base in places:
-                if words[base] == name and words[base + cell] > 0:
-                    words[base + cell] -= 1
-        except ValueError:
-            return  # closed: the cells were dropped then
-
-    def _refused(self, refusal: Limited) -> Limited:
+    def refused(self, refusal: Limited) -> Limited:
+        """Count a refusal."""
         self.refusals[refusal.what] = self.refusals.get(refusal.what, 0) + 1
         return refusal
 
 
-def _is_over(taken: int, tokens: int, at_least: int, most: int) -> bool:
-    return at_least > most or (taken + tokens > most and (taken > 0 or most == 0))
-
-
-def _wait_s(uses: list[int], surplus: int, now_s: float) -> float:
-    """Seconds until `surplus` of the uses (by second, the oldest first, the last being now) have left the minute."""
-    oldest = int(now_s) - RING + 1
-    for at, use in enumerate(uses):
-        surplus -= use
-        if surplus <= 0:
-            return oldest + at + RING - now_s
-    return float(RING)  # a limit of nothing: no wait helps, and a client should not come often
-
-
-def _headers(limits: Sequence[Limit], totals: Sequence[int], reset_s: float) -> list[Header]:
-    """Limit, remaining and reset (when nothing of what was used counts any more) of the limits with least left."""
-    requests = tokens = requests_of = tokens_of = -1
-    for limit, total in zip(limits, totals, strict=True):
-        if (most := limit.requests_per_minute) is not None:
-            left = most - (total & _REQUESTS)
-            if left < 0:
-                left = 0
-            if requests < 0 or left < requests:
-                requests, requests_of = left, most
-        if (most := limit.tokens_per_minute) is not None:
-            left = most - (total >> _SHIFT)
-            if left < 0:
-                left = 0
-            if tokens < 0 or left < tokens:
-                tokens, tokens_of = left, most
-    found: list[Header] = []
-    reset = _duration(max(ceil(reset_s), 1))
-    if requests >= 0:
-        found += (
-            (b"x-ratelimit-limit-requests", b"%d" % requests_of),
-            (b"x-ratelimit-remaining-requests", b"%d" % requests),
-            (b"x-ratelimit-reset-requests", reset if requests < requests_of else b"0s"),
-        )
-    if tokens >= 0:
-        found += (
-            (b"x-ratelimit-limit-tokens", b"%d" % tokens_of),
-            (b"x-ratelimit-remaining-tokens", b"%d" % tokens),
-            (b"x-ratelimit-reset-tokens", reset if tokens < tokens_of else b"0s"),
-        )
-    return found
-
-
-@lru_cache(maxsize=RING + 2)
-def _duration(seconds: int) -> bytes:
-    """Whole seconds as OpenAI writes them: "59s", "1m1s"."""
-    return b"%dm%ds" % divmod(seconds, 60) if seconds >= 60 else b"%ds" % seconds
+def _bound(limit: Limit) -> Bound:
+    requests, tokens = limit.requests_per_minute, limit.tokens_per_minute
+    return Bound(
+        MOST_REQUESTS if requests is None else min(requests, MOST_REQUESTS),
+        CROWDED if tokens is None else min(tokens + 1 << SHIFT, CROWDED),
+        limit.concurrent,
+    )

@@ -12,7 +12,7 @@ from farthing.gateway.translation import AnthropicTarget, OpenAITarget, Reply, t
 from farthing.gateway.upstream import Upstream
 
 
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is sent: `surface` of the upstream, `body`; what its answer needs: `hide_usage` (asked for by us alone),
     `reply` (the answer is to be translated), and `notes` of the translation."""
 

@@ -78,7 +78,7 @@ async def pass_through(
         await passage.run(headers, scope, receive, send, started)
     finally:
         if admission is not None:
-            admission.release()
+            admission.end(0)
 
 
 def _free(method: str, path: str) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 
 from farthing.gateway.call import Call
 from farthing.gateway.client import Fault, Response
-from farthing.gateway.http import Held, client_left
+from farthing.gateway.http import Held, Message
 from farthing.gateway.metering import Served, StreamMeter, Surface
 from farthing.gateway.outgoing import Outgoing
 from farthing.gateway.problem import Header, Problem, error_body
@@ -79,7 +79,7 @@ class Relay:
         self, reader: Response, status: int, headers: list[Header], unpack: Callable[[bytes], bytes] | None = None
     ) -> None:
         """Pass the stream on, up to what comes last. Does not raise for what upstream or client do."""
-        call, meter, watch = self._call, self._meter, self._call.watch
+        call, meter, watch, cycle = self._call, self._meter, self._call.watch, self._call.cycle
         watch.expect("the next piece of the answer", self._idle_s)
         started = False
         try:
@@ -106,19 +106,18 @@ class Relay:
                     self.broke, self.refused = "broken", True  # an error is all there is: others may do better
                     self.stated = first_error(self._begun)
                     break
-                if out:
-                    watch.paused = True  # a slow client is waited for: back-pressure, up to the request's deadline
-                    if not started:
-                        started = call.answered = True
-                        if self._breaker.tripped:
-                            self._breaker.succeeded()  # it was the probe: others need not wait for the stream's end
-                        call.status = status
-                        await call.send({"type": "http.response.start", "status": status, "headers": headers})
-                    await call.send({"type": "http.response.body", "body": out, "more_body": True})
-                    watch.paused = False
-                    watch.alive()
-                    if client_left(call.receive):
-                        self._leave()
+                if not out:
+                    continue
+                if not started:
+                    started = call.answered = True
+                    if self._breaker.tripped:
+                        self._breaker.succeeded()  # it was the probe: others need not wait for the stream's end
+                    call.status = status
+                    await self._send({"type": "http.response.start", "status": status, "headers": headers})
+                if cycle is None or not cycle.piece(out):
+                    await self._send({"type": "http.response.body", "body": out, "more_body": True})
+                if cycle is not None and cycle.disconnected:
+                    self._leave()
         except asyncio.CancelledError:
             late = watch.late
             if not late:
@@ -146,6 +145,13 @@ class Relay:
         if not started:
             call.answered, call.status = True, status
             await call.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _send(self, message: Message) -> None:
+        watch = self._call.watch
+        watch.paused = True  # a slow client is waited for: back-pressure, up to the request's deadline
+        await self._call.send(message)
+        watch.paused = False
+        watch.alive()
 
     async def finish(self) -> None:
         """End the client's stream; by then the row is written."""

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 
 _PATIENCE_S = 2.0
+_MOST_BLANKS = 2048  # clients name models, so what is remembered is bounded
+
+Lasting = tuple[str, str, str, str, str, str, str, str, bool]
+"""Of an attempt: key, protocol, surface, provider, upstream, region, model and tier asked, whether it is streamed."""
 
 
 def _alert(budget: BudgetRef, spent: int) -> None:
@@ -54,6 +58,7 @@ class Shared:
     ) -> None:
         self.folder = folder
         self.ledger = ledger
+        self.blanks: dict[Lasting, Attempt] = {}
         self.keys = keys
         self.purses = purses
         self.limits = limits
@@ -107,6 +112,18 @@ class Shared:
         database nor the journal takes them, and the end of the process would take them along."""
         only_in_memory = health.unjournaled and health.failing_s > _PATIENCE_S
         return health.ok and not only_in_memory and (self._watch is None or not self._watch.dead)
+
+    def blank(self, lasting: Lasting) -> Attempt:
+        """A row that says what many attempts have in common, to be filled in; it is kept in `blanks`."""
+        if len(self.blanks) >= _MOST_BLANKS:
+            self.blanks.clear()
+        key, protocol, surface, provider, upstream, region, model, tier, streamed = lasting
+        made = self.blanks[lasting] = Attempt(
+            attempt="", request="", started_us=0, worker=self.ledger.worker, key=key, protocol=protocol,
+            surface=surface, provider=provider, upstream=upstream, region=region, model_asked=model, tier_asked=tier,
+            streamed=streamed,
+        )  # fmt: skip
+        return made
 
     def write(self, row: Attempt) -> None:
         """Write an open row. Raises `Problem` (503) where the ledger takes none: then nothing may be sent."""

@@ -1,14 +1,14 @@
 """A lock inside memory that several processes map, which survives the death of whoever holds it.
 
 It is the C library's robust mutex (as databases that live in a mapped file use it): taken and given back without a
-system call, a quarter of a microsecond against the nine of a file lock, and the kernel marks it when its holder dies.
+system call, a sixth of a microsecond against the nine of a file lock, and the kernel marks it when its holder dies.
 """
 
 import ctypes
 import errno
 import platform
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 SIZE = 128
 """Bytes that a lock is given, on a boundary of as many."""
@@ -35,31 +35,26 @@ def make(memory: memoryview) -> None:
     _done(library.pthread_mutexattr_destroy(attributes))
 
 
-def held(memory: memoryview) -> tuple[Callable[[], bool], Callable[[], object]]:
-    """How to take the lock in `memory` without waiting (whether it was had), and how to give it back.
+def held(memory: memoryview) -> tuple[Callable[[], int], Callable[[int], bool], Callable[[], object]]:
+    """How to try for the lock in `memory` without waiting (0: it was had); whether it was had all the same, by what
+    that answered; how to give it back.
 
-    For one thread. Neither may be called once the memory is unmapped. Raises `OSError` where it is no lock.
+    For one thread. None may be called once the memory is unmapped. The second raises `OSError` where it is no lock.
     """
     library = _library()
-    place = ctypes.c_void_p(_address(memory))
-    trylock, consistent = library.pthread_mutex_trylock, library.pthread_mutex_consistent
-    unlock = library.pthread_mutex_unlock
+    # Bound in C to the mutex itself: these are called twice a request.
+    place = ctypes.byref(ctypes.c_char.from_address(_address(memory)))
+    consistent = partial(library.pthread_mutex_consistent, place)
 
-    def take() -> bool:
-        answer = trylock(place)
-        if answer == 0:
-            return True
+    def had(answer: int) -> bool:
         if answer == errno.EBUSY:
             return False
         if answer == errno.EOWNERDEAD:  # its holder died inside; what it left is readable (see `shared_table`)
-            _done(consistent(place))
+            _done(consistent())
             return True
         raise OSError(answer, "the lock of the shared table is broken")
 
-    def give_back() -> None:
-        unlock(place)
-
-    return take, give_back
+    return partial(library.pthread_mutex_trylock, place), had, partial(library.pthread_mutex_unlock, place)
 
 
 @cache

@@ -10,6 +10,7 @@ worker owns a slot, a lock on a small file of its own: what a dead worker's cell
 somebody asks.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -40,6 +41,7 @@ _OWNED = 64  # in the header, from here on: whether a slot was taken and not giv
 _NO_WAIT = fcntl.LOCK_EX | fcntl.LOCK_NB
 _PATIENCE_S = 0.25
 _PROBE_S = 0.25
+_MOST_PUT_OFF = 65_536
 
 
 class SharedTable:
@@ -53,7 +55,9 @@ class SharedTable:
         self._file, self._map = _open(folder / "table", entries)
         try:
             self.words = memoryview(self._map).cast("q")
-            self._take, self._give_back = _lock_of(self._file, self._map)
+            self._attempt, self._had, self.give_back = _lock_of(self._file, self._map)
+            self.attempt = self._attempt
+            self._put_off: list[Callable[[], None]] = []
             self._entries = self.words[_HEADER["entries"]]
             self._next_probe_s = 0.0
             self._slot_file = -1
@@ -69,8 +73,8 @@ class SharedTable:
             return
         if self.lock():
             self._drop(self.slot)
-            self.unlock()
-        self._take = _never
+            self.give_back()
+        self.attempt = self._attempt = _never
         os.close(self._slot_file)
         self._slot_file = -1
         self.words.release()
@@ -80,27 +84,47 @@ class SharedTable:
 
     # --- the lock -----------------------------------------------------------------------------
 
-    def lock(self) -> bool:
-        """Take the lock; False where it cannot be had in a quarter of a second (its holder was stopped inside it),
-        and after `close`."""
-        return self._take() or self._wait_for_lock()
+    # `attempt()` tries to take it, and answers 0 where it was had; else `had(answer)` says whether it is had all the
+    # same. `give_back()` lets it go. None of them is a method here: a request calls each of them twice.
 
-    def _wait_for_lock(self) -> bool:
-        # Held for a few microseconds at a time, so at first only the processor is given away.
+    def had(self, answer: int) -> bool:
+        """Whether the lock is had after an attempt that answered so; waits for it for a quarter of a second.
+
+        False where its holder was stopped inside it, and after `close`.
+        """
         if self._file < 0:
             return False
+        # Held for a few microseconds at a time, so at first only the processor is given away.
         until = time.monotonic() + _PATIENCE_S
         pause_s = 0.0
-        while time.monotonic() < until:
+        while answer and not self._had(answer):
+            if time.monotonic() >= until:
+                return False
             time.sleep(pause_s)
-            if self._take():
-                return True
             pause_s = min(pause_s + 0.000_02, 0.001)
-        return False
+            answer = self.attempt()
+        return True
 
-    def unlock(self) -> None:
-        """Let the lock go."""
-        self._give_back()
+    def lock(self) -> bool:
+        """Take the lock; whether it was had."""
+        answer = self.attempt()
+        return not answer or self.had(answer)
+
+    def put_off(self, work: Callable[[], None]) -> None:
+        """Have `work` done under the lock, which cannot be had now, as soon as it is: before anything else is done."""
+        if len(self._put_off) < _MOST_PUT_OFF:
+            self._put_off.append(work)
+            self.attempt = self._attempt_and_work
+
+    def _attempt_and_work(self) -> int:
+        answer = self._attempt()
+        if answer and not self._had(answer):
+            return errno.EBUSY
+        self.attempt = self._attempt
+        for work in self._put_off:
+            work()
+        self._put_off.clear()
+        return 0
 
     # --- entries, under the lock --------------------------------------------------------------
 
@@ -132,8 +156,11 @@ class SharedTable:
 
     def in_flight(self, base: int) -> int:
         """What all workers count as in flight in this entry."""
-        words = self.words
-        return sum(words[base + CELLS : base + CELLS + words[USED_SLOTS]])
+        return sum(self.words[self.cells(base)])
+
+    def cells(self, base: int) -> slice:
+        """The words of this entry that say what each worker has in flight."""
+        return slice(base + CELLS, base + CELLS + self.words[USED_SLOTS])
 
     def advance(self, base: int, second: int) -> None:
         """Bring the entry to this second: what is older than a minute leaves its total."""
@@ -201,8 +228,8 @@ class SharedTable:
         return found
 
 
-def _never() -> bool:
-    return False
+def _never() -> int:
+    return errno.EBUSY
 
 
 _EMPTY = memoryview(bytes(8 * (ENTRY - 1))).cast("q")
@@ -242,19 +269,19 @@ def _open(path: Path, entries: int) -> tuple[int, mmap.mmap]:
         os.close(file)  # somebody replaced it while we waited, or we removed it: again
 
 
-def _lock_of(file: int, mapped: mmap.mmap) -> tuple[Callable[[], bool], Callable[[], object]]:
-    """How the lock is taken (without waiting) and given back."""
+def _lock_of(file: int, mapped: mmap.mmap) -> tuple[Callable[[], int], Callable[[int], bool], Callable[[], object]]:
+    """How the lock is tried for, what an answer means, and how it is given back (see `shared_lock.held`)."""
     if shared_lock.kind():
         return shared_lock.held(memoryview(mapped)[_LOCK])
 
-    def take() -> bool:
+    def attempt() -> int:
         try:
             fcntl.flock(file, _NO_WAIT)
         except BlockingIOError:
-            return False
-        return True
+            return errno.EBUSY
+        return 0
 
-    return take, lambda: fcntl.flock(file, fcntl.LOCK_UN)
+    return attempt, lambda _: False, lambda: fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _is_ready(path: Path, file: int, entries: int) -> bool:

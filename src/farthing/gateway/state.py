@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from fractions import Fraction
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,13 +22,13 @@ from farthing.gateway.observe.content import Content
 from farthing.gateway.problem import Header, Problem
 from farthing.gateway.routes import Routes, split_target, surface_at
 from farthing.gateway.shared import Shared
-from farthing.gateway.spending.costs import Costs, Priced
+from farthing.gateway.spending.amount_text import nano_text, usd_text
+from farthing.gateway.spending.costs import Costs, Priced, Seller
 from farthing.gateway.spending.purses import Hold, Refused
-from farthing.gateway.spending.worst import Worst
+from farthing.gateway.spending.worst import Ceilings, Where, Worst
 from farthing.gateway.upstream import Upstream
 from farthing.ledger.budgets import NANO
 from farthing.ledger.row import Attempt
-from farthing.money import decimal_text
 from farthing.policies.routing import Ask, Chain, Context, Decision
 from farthing.rates.card import Offer
 from farthing.rates.select import Unknown
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from farthing.gateway.observe.spans import Trace
     from farthing.gateway.observe.tracing import Tracer
 
-_PLACES = 10**15  # nearly every charge ends within so many decimals
 _MOST_COUNTED = 10_000 * NANO
 """What one request reserves at most of budgets that only warn: a client's absurd `max_tokens` and `n` refuse it
 nothing, and must not fill the 64 bits that all reservations together have."""
 _MOST_PLACES = 2048  # clients name models, so what is remembered of them is bounded
+_TRIPPED = attrgetter("tripped")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -59,6 +60,10 @@ class Place(msgspec.Struct, frozen=True):
     region: str
     expected: Offer | Unknown
     """The offer of the name that is sent, for what has to be known before it is served."""
+    ceilings: Ceilings | None
+    """Its bounds; None where there is no such offer."""
+    where: Where
+    seller: Seller
 
 
 class State:
@@ -86,6 +91,8 @@ class State:
         self.in_flight = 0
         self.keeps_tracer = False
         """The next configuration goes on with this one's tracer."""
+        self._breakers = tuple(one.breaker for one in self.upstreams.values())
+        self._some_can_be_full = any(one.settings.most_in_flight is not None for one in self.upstreams.values())
         self._usual: dict[tuple[str, ...], tuple[Decision, str]] = {}
         self._places: dict[tuple[str, Surface], Place] = {}
         self._left_out = frozenset(config.left_out)
@@ -110,17 +117,22 @@ class State:
 
     async def reserve(self, call: Call, place: Place) -> tuple[Hold | None, int | None]:
         """Reserve the worst case of the request in all its budgets: the hold, and the cap that its output needs.
+        (Ask `reserve_stated` first.)
 
         Raises `Problem`: 429 where a budget is short, 403 where the cost has no bound under a hard budget.
         """
         now_s = call.started_us / 1e6
         budgets, hard = call.party.budgets, call.party.hard
-        if hard is not None and call.asked.max_output_tokens is None and self.purses.remaining(budgets) is None:
-            # What is left decides how long the answer may be, and this worker has not asked yet.
-            first = await self.purses.reserve(budgets, 0, now_s)
-            if isinstance(first, Hold):
-                self.purses.release(first)
-        worst = self._worst(call, place)
+        remaining = None
+        if hard is not None and call.asked.max_output_tokens is None:
+            # What is left decides how long an answer may be for which the client states no limit.
+            remaining = self.purses.remaining(budgets)
+            if remaining is None:  # this worker has not asked yet
+                first = await self.purses.reserve(budgets, 0, now_s)
+                if isinstance(first, Hold):
+                    self.purses.release(first)
+                remaining = self.purses.remaining(budgets)
+        worst = self._worst(call, place, remaining)
         if worst.nano is None and hard is not None and self.config.rules.on_unknown_price == "refuse":
             whose = scope_text(hard.id, call.party.key)
             raise Problem(
@@ -137,15 +149,24 @@ class State:
             hold = found
         return hold, worst.cap_output
 
-    def _worst(self, call: Call, place: Place) -> Worst:
+    def reserve_stated(self, call: Call, place: Place) -> Hold | None:
+        """The hold of a request whose own words bound what it costs, where this worker's leases suffice: most of them.
+        None: see `reserve`, which needs more time."""
+        asked, ceilings, started_us = call.asked, place.ceilings, call.started_us
+        if ceilings is None or asked.other_models:
+            return None
+        nano = ceilings.stated(asked, place.where, started_us)
+        if nano is None or (nano > _MOST_COUNTED and call.party.hard is None):
+            return None
+        return self.purses.try_reserve(call.party.budgets, nano, started_us / 1e6)
+
+    def _worst(self, call: Call, place: Place, remaining: int | None) -> Worst:
         hard = call.party.hard is not None
         if isinstance(place.expected, Unknown):
             return Worst(None if hard else 0, None, place.expected.reason)
-        # What is left decides how long an answer may be for which the client states no limit.
-        open_end = hard and call.asked.max_output_tokens is None
         worst = self.costs.worst(
-            call.asked, place.expected, self.config.rules, started_us=call.started_us, hard=hard,
-            remaining=self.purses.remaining(call.party.budgets) if open_end else None, region=place.region,
+            call.asked, place.expected, self.config.rules, started_us=call.started_us, hard=hard, remaining=remaining,
+            region=place.region,
         )  # fmt: skip
         if hard:
             others = call.asked.other_models and place.offer is None
@@ -199,18 +220,17 @@ class State:
         own = settings.model(model)
         sent = own.sent if own is not None and own.sent is not None else model
         stated = (own.offer if own else None) or settings.offer
-        if stated is not None:
-            named = self.costs.named(stated)
-            return Place(upstream, surface, sent, upstream.provider, named, settings.region, named)
-        expected = self.costs.offer(upstream.provider, sent, settings.region)
-        return Place(upstream, surface, sent, upstream.provider, None, settings.region, expected)
+        provider, region, costs = upstream.provider, settings.region, self.costs
+        named = costs.named(stated) if stated is not None else None
+        expected = named if named is not None else costs.offer(provider, sent, region)
+        ceilings = costs.ceilings(expected) if isinstance(expected, Offer) else None
+        seller = Seller(costs, provider, sent, region, named)
+        where = region or None, frozenset[tuple[str, str]]()
+        return Place(upstream, surface, sent, provider, named, region, expected, ceilings, where, seller)
 
     def price(self, served: Served, place: Place, asked: Asked, started_us: int, ended_us: int) -> Priced:
         """What was served costs this."""
-        return self.costs.price(
-            served, provider=place.provider, model_asked=place.sent, tier_asked=asked.tier, region=place.region,
-            started_us=started_us, ended_us=ended_us, offer=place.offer,
-        )  # fmt: skip
+        return place.seller.price(served, asked.tier, started_us, ended_us)
 
     def least(self, call: Call, place: Place) -> Fraction | None:
         """What a request costs whose answer never came, as far as can be guessed: its prompt was read."""
@@ -219,14 +239,17 @@ class State:
 
     def price_name(self, priced: Priced) -> str:
         """The name of the price record that a charge rests on."""
-        if priced.offer is None or priced.price is None:
-            return ""
-        return self.ledger.price_name(priced.offer, priced.price)
+        plan = priced.plan
+        if not plan.price_name and plan.price is not None and priced.offer is not None:
+            plan.price_name = self.ledger.price_name(priced.offer, plan.price)
+        return plan.price_name
 
     # --- upstreams ------------------------------------------------------------------------------
 
     def unavailable(self) -> frozenset[str]:
         """The upstreams that are not to be asked now: their circuit is open, or they are busy."""
+        if not (self._some_can_be_full or any(map(_TRIPPED, self._breakers))):
+            return self._left_out
         now_s = time.monotonic()
         found = [
             name for name, one in self.upstreams.items()
@@ -277,15 +300,17 @@ class State:
         if trace is not None and self.tracer is not None:
             self.tracer.attempt(trace, row)
 
-    def cost_headers(self, call: Call, row: Attempt) -> list[Header]:
+    def priced_headers(self, call: Call, priced: Priced) -> list[Header]:
         """The cost of a whole answer, and what is left of the budgets."""
-        if row.usd is not None:
-            made = [(b"x-farthing-cost-usd", usd_text(row.usd))]
-            if row.estimated:
+        plan = priced.plan
+        if plan.known:
+            made = [(b"x-farthing-cost-usd", usd_text(priced.top, plan.bottom))]
+            if priced.estimated:
                 made.append((b"x-farthing-cost-estimated", b"true"))
         else:
-            made = [(b"x-farthing-cost-unknown", row.unknown[:200].encode("ascii", "replace") or b"unknown")]
-        return made + self.budget_headers(call)
+            made = [(b"x-farthing-cost-unknown", plan.reason[:200].encode("ascii", "replace") or b"unknown")]
+        made += self.budget_headers(call)
+        return made
 
     def stream_headers(self, call: Call, place: Place) -> list[Header]:
         """What can be told before a stream has ended: what is left of the budgets, and that there is no price."""
@@ -296,28 +321,8 @@ class State:
 
     def budget_headers(self, call: Call) -> list[Header]:
         """What is left of the smallest of the budgets that apply."""
-        if not call.party.budgets:
-            return []
         left = self.purses.remaining(call.party.budgets)
-        if left is None:
-            return []
-        return [(b"x-farthing-budget-remaining-usd", nano_text(left))]
-
-
-def nano_text(nano: int) -> bytes:
-    """Nanodollars as dollars in decimals; what is below zero is none."""
-    whole, part = divmod(max(nano, 0), NANO)
-    return b"%d.%09d" % (whole, part) if part else b"%d" % whole
-
-
-def usd_text(amount: str) -> bytes:
-    """An exact amount ("3/500000") in decimals ("0.000006"); what decimals cannot hold, rounded to 28 digits."""
-    top, bar, bottom = amount.partition("/")
-    if bar:
-        number, rest = divmod(int(top) * _PLACES, int(bottom))
-        if rest == 0:
-            return (b"%d.%015d" % divmod(number, _PLACES)).rstrip(b"0").rstrip(b".")
-    return decimal_text(Fraction(amount)).encode()
+        return [(b"x-farthing-budget-remaining-usd", nano_text(left))] if left is not None else []
 
 
 def _content_folder(config: Config, shared: Shared) -> Path:

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 _RETURN, _LINE, _NUL = b"\r\n\0"
 _VERSION = b"anthropic-version: 2023-06-01\r\n"  # of Anthropic's API, which refuses a request that names none
 _OTHERS = (b"anthropic-", b"openai-")
+_PASSING = FORWARDED & {
+    b"idempotency-key", b"x-request-id", b"x-client-request-id", b"traceparent", b"tracestate", b"x-grok-conv-id",
+    b"x-session-id", b"x-session-affinity",
+}  # fmt: skip
+"""Headers that say something else with each request, or each few."""
+_LASTING = tuple(sorted(FORWARDED - _PASSING))
+_MOST_SAID = 1024
+_LONGEST = 256
 
 
 class Upstream:
@@ -43,10 +51,11 @@ class Upstream:
             always.append(("authorization", f"Bearer {secret}") if bearer else (settings.auth, secret))
         self._always = b"".join(_line(name.encode(), value.encode("latin-1", "replace")) for name, value in always)
         named = {name.lower().encode() for name, _ in always}
-        self._passed = {name: name + b": " for name in sorted(FORWARDED - named)}
-        self._passed_translated = {name: line for name, line in self._passed.items() if not name.startswith(_OTHERS)}
+        self._passed = FORWARDED - named
+        self._passed_translated = frozenset(name for name in self._passed if not name.startswith(_OTHERS))
         self._versioned = self.protocol != "anthropic" or b"anthropic-version" in named
         self._starts: dict[str, bytes] = {}
+        self._lasting: dict[tuple[bool | bytes | None, ...], bytes] = {}
 
     def open(self) -> Pool:
         """The connections, none of them made yet. The first call reads the certificates, which takes milliseconds."""
@@ -71,24 +80,46 @@ class Upstream:
 
         A translated request carries nothing of the other protocol's. `trace`: the attempt is a span of it.
         """
-        made = [self._always, b"x-farthing-attempt-id: ", attempt.encode(), b"\r\n"]
+        said = (translated, *map(client.get, _LASTING))
+        lasting = self._lasting.get(said)
+        if lasting is None:
+            lasting = self._lines(said)
+        if trace is None and _PASSING.isdisjoint(client):
+            return b"%b%b\r\n" % (lasting, attempt.encode())
+        made = [lasting, attempt.encode(), b"\r\n"]
         passed = self._passed_translated if translated else self._passed
-        for name, value in client.items():
-            if name in passed and (trace is None or name != b"traceparent") and is_fit(value):
-                made += (passed[name], value, b"\r\n")
+        for name in _PASSING & client.keys():
+            if name in passed and (trace is None or name != b"traceparent") and is_fit(client[name]):
+                made.append(_line(name, client[name]))
         if trace is not None:
             made.append(_line(b"traceparent", trace.header(attempt).encode()))
-        if not self._versioned and (translated or b"anthropic-version" not in client):
-            made.append(_VERSION)
         return b"".join(made)
+
+    def _lines(self, said: tuple[bool | bytes | None, ...]) -> bytes:
+        """The lines that are the same for many requests, and the beginning of the attempt's, after them. `said`:
+        whether it is translated, and the client's headers of `_LASTING`; what they come to is kept."""
+        translated, values = said[0], dict(zip(_LASTING, said[1:], strict=True))
+        passed = self._passed_translated if translated else self._passed
+        made = [self._always]
+        for name, value in values.items():
+            if isinstance(value, bytes) and name in passed and is_fit(value):
+                made.append(_line(name, value))
+        if not self._versioned and (translated or values[b"anthropic-version"] is None):
+            made.append(_VERSION)
+        lines = b"".join((*made, b"x-farthing-attempt-id: "))
+        if len(self._lasting) >= _MOST_SAID:
+            self._lasting.clear()
+        if all(value is None or len(value) <= _LONGEST for value in values.values() if not isinstance(value, bool)):
+            self._lasting[said] = lines
+        return lines
 
     def post(self, path: str, headers: bytes, body: bytes) -> Request:
         """A request with JSON in it, for `async with`. `path` is of a surface; `headers` as `headers` made them."""
         start = self._starts.get(path)
         if start is None:
             start = self._starts[path] = self._origin.start("POST", self.target(path))
-        length = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-        return self.open().request(b"".join((start, headers, length)), body)
+        head = b"%b%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (start, headers, len(body))
+        return Request(self._pool or self.open(), head, body)
 
     def answers(self, surface: Surface) -> bool:
         """Whether it answers `surface` itself."""

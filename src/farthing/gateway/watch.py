@@ -1,6 +1,7 @@
 """Waits that take too long are ended, whatever is waited for: one timer a worker looks at all requests in flight."""
 
 import asyncio
+from asyncio import current_task, get_running_loop
 
 SWEEP_S = 0.05
 """How often the timer looks, while there are requests in flight: a wait ends so much late at most."""
@@ -33,12 +34,10 @@ class Sweep:
 _sweep: Sweep | None = None
 
 
-def _current() -> Sweep:
+def _of(loop: asyncio.AbstractEventLoop) -> Sweep:
     """The running loop's: a worker has one loop."""
     global _sweep
-    loop = asyncio.get_running_loop()
-    if _sweep is None or _sweep.loop is not loop:
-        _sweep = Sweep(loop)
+    _sweep = Sweep(loop)
     return _sweep
 
 
@@ -59,9 +58,12 @@ class Watch:
 
     def __init__(self, deadline_s: float) -> None:
         """`deadline_s`: what the whole request may take; no wait is longer than what is left of it."""
-        self._sweep = sweep = _current()
+        loop, sweep = get_running_loop(), _sweep
+        if sweep is None or sweep.loop is not loop:
+            sweep = _of(loop)
+        self._sweep = sweep
         self._time = sweep.time
-        self._task = asyncio.current_task()
+        self._task = current_task(loop)
         self._last = sweep.time()
         self._deadline = self._last + deadline_s
         self._seconds = 0.0

@@ -40,17 +40,18 @@ def attempt_id(now_us: int | None = None) -> str:
     microseconds, ten digits that are this process's, drawn once, and a count.
     """
     now = time.time_ns() // 1000 if now_us is None else now_us
-    return ((now & _TIME) << 72 | _process | next(_count) & 0xFFFFFFFF).to_bytes(16, "big").hex()
+    return f"{now & _TIME:014x}{_process}{next(_count) & _COUNT:08x}"
 
 
 def _draw_process() -> None:
     """Draw this process's digits; anew after a fork."""
     global _process
-    _process = int.from_bytes(os.urandom(5), "big") << 32
+    _process = os.urandom(5).hex()
 
 
 _TIME = (1 << 56) - 1  # fourteen digits
-_process = 0
+_COUNT = (1 << 32) - 1  # eight
+_process = ""
 _count = itertools.count()
 _draw_process()
 os.register_at_fork(after_in_child=_draw_process)
@@ -58,6 +59,15 @@ os.register_at_fork(after_in_child=_draw_process)
 
 class Ledger:
     """One process's open ledger. `worker`: its id, for `Attempt.worker`; rows without one get it."""
+
+    write: Callable[[Sequence[Attempt]], int]
+    """Accept rows, from any thread, in some microseconds; a ticket for `flush` and `when_durable`.
+
+    When it returns, the rows survive the death of this process (unless `health` says that the journal is refused); they
+    are durable a few milliseconds later, open ones after about a second. Each attempt is one row, however often it is
+    written: a later state replaces an open (or lost) row, a final one stays, and its `holds` are settled once. Raises
+    `LedgerFull` where no more can be kept safe; `health` says so before.
+    """
 
     def __init__(
         self, folder: Path, worker: Worker, store: Store, open_store: OpenStore, journal: Journal, most_rows: int,
@@ -72,6 +82,7 @@ class Ledger:
         self._journal = journal
         self._hold_s = hold_s
         self._writer = Writer(store, journal, worker.id, most_rows)
+        self.write = self._writer.write
         self._names: dict[int, tuple[Price, str]] = {}
         self._closed = False
         self._closing = threading.Lock()
@@ -113,16 +124,6 @@ class Ledger:
             worker.close()
             raise
         return cls(folder, worker, hot, open_store, Journal(aside, worker.id), most_rows, hold_s)
-
-    def write(self, attempts: Sequence[Attempt]) -> int:
-        """Accept rows, from any thread, in some microseconds; a ticket for `flush` and `when_durable`.
-
-        When it returns, the rows survive the death of this process (unless `health` says that the journal is
-        refused); they are durable a few milliseconds later, open ones after about a second. Each attempt is one row,
-        however often it is written: a later state replaces an open (or lost) row, a final one stays, and its `holds`
-        are settled once. Raises `LedgerFull` where no more can be kept safe; `health` says so before.
-        """
-        return self._writer.write(attempts)
 
     def price_name(self, offer: Offer, price: Price) -> str:
         """The name for `Attempt.price` of a record of `offer`; the record itself is kept in the ledger once."""

@@ -9,7 +9,7 @@ STATES = ("open", "done", "failed", "cancelled", "lost")
 after its worker died."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One attempt; a request has several where it was retried or fell back.
 
     `attempt` is unique in all ledgers (a repeated write of it changes nothing but its state); `request` groups

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import ENOENT
+from weakref import WeakSet
 
 from farthing.ledger.ground import Ground
 from farthing.ledger.health import Health as Health
@@ -40,17 +41,6 @@ _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
 _AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
 
 
-def _note_process() -> None:
-    global _process
-    _process = os.getpid()
-
-
-_process = 0
-"""This process, without a system call: kept true over forks."""
-_note_process()
-os.register_at_fork(after_in_child=_note_process)
-
-
 class Writer:
     """One thread that writes what any thread gives it. `most_rows` bounds what waits in memory."""
 
@@ -59,7 +49,7 @@ class Writer:
         self._journal = journal
         self._worker = worker
         self._most = most_rows
-        self._pid = _process
+        self._forked = False  # this is a copy in a forked child, whose thread stayed behind
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._safe = threading.Condition(self._lock)
@@ -67,7 +57,6 @@ class Writer:
         self._pending: list[Attempt] = []
         self._held = 0  # rows that the thread has, and which are not safe yet
         self._room = most_rows  # how many may be pending beside them
-        self._urgent = False  # an attempt among `_pending` has ended
         self._prices: dict[str, tuple[str, str]] = {}
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
         self._accepted = 0
@@ -79,7 +68,7 @@ class Writer:
         self._ended = False
         self._deadline = float("inf")
         self._reason = ""
-        self._journal_fault = ""
+        self._journal_fault = ""  # never empty while the ground's is not
         self._ground = Ground(store, journal)
         self._failing_since: float | None = None
         # The thread's own.
@@ -89,6 +78,7 @@ class Writer:
         self._spilled = 0  # rows that only the journal has
         self._spilled_to = 0  # up to this ticket
         self._thread = threading.Thread(target=self._run, name="farthing-ledger", daemon=True)
+        _writers.add(self)
         self._thread.start()
 
     # --- any thread ---------------------------------------------------------------------------
@@ -99,35 +89,41 @@ class Writer:
             return self._accepted
         body = packed(attempts)
         with self._lock:
-            if len(self._pending) + len(attempts) > self._room or self._pid != _process:
+            pending = self._pending
+            count = len(attempts)
+            if len(pending) + count > self._room:
                 self._refuse()
-            self._accepted = through = self._accepted + len(attempts)
+            self._accepted = through = self._accepted + count
             try:
                 self._journal.append(body, through)
-                fault = self._ground.fault
             except OSError as error:
-                fault = f"the journal: {error.strerror or error}"
-            if fault or self._journal_fault:
-                self._journal_fault = fault
-                if fault:
-                    self._unjournaled = through
-            self._pending += attempts
-            if not self._urgent:
-                for attempt in attempts:
-                    if attempt.state != "open":
-                        self._urgent = True
-                        break
-            if self._asleep and (self._urgent or self._asleep == _DEEP):
-                self._asleep = _AWAKE
-                self._work.notify()
+                self._note_fault(f"the journal: {error.strerror or error}", through)
+            else:
+                if self._journal_fault:
+                    self._note_fault(self._ground.fault, through)
+            pending += attempts
+            if self._asleep:
+                self._wake(attempts)
             return through
+
+    def _note_fault(self, fault: str, through: int) -> None:
+        """The journal did not keep the rows up to `through`, for `fault`; "": it is well again."""
+        self._journal_fault = fault
+        if fault:
+            self._unjournaled = through
+
+    def _wake(self, attempts: Sequence[Attempt]) -> None:
+        """Wake the thread, if these rows are what it waits for. To be called with the lock."""
+        if self._asleep == _DEEP or _any_ended(attempts):
+            self._asleep = _AWAKE
+            self._work.notify()
 
     def _refuse(self) -> None:
         if self._closing:
             raise LedgerFull("the ledger is closed")
         if self._ended:
             raise LedgerFull("the ledger's writer thread has ended")
-        if self._pid != _process:
+        if self._forked:
             raise LedgerFull("the ledger was opened by another process, from which this one was forked")
         why = "; ".join(filter(None, (self._reason, self._journal_fault))) or "the writer is behind"
         raise LedgerFull(f"{self._waiting():,} rows wait already: {why}")
@@ -166,7 +162,7 @@ class Writer:
         with self._lock:
             self._look()
             failing_s = 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
-            alive = not self._ended and self._pid == _process
+            alive = not (self._ended or self._forked)
             ground = self._ground
             reason = "; ".join(filter(None, (self._reason or ground.amiss, self._journal_fault)))
             return Health(
@@ -274,7 +270,8 @@ class Writer:
             self._asleep = _AWAKE
             if not told:
                 self._empty_journal(1)
-        if self._urgent and not self._closing and self._wanted <= self._durable and len(self._pending) < BATCH_ROWS:
+        some = 0 < len(self._pending) < BATCH_ROWS
+        if some and not self._closing and self._wanted <= self._durable and _any_ended(self._pending):
             self._work.wait(GATHER_S)  # woken only by a flush
 
     def _empty_journal(self, least: int) -> None:
@@ -283,15 +280,14 @@ class Writer:
             self._journal.empty(self._durable)
 
     def _hurried(self) -> bool:
-        waited_for = self._wanted > self._durable
-        return self._urgent or bool(self._prices) or self._closing or waited_for or bool(self._ground.amiss)
+        told = self._closing or self._wanted > self._durable or bool(self._prices) or bool(self._ground.amiss)
+        return told or _any_ended(self._pending)
 
     def _take(self) -> tuple[int, dict[str, tuple[str, str]]]:
         """Sort what is pending into ended attempts and open ones; the ticket that is reached, and price records."""
         before, self._sorted = self._sorted, self._accepted
         self._batch += self._opens.sort(self._pending, before, time.monotonic() + OPEN_AFTER_S)
         self._pending = []
-        self._urgent = False
         self._count()
         return self._sorted, dict(self._prices)
 
@@ -344,6 +340,7 @@ class Writer:
         with self._lock:
             self._ground.mend_journal(self._pressed())
             if self._ground.fault:
+                self._journal_fault = self._ground.fault
                 raise OSError(ENOENT, self._ground.fault.removeprefix("the journal: "))
             through, _ = self._take()
             if not (self._batch or self._opens):
@@ -358,7 +355,7 @@ class Writer:
             os.fsync(handle)
         with self._lock:
             self._journal.synced(handles)
-            self._journal_fault = ""
+            self._journal_fault = self._ground.fault
             self._spilled += len(self._batch) + len(self._opens)
             self._spilled_to = through
             self._batch = []
@@ -389,3 +386,19 @@ def _call(ready: Sequence[Callable[[], object]]) -> None:
 def _longer(delay: float) -> float:
     first, longest = _RETRY_S
     return min(max(delay * 2, first), longest) * random.uniform(0.5, 1.0)
+
+
+def _any_ended(rows: Sequence[Attempt]) -> bool:
+    return any(row.state != "open" for row in rows)
+
+
+_writers: "WeakSet[Writer]" = WeakSet()
+"""Those of this process, or of the one that it was forked from."""
+
+
+def _refuse_in_child() -> None:
+    for writer in _writers:
+        writer._forked, writer._room = True, -1
+
+
+os.register_at_fork(after_in_child=_refuse_in_child)

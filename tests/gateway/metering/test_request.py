@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
+from farthing.gateway.metering import SURFACES, Asked, Surface, read_request, request
 
 CHAT, MESSAGES, RESPONSES = Surface.CHAT, Surface.MESSAGES, Surface.RESPONSES
 
@@ -70,7 +70,16 @@ def test_whose_request_it_is() -> None:
         (b'{"model":"m","max_tokens":"5"}', "max_tokens: expected a whole number or nothing, got text"),
         (b'{"model":"m","max_tokens":-1}', "max_tokens is negative: state a number of tokens"),
         (b'{"model":"m","max_tokens":1' + b"0" * 30 + b"}", "max_tokens is absurd: state a number of tokens"),
+        (b'{"model":"m","max_tokens":1' + b"0" * 5000 + b"}", "max_tokens is absurd: state a number of tokens"),
+        (b'{"model":"m","max_tokens":1000000000001}', "max_tokens is absurd: state a number of tokens"),
+        (b'{"model":"m","max_completion_tokens":-5}', "max_completion_tokens is negative: state a number of tokens"),
+        (
+            b'{"model":"m","user":"\\ud83d","max_output_tokens":-5}',
+            "max_output_tokens is negative: state a number of tokens",
+        ),  # a cut emoji is forgiven, the limit is not
         (b'{"model":"m","n":0}', "n must be a whole number of at least 1"),
+        (b'{"model":"m","best_of":-1}', "best_of must be a whole number of at least 1"),
+        (b'{"model":"m","n":1000000000001}', "n must be a whole number of at least 1"),
         (b'{"model":"m"', "the body is not JSON: Input data was truncated"),
         (b'{"model":"m"}x', "the body is not JSON: trailing characters (byte 14)"),
         (b"\xef\xbb\xbf{}", "the body begins with a byte order mark: send JSON without one"),
@@ -95,6 +104,13 @@ def test_what_is_wrong_is_said_in_one_line(body: bytes, problem: str) -> None:
 def test_a_field_stated_twice_is_refused(body: bytes) -> None:
     """One parser takes the first, another the last: a key could be allowed one model and get another."""
     assert read_request(CHAT, body).problem == "model is stated twice: state it once"
+
+
+def test_what_is_remembered_of_models_is_bounded() -> None:
+    for number in range(request._MOST_MODELS + 10):
+        assert ask(CHAT, model=f"m{number}").model == f"m{number}"
+    assert ask(CHAT, model="m" + " " * 10_000).problem == ""  # as it was; only its name is judged
+    assert len(request._models) <= request._MOST_MODELS and max(map(len, map(str, request._models))) < 300
 
 
 def test_a_name_in_the_text_is_not_a_second_statement() -> None:

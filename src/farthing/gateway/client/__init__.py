@@ -4,10 +4,10 @@ Why our own: a client with threads of its own costs a wake-up across threads for
 this one is a protocol on the loop that serves the request, its parser the one that our server uses.
 """
 
-from farthing.gateway.client.errors import Broken, Fault, NotConnected
+from farthing.gateway.client.errors import Broken, Closing, Fault, NotConnected
 from farthing.gateway.client.origin import Origin
 from farthing.gateway.client.pool import Pool
 from farthing.gateway.client.request import Request
 from farthing.gateway.client.response import Response
 
-__all__ = ["Broken", "Fault", "NotConnected", "Origin", "Pool", "Request", "Response"]
+__all__ = ["Broken", "Closing", "Fault", "NotConnected", "Origin", "Pool", "Request", "Response"]

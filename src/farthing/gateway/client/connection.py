@@ -1,6 +1,9 @@
 """One connection to an upstream: requests go out, answers are parsed as they come, one at a time."""
 
 import asyncio
+import os
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 import httptools
@@ -15,20 +18,26 @@ if TYPE_CHECKING:
 MOST_HEAD_BYTES = 256 << 10
 """The most that the head of an answer may have, with the heads of the interim answers before it: much, since the answer
 is paid for."""
+CLOSING_S = 0.3
+"""A trip over the network and back, with time to spare."""
+_UNACKED = struct.Struct("24xI")
+"""Of Linux's `tcp_info`: how many segments are on their way, or lost."""
 MOST_HEADERS = 200
 MOST_FRAMING = 16
 """Bytes of framing for a byte of a body: a chunk of one byte has six."""
+_ROOM = 1 + MOST_FRAMING
 _MOST_NAMES = 1024
 _NO_BODY = (204, 304)
 _names: dict[bytes, str] = {}
 
 
 class Connection(asyncio.Protocol):
-    """Made for each connection. `idle_since`: since when it has been without a request, by the loop's clock."""
+    """Made for each connection. `idle_since`: since when it has been without a request, by the loop's clock; with one,
+    when it was taken for it."""
 
     __slots__ = (
-        "_answer", "_bare", "_body_bytes", "_came_bytes", "_headers", "_in_head", "_interim", "_last", "_parser",
-        "_pool", "_until_end", "_whole", "_writable", "_writing", "closed", "idle_since", "paused", "transport",
+        "_answer", "_bare", "_headers", "_interim", "_last", "_parser", "_pool", "_room_bytes", "_unread", "_until_end",
+        "_whole", "_writable", "_writing", "closed", "idle_since", "paused", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: "Pool") -> None:
@@ -38,9 +47,19 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self.idle_since = 0.0
         self._answer: Response | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        """Those of the message that is read, later its trailers too."""
+        self._room_bytes = MOST_HEAD_BYTES
+        """How much more may come that is no body: the parser keeps heads, trailers and what is written beside chunks in
+        memory, without an end."""
+        self._whole = False
+        """The answer is."""
+        self._interim = self._until_end = self._bare = False
         self._writable: asyncio.Future[None] | None = None
         self._writing = False
         """A body is being sent: the connection cannot be used again before its end."""
+        self._unread = False
+        """The peer closed it before it read the request: then its system answers with a reset."""
         self._last = False
         """There is no other answer after this one."""
         self._parser = httptools.HttpResponseParser(self)
@@ -56,11 +75,10 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         if self.closed or transport.is_closing():
             return None
-        answer = Response(self)
-        self._answer = answer
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._in_head, self._interim, self._until_end, self._whole, self._bare = True, False, False, False, bare
-        self._came_bytes = self._body_bytes = 0
+        self._answer = answer = Response(self)
+        self._whole, self._room_bytes = False, MOST_HEAD_BYTES
+        if bare:
+            self._bare = True  # for good: it is used for no other request then
         try:
             if isinstance(data, bytes):
                 transport.write(data)
@@ -72,6 +90,10 @@ class Connection(asyncio.Protocol):
             self._answer = None
             return None
         return answer
+
+    def was_closing(self) -> bool:
+        """Whether it ended just after it was taken for a request, which its peer did not read (`Closing`)."""
+        return self._unread and asyncio.get_running_loop().time() - self.idle_since < CLOSING_S
 
     def begin_body(self) -> None:
         """The body follows the head in pieces."""
@@ -113,7 +135,7 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.abort()  # nobody asked: what comes next could be taken for the answer to another request
             return
-        self._came_bytes += len(data)
+        self._room_bytes -= len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -124,8 +146,7 @@ class Connection(asyncio.Protocol):
         if self._whole:
             self._finish(answer)
             return
-        if self._came_bytes - self._body_bytes > MOST_HEAD_BYTES + MOST_FRAMING * self._body_bytes:
-            # The parser keeps heads, trailers and what is written beside chunks in memory, without an end.
+        if self._room_bytes < 0:
             self._break("the head of its answer is too large, or its body is mostly framing")
             return
         if answer.waiting_bytes > MOST_WAITING_BYTES and not self.paused:
@@ -152,17 +173,19 @@ class Connection(asyncio.Protocol):
         elif answer.status:
             self._break("it broke off its answer")
         else:
-            self._break("it closed the connection " + ("without an answer" if not self._came_bytes else "in its head"))
+            nothing = self._room_bytes == MOST_HEAD_BYTES
+            self._unread = nothing and self.idle_since > 0 and (error is not None or _is_refused(self.transport))
+            self._break("it closed the connection " + ("without an answer" if nothing else "in its head"))
 
     # --- the parser's side ------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         if self._whole:
             raise Broken  # a second answer to one request
+        self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # else it is a trailer
-            self._headers.append((name, value))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -171,18 +194,13 @@ class Connection(asyncio.Protocol):
             if status < 100 or status == 101:  # we offer no other protocol
                 raise Broken
             self._interim = True
-            self._headers = []
             return
         if len(self._headers) > MOST_HEADERS:
             raise Broken  # more than clients take
-        self._in_head = False
         answer = self._answer
         assert answer is not None
         answer.status = status
-        known = _names
-        answer.headers = headers = [
-            (known.get(name) or _known(name), value.decode("latin-1").strip()) for name, value in self._headers
-        ]
+        headers = answer.headers = _read(self._headers)
         if self._bare:
             self._whole = self._last = True  # its parser waits for the body that the headers tell of
             raise Broken
@@ -191,10 +209,11 @@ class Connection(asyncio.Protocol):
             self._until_end = status not in _NO_BODY and not _is_framed(headers)
 
     def on_body(self, body: bytes) -> None:
-        answer = self._answer
+        size, answer = len(body), self._answer
+        self._room_bytes += _ROOM * size
         if answer is not None:
-            self._body_bytes += len(body)
-            answer.add(body)
+            answer.pieces.append(body)
+            answer.waiting_bytes += size
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -208,7 +227,6 @@ class Connection(asyncio.Protocol):
         """The answer is whole: the connection is free for another request, or has had its time."""
         self._answer = None
         answer.end()
-        answer.wake()
         if self._last or self._writing:
             self._writing = False
             self.resume_writing()
@@ -242,12 +260,28 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
 
-def _known(name: bytes) -> str:
-    """The name in lower case, kept: upstreams send the same ones."""
-    if len(_names) >= _MOST_NAMES:
-        _names.clear()
-    found = _names[name] = name.decode("latin-1").lower()
-    return found
+def _is_refused(transport: "asyncio.Transport | Secured") -> bool:
+    """Whether what was sent last was met with a reset, or has not arrived, though the peer has ended the connection."""
+    kept = transport.get_extra_info("socket")
+    if kept is None or kept.fileno() < 0:
+        return False
+    with socket.socket(fileno=os.dup(kept.fileno())) as own:
+        if own.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            return True
+        info = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size)
+        return len(info) == _UNACKED.size and _UNACKED.unpack(info)[0] > 0
+
+
+def _read(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """The headers with their names in lower case; these are kept, as upstreams send the same ones."""
+    names = _names
+    try:
+        return [(names[name], value.decode("latin-1").strip()) for name, value in headers]
+    except KeyError:
+        if len(names) >= _MOST_NAMES:
+            names.clear()
+        names.update((name, name.decode("latin-1").lower()) for name, _ in headers)
+        return _read(headers)
 
 
 def _is_framed(headers: list[tuple[str, str]]) -> bool:

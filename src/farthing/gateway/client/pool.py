@@ -53,12 +53,14 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.closed or connection.transport.is_closing():
-                continue
-            rested_s = asyncio.get_running_loop().time() - connection.idle_since
-            if rested_s < _QUIET_S or (rested_s < IDLE_S and not _has_news(connection)):
-                return connection
-            connection.close()
+            now = asyncio.get_running_loop().time()
+            rested_s, connection.idle_since = now - connection.idle_since, now
+            if rested_s < _QUIET_S:
+                return connection  # which says when a request is sent whether it is closed
+            if not connection.closed and not connection.transport.is_closing():
+                if rested_s < IDLE_S and not _has_news(connection):
+                    return connection
+                connection.close()
         return None
 
     async def connect(self) -> Connection:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-from farthing.gateway.client.errors import NotConnected
+from farthing.gateway.client.errors import Broken, Closing, NotConnected
 from farthing.gateway.client.response import Response
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ _REFUSED = 300
 
 
 class Request:
-    """Sent when it is entered; what is left of the answer is given up when it is left, with its connection."""
+    """Sent when it is entered, or by `answer`; what is left of the answer is given up when it is left, or by `close`,
+    with its connection."""
 
     __slots__ = ("_answer", "_bare", "_body", "_head", "_length", "_pool", "_upload")
 
@@ -33,30 +34,40 @@ class Request:
         self._answer: Response | None = None
 
     async def __aenter__(self) -> Response:
+        return await self.answer()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    async def answer(self) -> Response:
         """The answer, of which status and headers have come. Raises `NotConnected` where nothing was sent, `Broken`
-        where the upstream may have worked on it."""
+        where the upstream may have worked on it (`Closing`: hardly)."""
         pool, body = self._pool, self._body
         data = self._head + body if len(body) < _LARGE else (self._head, body)
-        while True:
-            connection, fresh = pool.take(), False
-            if connection is None:
-                connection, fresh = await pool.connect(), True
+        while (connection := pool.take()) is not None:
             answer = connection.send(data, self._bare)
             if answer is not None:
                 break
-            if fresh:
+        else:
+            connection = await pool.connect()
+            answer = connection.send(data, self._bare)
+            if answer is None:
                 raise NotConnected("it closed the connection at once")
         self._answer = answer
         try:
             if self._upload is not None:
                 await self._send_body(connection, answer, self._upload)
-            await answer.begun()
-        except BaseException:
+            while not answer.status:
+                await answer.more()
+        except BaseException as error:
             answer.close()
+            if isinstance(error, Broken) and connection.was_closing():
+                raise Closing(str(error)) from None
             raise
         return answer
 
-    async def __aexit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Nothing more of the answer is read."""
         if self._answer is not None:
             self._answer.close()
 

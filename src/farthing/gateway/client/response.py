@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from farthing.gateway.client.errors import Broken
 
 if TYPE_CHECKING:
@@ -12,43 +14,45 @@ MOST_WAITING_BYTES = 256 << 10
 """What may wait to be read before the upstream is made to wait."""
 
 
-class Response:
+class Response(msgspec.Struct, eq=False):
     """`status`, `headers` (names in lower case), and the body, to be read once. The connection writes into it."""
 
-    __slots__ = ("_broke", "_connection", "_ended", "_pieces", "_waiter", "headers", "status", "waiting_bytes")
-
-    def __init__(self, connection: "Connection") -> None:
-        self.status = 0
-        self.headers: list[tuple[str, str]] = []
-        self.waiting_bytes = 0
-        self._connection: Connection | None = connection
-        self._pieces: list[bytes] = []
-        self._ended = False
-        self._broke = ""
-        self._waiter: asyncio.Future[None] | None = None
+    _connection: "Connection | None"
+    """Until the answer is over."""
+    status: int = 0
+    headers: list[tuple[str, str]] = []
+    """There when `status` is."""
+    pieces: list[bytes] = []
+    """Of the body, not yet read; the connection adds to them, and to `waiting_bytes`."""
+    waiting_bytes: int = 0
+    _broke: str = ""
+    _waiter: "asyncio.Future[None] | None" = None
 
     # --- for who reads it -------------------------------------------------------------------------
 
     async def begun(self) -> None:
         """Wait for status and headers. Raises `Broken`."""
         while not self.status:
-            if self._broke:
-                raise Broken(self._broke)
-            await self._more()
+            await self.more()
+
+    def more(self) -> "asyncio.Future[None]":
+        """Done when more has come, or nothing will. Raises `Broken` where that is so already."""
+        if self._broke:
+            raise Broken(self._broke)
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     async def read_chunk(self) -> bytes | None:
         """All of the body that came since the last call, at least a byte; None at its end. Raises `Broken`.
 
         What came before a fault is given first. Where something is there already, nothing is waited for.
         """
-        pieces = self._pieces
+        pieces = self.pieces
         while not pieces:
-            if self._broke:
-                raise Broken(self._broke)
-            if self._ended:
+            if self._connection is None and not self._broke:
                 return None
-            await self._more()
-        chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            await self.more()
+        chunk = b"".join(pieces)  # of one piece it is that piece, not a copy
         pieces.clear()
         self.waiting_bytes = 0
         connection = self._connection
@@ -56,11 +60,17 @@ class Response:
             connection.resume()
         return chunk
 
+    def whole(self) -> bytes | None:
+        """The rest of the body, where all of it has come; else None."""
+        if self._connection is not None or self._broke:
+            return None
+        whole = b"".join(self.pieces)
+        self.pieces.clear()
+        return whole
+
     async def read(self) -> bytes:
         """The rest of the body, whole. Raises `Broken`."""
-        if self._ended:
-            whole = b"".join(self._pieces)
-            self._pieces.clear()
+        if (whole := self.whole()) is not None:
             return whole
         parts = []
         while (chunk := await self.read_chunk()) is not None:
@@ -71,15 +81,8 @@ class Response:
         """Nothing more is read: a connection with something left in it is given up."""
         connection = self._connection
         if connection is not None:
-            self._connection = None
+            self._connection, self._broke = None, "its answer was given up"
             connection.abort()
-
-    async def _more(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
 
     # --- for the connection -----------------------------------------------------------------------
 
@@ -88,15 +91,10 @@ class Response:
         """Whether it came whole, or failed."""
         return self._connection is None
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the body."""
-        self._pieces.append(piece)
-        self.waiting_bytes += len(piece)
-
     def end(self) -> None:
         """The body is whole."""
-        self._ended = True
         self._connection = None
+        self.wake()
 
     def fail(self, what: str) -> None:
         """Nothing more comes, though something should."""

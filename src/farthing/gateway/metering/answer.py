@@ -20,17 +20,18 @@ from farthing.gateway.metering.surfaces import MESSAGES, Surface
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.metering.words import word
 from farthing.units import METERS
+from farthing.usage.readers.common_usage import MOST
 from farthing.usage.readers.values import BadRow, Row, whole
 from farthing.usage.record import quantities
 
 _OUTPUT = frozenset(name for name, meter in METERS.items() if meter.direction == "output")
 _TOKENS = frozenset(name for name, meter in METERS.items() if meter.unit == "token")
-_MOST_TOKENS = 10**9
-"""A hundred times what any model takes: a count beyond it is a counter's fault (2**32 - 1) that would spend budgets."""
+_MOST_TOKENS = MOST
+"""A count beyond it is a counter's fault (2**32 - 1) that would spend budgets. (Of a common usage none is.)"""
 NO_HEADERS: Mapping[str, str] = {}
-_COST_HEADER = "x-litellm-response-cost"
-_TIER_HEADER = "x-amzn-bedrock-service-tier"
-_REGION_HEADER = "x-ms-region"
+COST_HEADER = "x-litellm-response-cost"
+TIER_HEADER = "x-amzn-bedrock-service-tier"
+REGION_HEADER = "x-ms-region"
 
 
 class Answer(msgspec.Struct):
@@ -100,9 +101,9 @@ def served(
 ) -> Served:
     """The `Served` of a gathered answer. `absent`: what to say where there is no usage in it."""
     usage = answer.usage
-    if usage and answer.final and not answer.calls and _COST_HEADER not in headers:
+    if usage and answer.final and not answer.calls and COST_HEADER not in headers:
         tokens = only_tokens(surface, usage)
-        if tokens and (not answer.pieces or "output" in tokens) and max(tokens.values()) <= _MOST_TOKENS:
+        if tokens and (not answer.pieces or "output" in tokens):
             return _of_tokens(surface, answer, tokens, headers)
     unknown, counts = "", dict[str, int]()
     stated = usage or usage_from_timings(answer.timings) or usage_from_headers(headers)
@@ -137,8 +138,8 @@ def served(
         complete=answer.complete,
         id=word(answer.id),
         model=word(answer.model),
-        tier=tier or word(answer.tier) or word(headers.get(_TIER_HEADER, "")),
-        region=region or word(headers.get(_REGION_HEADER, "")),
+        tier=tier or word(answer.tier) or word(headers.get(TIER_HEADER, "")),
+        region=region or word(headers.get(REGION_HEADER, "")),
         upstream=word(answer.upstream),
         finish=word(answer.finish),
         tool_calls=answer.tool_calls,
@@ -154,10 +155,10 @@ def _of_tokens(surface: Surface, answer: Answer, tokens: dict[str, int], headers
     tier, region = tier_and_region(surface, answer.usage) if surface is MESSAGES else ("", "")
     if not tier:
         tier = word(answer.tier)
-        if not tier and _TIER_HEADER in headers:
-            tier = word(headers[_TIER_HEADER])
-    if not region and _REGION_HEADER in headers:
-        region = word(headers[_REGION_HEADER])
+        if not tier and TIER_HEADER in headers:
+            tier = word(headers[TIER_HEADER])
+    if not region and REGION_HEADER in headers:
+        region = word(headers[REGION_HEADER])
     return Served(
         quantities=tokens,
         complete=answer.complete,

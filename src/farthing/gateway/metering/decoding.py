@@ -19,7 +19,8 @@ FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _MOST_FORGIVEN = 4 << 20
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_SMALL = 1 << 17
+SMALL = 1 << 17
+"""Text of fewer bytes is never crowded."""
 MOST_OBJECTS = 100_000
 _MOST_NAMES = 2 * MOST_OBJECTS
 _MOST_QUOTES = 8 * MOST_OBJECTS
@@ -33,7 +34,7 @@ def without_surrogates(text: bytes) -> bytes:
 def crowded(text: bytes) -> bool:
     """Whether JSON `text` has more objects, lists or members than any request or answer: as Python's objects they take
     a hundred times the memory of their bytes, and seconds."""
-    if len(text) < _SMALL:
+    if len(text) < SMALL:
         return False
     if text.count(b'"') - text.count(b'\\"') > _MOST_QUOTES:
         return True

@@ -5,8 +5,7 @@ Only for text that a JSON decoder has accepted: the structure is trusted, not ch
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -14,8 +13,12 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _MEMBER = re.compile(  # its name, and its value where that is no object or list
     rb"[ \t\r\n,]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^][{}\", \t\r\n]++)?", re.DOTALL
 )
-_NAME = re.compile(rb'"([A-Za-z_\xc5\xbf\xe2\x84\xaa]+)"[ \t\r\n]*:')  # with the letters that fold to s and k
-_BACKSLASH = ord("\\")
+names_of = re.compile(rb'"([A-Za-z_\xc5\xbf\xe2\x84\xaa]+)"[ \t\r\n]*:').findall  # with what folds to s and k
+"""The names of the members of an object, those of inner objects among them, but not where a letter is escaped.
+
+One search instead of a walk along the members: a quoted name directly before a colon is a name wherever it stands,
+since within a text its quotes would be escaped.
+"""
 LONG = 64
 """A value of more bytes is quicker compared as a whole than searched."""
 _TOKEN = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
@@ -55,17 +58,9 @@ def members(text: bytes, start: int = 0, known: Iterable[bytes] = ()) -> Iterato
         yield Member(_text(found[1]), start, at)
 
 
-def names_of(text: bytes, known: Iterable[tuple[str, bytes]] = ()) -> list[bytes] | None:
-    """The names of the members of the object `text`, those of inner objects among them; None where a letter of one may
-    be escaped.
-
-    One search instead of a walk along the members. `known`: long values that are already cut out, by name; they are
-    not searched. (A quoted name directly before a colon is a name wherever it stands: within a text its quotes would
-    be escaped.)
-    """
-    for name, value in known:
-        text = _without(text, name, value)
-    return None if _BACKSLASH in text and b"\\u" in text else _NAME.findall(text)
+def before(name: str) -> Callable[[bytes], re.Match[bytes] | None]:
+    """What finds where the first value of a member called `name` begins: there the match ends."""
+    return re.compile(b'"' + name.encode() + rb'"[ \t\r\n]*:[ \t\r\n]*').search
 
 
 def doubled(found: list[bytes], names: frozenset[bytes]) -> bool:
@@ -74,21 +69,11 @@ def doubled(found: list[bytes], names: frozenset[bytes]) -> bool:
     once = set(found)
     if len(once) != len(found) and any(found.count(name) > 1 for name in once & names):
         return True
-    return any([not name.isascii() or (not name.islower() and name.lower() in names) for name in once])  # noqa: C419
-
-
-def _without(text: bytes, name: str, value: bytes) -> bytes:
-    """`text` without `value` where that follows the first `name` in it: as it is, where it does not."""
-    found = _before(name).search(text)
-    if found is None or not text.startswith(value, start := found.end()):
-        return text
-    return text[:start] + text[start + len(value) :]
-
-
-@cache
-def _before(name: str) -> "re.Pattern[bytes]":
-    """What stands before the value of the member called `name`."""
-    return re.compile(b'"' + name.encode() + rb'"[ \t\r\n]*:[ \t\r\n]*')
+    others = once - names
+    letters = b"".join(others)
+    if not letters or (letters.islower() and letters.isascii()):
+        return False
+    return any([not name.isascii() or (not name.islower() and name.lower() in names) for name in others])  # noqa: C419
 
 
 def _text(name: bytes) -> str:

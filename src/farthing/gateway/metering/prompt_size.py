@@ -100,9 +100,16 @@ _Content = str | list[_Part] | _Part | None
 _content = msgspec.json.Decoder[_Content](_Content).decode
 _kind = msgspec.json.Decoder(_Part).decode
 _TEXT = ord('"')
-_BY_BYTES = "one token a byte at most"
+BY_BYTES = "one token a byte at most"
 _TYPE = b'"type"'
-_BACKSLASH = ord("\\")
+_BACKSLASH, _ESCAPED = ord("\\"), b"\\u"
+
+
+def names_no_type(text: bytes) -> bool:
+    """Whether the JSON `text` surely names no `type`: a prompt is then all text, for whatever is none says of what type
+    it is."""
+    # (`rfind` is four times as quick as `find`; `in` is for one byte: for several it first takes them for a number.)
+    return text.rfind(_TYPE) < 0 and (_BACKSLASH not in text or text.rfind(_ESCAPED) < 0)
 
 
 def find_media(prompt: bytes) -> Media:
@@ -110,11 +117,8 @@ def find_media(prompt: bytes) -> Media:
 
     A prompt of another form (one text) holds none.
     """
-    # (`find`, and `in` for one byte: `in` for several first fails to take them for a number, which takes longer.)
-    if not prompt.startswith(b"[") or (
-        prompt.find(_TYPE) < 0 and (_BACKSLASH not in prompt or prompt.find(b"\\u") < 0)
-    ):
-        return NO_MEDIA  # (whatever is no text says of what type it is)
+    if not prompt.startswith(b"[") or names_no_type(prompt):
+        return NO_MEDIA
     media = Media()
     try:
         left = _parts(prompt, media)
@@ -205,24 +209,30 @@ def is_built_in(tool: object) -> bool:
     return isinstance(tool, str) and tool.startswith(_BUILT_IN)
 
 
+def text_tokens(surface: Surface, size: int) -> tuple[int, int]:
+    """The bound and the estimate of `size` bytes of text."""
+    assumed = _assumed(surface)
+    return -(-size // assumed.bytes_per_token_least), -(-size // assumed.bytes_per_token)
+
+
 def prompt_size(surface: Surface, body: int, media: Media, *, tools: int, unbounded: str) -> Size:
     """The size of a prompt whose request is `body` bytes long.
 
     `unbounded` names what the body refers to without holding it (a stored conversation, a built-in tool).
     """
+    if media is NO_MEDIA and not tools and not unbounded:  # what follows would say the same
+        return Size(*text_tokens(surface, body), BY_BYTES)
     assumed = _assumed(surface)
-    if media is NO_MEDIA and not tools and not unbounded:  # nearly always; what follows would say the same
-        return Size(-(-body // assumed.bytes_per_token_least), -(-body // assumed.bytes_per_token), _BY_BYTES)
-    text = max(body - media.image_bytes - media.audio_bytes, 0)
+    most, likely = text_tokens(surface, max(body - media.image_bytes - media.audio_bytes, 0))
     sound = -(-media.audio_bytes // assumed.audio_base64_bytes_per_token)
     extra = assumed.tool_prompt if tools else 0
     each = assumed.image_most
-    estimate = -(-text // assumed.bytes_per_token) + media.images * assumed.image + sound
+    estimate = likely + media.images * assumed.image + sound
     unbounded = unbounded or _uncounted(media)
     if unbounded:
         return Size(None, estimate, f"no bound: {unbounded} cannot be counted from the request's bytes")
-    bound = -(-text // assumed.bytes_per_token_least) + media.images * each + sound + extra
-    how = _BY_BYTES
+    bound = most + media.images * each + sound + extra
+    how = BY_BYTES
     if media.images:
         how += f", {each} an image"
     if media.audio:

@@ -10,7 +10,7 @@ from typing import Any
 
 from farthing.gateway.metering.surfaces import COUNT_TOKENS, MESSAGES, RESPONSES, Surface
 from farthing.units import MICRO
-from farthing.usage.readers.common_usage import common_anthropic, common_openai, only_counts
+from farthing.usage.readers.common_usage import common_anthropic, common_openai
 from farthing.usage.readers.usage_objects import (
     anthropic_region,
     anthropic_tier,
@@ -50,7 +50,7 @@ def only_tokens(surface: Surface, usage: Row) -> dict[str, int] | None:
     """
     if surface is MESSAGES:
         return common_anthropic(usage)
-    return common_openai(usage) if surface is not COUNT_TOKENS and only_counts(usage) else None
+    return None if surface is COUNT_TOKENS else common_openai(usage, cost=False)
 
 
 def consumed(surface: Surface, provider: str, usage: Row) -> dict[str, int]:

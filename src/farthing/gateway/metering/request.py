@@ -1,17 +1,26 @@
 """Reading a request: the few fields that metering and enforcement need, strictly, without changing a byte."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Annotated, Any
 
 import msgspec
 
-from farthing.gateway.metering.decoding import FAULTS, MOST_OBJECTS, crowded, without_surrogates
-from farthing.gateway.metering.members import LONG, doubled, members, names_of
-from farthing.gateway.metering.prompt_size import find_media, is_built_in, prompt_size
+from farthing.gateway.metering.decoding import FAULTS, MOST_OBJECTS, SMALL, crowded, without_surrogates
+from farthing.gateway.metering.members import LONG, before, doubled, members, names_of
+from farthing.gateway.metering.prompt_size import (
+    BY_BYTES,
+    find_media,
+    is_built_in,
+    names_no_type,
+    prompt_size,
+    text_tokens,
+)
+from farthing.gateway.metering.request_faults import reason
 from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked
-from farthing.gateway.metering.words import word
+from farthing.gateway.metering.words import LONGEST, word
 from farthing.usage.record import LARGEST_COUNT
 
 _MOST_LABELS = 64
@@ -19,24 +28,29 @@ _MOST_OTHERS = 32
 _MOST_VALUE = 1 << 16
 """A field beside the prompt that is longer is not read: as Python's objects it would take a hundred times as much."""
 _SHORT = 512
-"""A body (or what is left of one) of fewer bytes is quicker searched as a whole than cut."""
-_LONG_ONES = ("messages", "input", "prompt", "system", "instructions", "tools")
+"""What is left of a body is quicker searched as a whole than cut further where it has fewer bytes."""
+_MESSAGES = b'"messages":'
+_MESSAGES_SIZE = len(_MESSAGES)
 _STORED_PROMPT = "a stored prompt"
 _LIST = ord("[")
 _PROMPTS = b'["'
-_PATH = re.compile(r"Expected `(.+?)`, got `(.+?)`(?: - at `\$?\.?(.*)`)?$")
+_ESCAPED = b"\\u"
+
+_Limit = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)] | None
+_Number = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_COUNT)] | None
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     """The fields of every surface in one; what only one of them knows is absent in the others."""
 
     model: str | None = None
+    messages: msgspec.Raw = msgspec.Raw()
     stream: bool | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-    n: int | None = None
-    best_of: int | None = None
+    max_tokens: _Limit = None
+    max_completion_tokens: _Limit = None
+    max_output_tokens: _Limit = None
+    n: _Number = None
+    best_of: _Number = None
     background: msgspec.Raw = msgspec.Raw()
     service_tier: msgspec.Raw = msgspec.Raw()
     speed: msgspec.Raw = msgspec.Raw()
@@ -53,7 +67,6 @@ class _Body(msgspec.Struct):
     models: msgspec.Raw = msgspec.Raw()
     fallbacks: msgspec.Raw = msgspec.Raw()
     preset: msgspec.Raw = msgspec.Raw()
-    messages: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
     prompt: msgspec.Raw = msgspec.Raw()
     system: msgspec.Raw = msgspec.Raw()
@@ -72,10 +85,16 @@ _PLAIN = frozenset(
     for name in (
         "model", "messages", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
         "temperature", "top_p", "top_k", "stop", "stop_sequences", "seed", "presence_penalty", "frequency_penalty",
-        "input", "prompt", "system", "instructions", "role", "content", "encoding_format", "dimensions",
+        "input", "system", "instructions", "role", "content", "encoding_format", "dimensions",
     )
 )  # fmt: skip
 """Names of which only the fields with a type of their own need reading: a request with no others holds nothing rare."""
+_LONG_ONES: tuple[tuple[Callable[[_Body], msgspec.Raw], Callable[[bytes], re.Match[bytes] | None]], ...] = tuple(
+    (attrgetter(name), before(name)) for name in ("messages", "input", "prompt", "system", "instructions", "tools")
+)
+"""The fields that can be long, and what finds the first place where one begins."""
+_MOST_MODELS = 1024
+_models = dict[str | None, str]()
 
 
 def read_request(surface: Surface, body: bytes) -> Asked:
@@ -86,11 +105,19 @@ def read_request(surface: Surface, body: bytes) -> Asked:
     """
     try:
         found = _read(body)
-        names = _names(found, body)
-        plain = names is not None and _PLAIN.issuperset(names)
-        if problem := _problem(found, body, names, plain):
-            return Asked(problem=problem)
-        return _plainly(surface, found, body) if plain else _asked(surface, found, body)
+        model = _models.get(found.model) or _checked(found.model)
+        outside, messages = body, found.messages
+        if messages and body.startswith(messages, start := body.find(_MESSAGES) + _MESSAGES_SIZE):
+            outside = body[:start] + body[start + len(messages) :]
+        if len(outside) >= _SHORT:
+            outside = _outside(found, outside)
+        names = names_of(outside)
+        plain = len(_PLAIN.intersection(names)) == len(names)  # none that is rare, none twice
+        if plain and names_no_type(body):
+            return _plainly(surface, found, model, len(body))
+        if (_ESCAPED in outside or (not plain and doubled(names, _ONCE_BYTES))) and (told := _doubtful(found, body)):
+            return Asked(problem=told)
+        return _asked(surface, found, model, body)
     except _Problem as wrong:
         return Asked(problem=str(wrong))
 
@@ -105,97 +132,50 @@ def _read(body: bytes) -> _Body:
             body.decode("utf-8")
         except UnicodeDecodeError as fault:
             raise _Problem(f"the body is not UTF-8 (byte {fault.start}): send JSON in UTF-8") from None
-    if crowded(body):
+    if len(body) >= SMALL and crowded(body):
         raise _Problem(f"the body holds more than {MOST_OBJECTS:,} objects, lists or members: send fewer")
     try:
         return _decode(body)
     except FAULTS as fault:
-        if isinstance(fault, msgspec.DecodeError) and not isinstance(fault, msgspec.ValidationError):
-            try:  # half a surrogate pair is JSON all the same, and some clients send it
-                return _decode(without_surrogates(body))
-            except FAULTS:
-                pass
-        raise _Problem(_reason(body, fault)) from None
+        wrong = fault
+    if isinstance(wrong, msgspec.DecodeError) and not isinstance(wrong, msgspec.ValidationError):
+        try:  # half a surrogate pair is JSON all the same, and some clients send it
+            return _decode(without_surrogates(body))
+        except FAULTS as fault:
+            wrong = fault
+    raise _Problem(reason(body, wrong))
 
 
-_KINDS = {
-    "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "null": "nothing",
-    "object": "an object", "array": "a list",
-}  # fmt: skip
+def _checked(model: str | None) -> str:
+    """A model's name that nothing is wrong with, which is remembered: few come again and again."""
+    name = model.strip() if model else ""
+    if not model or not name:
+        raise _Problem("model is missing: name one, as text")
+    if word(model) != name:
+        raise _Problem("model is too long or holds control characters: name one, as text")
+    if len(_models) >= _MOST_MODELS:
+        _models.clear()
+    if len(model) <= LONGEST:
+        _models[model] = model
+    return model
 
 
-def _spoken(kinds: str) -> str:
-    """msgspec's words for JSON's kinds ("int | null") in a reader's."""
-    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))
-
-
-def _reason(body: bytes, fault: Exception) -> str:
-    if not body.strip():
-        return "the body is empty: send a JSON object"
-    if body.startswith(b"\xef\xbb\xbf"):
-        return "the body begins with a byte order mark: send JSON without one"
-    if isinstance(fault, RecursionError):
-        return "the body is nested too deeply: send fewer levels"
-    told = str(fault)
-    if isinstance(fault, msgspec.ValidationError) and (parts := _PATH.match(told)):
-        wanted, got, field = _spoken(parts[1]), _spoken(parts[2]), parts[3]
-        return f"{field}: expected {wanted}, got {got}" if field else f"the body is {got}, not a JSON object"
-    if isinstance(fault, msgspec.ValidationError):
-        return word(told)
-    return f"the body is not JSON: {word(told).removeprefix('JSON is malformed: ')}"
-
-
-def _problem(found: _Body, body: bytes, names: list[bytes] | None, plain: bool) -> str:
-    """What is wrong; "" where nothing is. `plain`: the names are all of `_PLAIN`, so none is in capitals."""
-    model = found.model.strip() if found.model else ""
-    if not model:
-        return "model is missing: name one, as text"
-    if word(found.model) != model:
-        return "model is too long or holds control characters: name one, as text"
-    if (
-        names is None or ((not plain or len(set(names)) != len(names)) and doubled(names, _ONCE_BYTES))
-    ) and (doubtful := _doubtful(found, body)):  # fmt: skip
-        return doubtful
-    if (count := found.max_tokens) is not None and not 0 <= count <= LARGEST_COUNT:
-        return _no_limit("max_tokens", count)
-    if (count := found.max_completion_tokens) is not None and not 0 <= count <= LARGEST_COUNT:
-        return _no_limit("max_completion_tokens", count)
-    if (count := found.max_output_tokens) is not None and not 0 <= count <= LARGEST_COUNT:
-        return _no_limit("max_output_tokens", count)
-    if (count := found.n) is not None and not 1 <= count <= LARGEST_COUNT:
-        return "n must be a whole number of at least 1"
-    if (count := found.best_of) is not None and not 1 <= count <= LARGEST_COUNT:
-        return "best_of must be a whole number of at least 1"
-    return ""
-
-
-def _no_limit(name: str, stated: int) -> str:
-    return f"{name} is {'negative' if stated < 0 else 'absurd'}: state a number of tokens"
-
-
-def _prompts(found: _Body, size: int) -> list[tuple[str, bytes]]:
-    """The long values of a request of `size` bytes, by name, until what is beside them is short."""
-    made: list[tuple[str, bytes]] = []
-    for name in _LONG_ONES:
-        if size < _SHORT:
-            break
-        value: msgspec.Raw = getattr(found, name)
-        if len(value) > LONG:
-            made.append((name, bytes(value)))
-            size -= len(value)
-    return made
-
-
-def _names(found: _Body, body: bytes) -> list[bytes] | None:
-    """The names in the request outside its long values (the inner ones among them); None where they cannot be told."""
-    return names_of(body, _prompts(found, len(body)))
+def _outside(found: _Body, body: bytes) -> bytes:
+    """`body` without its long values, cut out until what is left is short."""
+    for value_of, name_in in _LONG_ONES:
+        value = value_of(found)
+        if len(value) > LONG and (name := name_in(body)) is not None and body.startswith(value, start := name.end()):
+            body = body[:start] + body[start + len(value) :]
+            if len(body) < _SHORT:
+                break
+    return body
 
 
 def _doubtful(found: _Body, body: bytes) -> str:
     """What is wrong with the first field that upstreams may read in two ways; "" where none is: it is stated twice, or
     in capitals, which some parsers (Go's) take for the same."""
     seen = set[str]()
-    for member in members(body, known=[value for _, value in _prompts(found, len(body))]):
+    for member in members(body, known=[bytes(value_of(found)) for value_of, _ in _LONG_ONES]):
         if member.name in _ONCE:
             if member.name in seen:
                 return f"{member.name} is stated twice: state it once"
@@ -205,38 +185,42 @@ def _doubtful(found: _Body, body: bytes) -> str:
     return ""
 
 
-def _plainly(surface: Surface, found: _Body, body: bytes) -> Asked:
-    """What is asked by a request that has none of the fields that are rare."""
-    media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
-    unbounded = _STORED_PROMPT if surface is RESPONSES and _is_stated(found.prompt) else ""
-    size = prompt_size(surface, len(body), media, tools=0, unbounded=unbounded)
+def _plainly(surface: Surface, found: _Body, model: str, size: int) -> Asked:
+    """What is asked by a request of `size` bytes that is all text and has none of the fields that are rare."""
+    bound, estimate = text_tokens(surface, size)
+    new = found.max_completion_tokens
     return Asked(
-        model=found.model or "", stream=bool(found.stream), max_output_tokens=_limit(surface, found),
-        limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
-        choices=_choices(surface, found), images=media.images, audio=media.audio, documents=media.documents,
-        prompt_tokens_bound=size.bound, prompt_tokens_estimate=size.estimate, prompt_size_from=size.how,
+        model=model, stream=found.stream or False,
+        max_output_tokens=found.max_tokens if new is None and surface is CHAT else _limit(surface, found),
+        limit_is_new=new is not None and surface is CHAT and found.max_tokens is None,
+        choices=1 if found.n is found.best_of is None else _choices(surface, found),
+        prompt_tokens_bound=bound, prompt_tokens_estimate=estimate, prompt_size_from=BY_BYTES,
     )  # fmt: skip
 
 
-def _asked(surface: Surface, found: _Body, body: bytes) -> Asked:
-    """What is asked."""
+def _asked(surface: Surface, found: _Body, model: str, body: bytes) -> Asked:
+    """What is asked. (Of most requests most fields are absent: none of those is looked into.)"""
     media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
-    kinds = _tool_kinds(found.tools)
+    kinds = _tool_kinds(found.tools) if found.tools else []
     size = prompt_size(surface, len(body), media, tools=len(kinds or ()), unbounded=_beyond(surface, found, kinds))
-    options = _value(found.stream_options)
-    labels = _labels(_value(found.metadata))
+    options = _value(found.stream_options) if found.stream_options else None
+    labels = _labels(_value(found.metadata)) if found.metadata else {}
+    user = word(_value(found.user)) if found.user else ""
+    if not user and found.safety_identifier:
+        user = word(_value(found.safety_identifier))
+    tier = word(_value(found.service_tier)) if found.service_tier else ""
     return Asked(
-        model=found.model or "",
+        model=model,
         other_models=_others(found) if found.models or found.fallbacks or found.preset else (),
-        stream=bool(found.stream),
+        stream=found.stream or False,
         stream_usage=isinstance(options, dict) and options.get("include_usage") is True,
         max_output_tokens=_limit(surface, found),
         limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
         choices=_choices(surface, found),
         background=surface is RESPONSES and _value(found.background) is True,
-        tier="fast" if _value(found.speed) == "fast" else word(_value(found.service_tier)),
-        user=word(_value(found.user)) or word(_value(found.safety_identifier)) or labels.get("user_id", ""),
-        session=word(_value(found.session_id)),
+        tier="fast" if found.speed and _value(found.speed) == "fast" else tier,
+        user=user or labels.get("user_id", ""),
+        session=word(_value(found.session_id)) if found.session_id else "",
         metadata=labels,
         images=media.images,
         audio=media.audio,
@@ -320,11 +304,15 @@ def _tool_kinds(tools: msgspec.Raw) -> list[str] | None:
 
 def _beyond(surface: Surface, found: _Body, kinds: list[str] | None) -> str:
     """What the prompt holds that the body does not; "" where there is nothing."""
-    if _is_stated(found.previous_response_id) or _is_stated(found.conversation):
+    if (found.previous_response_id or found.conversation) and (
+        _is_stated(found.previous_response_id) or _is_stated(found.conversation)
+    ):
         return "a stored conversation"
     if surface is RESPONSES and _is_stated(found.prompt):
         return _STORED_PROMPT
-    if _is_stated(found.web_search_options) or _holds(found.plugins) or _holds(found.mcp_servers):
+    if (found.web_search_options or found.plugins or found.mcp_servers) and (
+        _is_stated(found.web_search_options) or _holds(found.plugins) or _holds(found.mcp_servers)
+    ):
         return "what built-in tools read"
     if kinds is None:
         return "tools of an unusual form"

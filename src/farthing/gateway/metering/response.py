@@ -11,6 +11,15 @@ from farthing.gateway.metering.decoding import Decoder, crowded
 from farthing.gateway.metering.gather_chat import text_size
 from farthing.gateway.metering.gather_messages import usage_from_metrics
 from farthing.gateway.metering.gather_responses import Response, take_response
+from farthing.gateway.metering.plain_answer import (
+    LONG,
+    RARE_HEADERS,
+    Choice,
+    Kind,
+    finish_and_calls,
+    plain_answer,
+    tool_uses,
+)
 from farthing.gateway.metering.provider_usage import has_counts, spelled
 from farthing.gateway.metering.surfaces import COUNT_TOKENS, MESSAGES, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked, Served
@@ -21,24 +30,8 @@ _LARGEST = 256 << 20
 _BEGUN = frozenset(range(500, 600)) - {503, 529}
 """Error statuses after which something may have been consumed. Not after 4xx, nor where the provider was too busy to
 begin (503, 529)."""
-_LONG = 1 << 17
 NO_OBJECT = "the answer is not a JSON object"
 """Why nothing is known of an answer that is none."""
-
-
-class _Kind(msgspec.Struct, gc=False):
-    type: Any = None
-
-
-class _Spoken(msgspec.Struct, gc=False):
-    tool_calls: list[_Kind] | None = None
-    function_call: _Kind | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: Any = None
-    message: _Spoken | None = None
-    error: Any = None
 
 
 class _Chat(msgspec.Struct, gc=False):
@@ -46,7 +39,7 @@ class _Chat(msgspec.Struct, gc=False):
     model: Any = None
     service_tier: Any = None
     provider: Any = None
-    choices: list[_Choice] | None = None
+    choices: list[Choice] | None = None
     usage: Any = None
     x_groq: Any = None
     timings: Any = None
@@ -57,7 +50,7 @@ class _Message(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     stop_reason: Any = None
-    content: list[_Kind] | None = None
+    content: list[Kind] | None = None
     usage: Any = None
     error: Any = None
     input_tokens: Any = None
@@ -69,7 +62,8 @@ _chat, _message, _response = Decoder(_Chat), Decoder(_Message), Decoder(Response
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:
     """Whether the answer is a stream of events, by its content type (header names in lower case)."""
-    return headers.get("content-type", "").lower().startswith("text/event-stream")
+    kind = headers.get("content-type", "")
+    return kind != "application/json" and kind.lower().startswith("text/event-stream")
 
 
 def read_response(
@@ -86,12 +80,14 @@ def read_response(
     An answer of status 4xx without usage consumed nothing (no provider bills a refused request), nor one of 503 or
     529 (too busy to begin); of another 5xx without usage it is unknown.
     """
+    if status == 200 and headers.keys().isdisjoint(RARE_HEADERS) and (plain := plain_answer(surface, body)) is not None:
+        return plain
     answer = Answer(complete=True, final=True)
     provider = spelled(provider)
     text = _plain(body, headers)
     if isinstance(text, str):
         return Served(unknown=text, complete=False)
-    if (len(text) >= _LONG and crowded(text)) or not _gather(surface, text, answer):
+    if (len(text) >= LONG and crowded(text)) or not _gather(surface, text, answer):
         if status >= 400 and status not in _BEGUN:
             return Served(error=str(status))
         return Served(unknown=NO_OBJECT, complete=False, error=str(status) * (status >= 400))
@@ -156,12 +152,11 @@ def _gather_chat(found: _Chat | None, answer: Answer) -> bool:
         answer.timings = found.timings
     if found.error:
         answer.error = code(found.error)
-    for choice in found.choices or ():
-        answer.finish = choice.finish_reason or answer.finish
-        if choice.error:
-            answer.error = code(choice.error)
-        if choice.message is not None:
-            answer.tool_calls += len(choice.message.tool_calls or ()) + (choice.message.function_call is not None)
+    if found.choices:
+        answer.finish, answer.tool_calls = finish_and_calls(found.choices)
+        for choice in found.choices:
+            if choice.error:
+                answer.error = code(choice.error)
     return True
 
 
@@ -174,7 +169,7 @@ def _gather_message(found: _Message | None, answer: Answer) -> bool:
         answer.take_usage(usage_from_metrics(found.metrics))
     if found.error:
         answer.error = code(found.error)
-    answer.tool_calls = sum(block.type == "tool_use" for block in found.content or ())
+    answer.tool_calls = tool_uses(found.content)
     return True
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import msgspec
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What metering and enforcement need to know of a request.
 
     `problem`: why the request cannot be taken, one line without any of its content; the other fields then hold their
@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     prompt_size_from: str = ""
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a provider's answer says was served.
 
     `quantities`: counts by meter in 1/scale units (see `units`), disjoint. `estimated`: they are not, or not all,

@@ -4,23 +4,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST = 256
+LONGEST = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_is_plain = re.compile(rf"[ -~]{{0,{LONGEST}}}").fullmatch
 _CODE = re.compile(r"[^A-Za-z0-9_.\-]+")
 
 
 def word(value: Any) -> str:
     """`value` as one line of at most 256 characters; "" where it is no text or number."""
     if isinstance(value, str):
-        if len(value) <= _LONGEST and value.isascii() and value.isprintable():  # nearly always
+        if _is_plain(value):  # nearly always
             return value.strip()
-        return _CONTROL.sub(" ", value[:_LONGEST]).strip()
+        return _CONTROL.sub(" ", value[:LONGEST]).strip()
     return "" if value is None or not _is_short(value) else str(value)
 
 
 def _is_short(value: Any) -> bool:
     """Whether `value` is a whole number that is not absurdly long (Python refuses to write out a very long one)."""
-    return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < _LONGEST
+    return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < LONGEST
 
 
 def code(error: Any) -> str:

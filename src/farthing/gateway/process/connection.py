@@ -7,9 +7,7 @@ application's to bound: it is given the body in pieces, and waits while a client
 
 import asyncio
 import math
-import resource
 from collections import deque
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +16,8 @@ import httptools
 import msgspec
 
 from farthing.gateway.process.cycle import STATUS_LINES, Cycle
+from farthing.gateway.process.heads import MOST_KNOWN_BYTES, stated_length
+from farthing.gateway.process.served import Served
 
 KEEP_ALIVE_S = 75.0
 """How long a connection may be without a request: longer than the clients', which then hang up first."""
@@ -35,47 +35,15 @@ _MOST_WAITING_BYTES = 65536
 """What of a body may wait for the application, beyond one read."""
 _OFFERS = (b"upgrade", b"http2-settings")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_FILES = 65536
-_OWN_FILES = 200
-
-
-class Served:
-    """What a worker serves: the connections to `app`, and the tasks that serve their requests.
-
-    `most`: how many connections it takes.
-    """
-
-    def __init__(self, app: Any, most: int) -> None:
-        self.app = app
-        self.most = most
-        self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-
-
-def sweep(connections: Iterable["Connection"], now: float) -> None:
-    """Look at each connection whose time has come, by the loop's clock; to be called about once a second."""
-    for one in [one for one in connections if one.due < now]:
-        one.sweep(now)
-
-
-def most_connections() -> int:
-    """How many connections this worker takes: each may need a file for the client's and one for the upstream's."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    files = _FILES if soft == resource.RLIM_INFINITY else soft
-    return max((files - _OWN_FILES) // 2, 50)
 
 
 class Connection(asyncio.Protocol):
     """Made for each connection; those beyond the most are answered 503."""
 
     __slots__ = (
-        "_body_bytes", "_cycle", "_framing_bytes", "_head_bytes", "_headers", "_in_body", "_left_bytes", "_loop",
-        "_offered", "_parser", "_pipeline", "_reading_head", "_reading_paused", "_running", "_served", "_url", "due",
-        "taken", "transport",
+        "_body_bytes", "_body_left", "_cycle", "_framing_bytes", "_head_bytes", "_headers", "_in_body", "_left_bytes",
+        "_loop", "_new_head", "_offered", "_parser", "_pipeline", "_reading_head", "_reading_paused", "_running",
+        "_seen_head", "_served", "_url", "due", "taken", "transport",
     )  # fmt: skip
 
     def __init__(self, served: Served, loop: asyncio.AbstractEventLoop) -> None:
@@ -95,6 +63,12 @@ class Connection(asyncio.Protocol):
         self._reading_head = False
         self._reading_paused = False
         self._left_bytes = 0
+        self._body_left = 0
+        """What is to come of the body of a request that the parser has not seen, since its head is known."""
+        self._seen_head = b""
+        """The last one that was not known."""
+        self._new_head: tuple[bytes, bytes] | None = None
+        """One that came twice, and its number: to be kept, if the parser finds it plain."""
         self._body_bytes = 0
         self._framing_bytes = 0
         self._in_body = False
@@ -137,6 +111,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._body_left:
+            data = self._body(data)
+        else:
+            cycle = self._cycle
+            if (cycle is None or cycle.answered) and not self._reading_head and not self._in_body:
+                data = self._known(data)
+        if data:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         came, body_bytes = len(data), self._body_bytes
         while data:
             try:
@@ -158,6 +142,50 @@ class Connection(asyncio.Protocol):
             self._framing_bytes += came - (self._body_bytes - body_bytes)
             if self._framing_bytes > 2 * MOST_HEAD_BYTES + MOST_FRAMING * self._body_bytes:
                 self._refuse(400, "the body of this request is mostly the framing of its chunks, or trailers")
+
+    # --- around the parser ----------------------------------------------------------------------------
+
+    def _known(self, data: bytes) -> bytes:
+        """Begin the request that `data` begins with, where its head is known; what is left for the parser."""
+        end = data.find(b"\r\n\r\n", 0, MOST_KNOWN_BYTES)
+        if end < 0:
+            return data
+        after = end + 4
+        if stated := stated_length(data, 0, end + 2):
+            first, last = stated.span(1)
+            head, digits = data[:first] + data[last:end], data[first:last]
+            after += int(digits)
+        else:
+            head, digits = data[:end], b""
+        found = self._served.heads.get(head)
+        if found is None:
+            self._new_head = (head, digits) if head == self._seen_head else None
+            self._seen_head = head
+            return data
+        body, left = data[end + 4 : after], after - len(data)
+        self.due = math.inf
+        news = left <= 0 or body != b""
+        cycle = Cycle(self, found.of(digits), self.transport, True, body, left > 0, news, not news)
+        self._cycle = cycle
+        if left > 0:
+            self._body_left = left
+            if len(body) > _MOST_WAITING_BYTES:
+                self.pause_reading()
+        self._start(cycle)
+        return data[after:] if left < 0 else b""
+
+    def _body(self, data: bytes) -> bytes:
+        """Take what is of the body; what is left for the parser."""
+        body = data[: self._body_left]
+        self._body_left -= len(body)
+        cycle = self._cycle
+        if cycle is not None and not cycle.answered:
+            cycle.came(body)
+            if not self._body_left:
+                cycle.ended()
+            elif len(cycle.body) > _MOST_WAITING_BYTES:
+                self.pause_reading()
+        return data[len(body) :]
 
     # --- the parser's side ----------------------------------------------------------------------------
 
@@ -193,8 +221,11 @@ class Connection(asyncio.Protocol):
             "type": "http", "asgi": _ASGI, "http_version": version, "method": parser.get_method().decode("ascii"),
             "path": path, "query_string": query, "headers": headers,
         }  # fmt: skip
-        before = self._cycle
-        self._cycle = cycle = Cycle(self, scope, version != "1.0" and parser.should_keep_alive())
+        before, keep_alive = self._cycle, version != "1.0" and parser.should_keep_alive()
+        if keep_alive and self._new_head is not None:
+            self._served.keep(*self._new_head, self._url, scope)
+        self._new_head = None
+        self._cycle = cycle = Cycle(self, scope, self.transport, keep_alive)
         if before is None or before.answered:
             self._start(cycle)
         else:
@@ -240,10 +271,9 @@ class Connection(asyncio.Protocol):
 
     def _start(self, cycle: Cycle) -> None:
         self._running = cycle
-        tasks = self._served.tasks
-        task = self._loop.create_task(cycle.run(self._served.app))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        served = self._served
+        cycle.task = task = self._loop.create_task(cycle.run(served))
+        served.tasks.add(task)
 
     def pause_reading(self) -> None:
         """Take no more from the client for now."""
@@ -264,7 +294,8 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             self._linger(now)
             return
-        self.resume_reading()
+        if self._reading_paused:
+            self.resume_reading()
         if self._pipeline:
             self.due = math.inf
             self._start(self._pipeline.popleft())

@@ -8,13 +8,19 @@ import http
 import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from farthing.gateway.process.connection import Connection
+    from farthing.gateway.process.served import Served
 
 Message = MutableMapping[str, Any]
+BY_NAME = "farthing.headers"
+"""Where a scope may have its headers once more, by their names in lower case, of a repeated one the first."""
 
 
 def _status_line(status: int) -> bytes:
@@ -30,37 +36,42 @@ _LARGE_BYTES = 65536
 _LENGTH, _CONNECTION = b"\r\ncontent-length: ", b"\r\nconnection: "
 _SPECIAL = frozenset({_LENGTH, _CONNECTION})
 _NAMES = {b"content-length": _LENGTH, b"connection": _CONNECTION}
+_PLAIN: set[bytes] = set()
+"""Names in lower case that were found fit, of headers that mean nothing to the server."""
 _MOST_NAMES = 1024
+_name_of = itemgetter(0)
 _FIT_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _CONTROLS = bytes({*range(32), 127} - {9})
 
 
-class Cycle:
-    """A request and its answer. What the gateway also reads (`farthing.gateway.http`), as ASGI tells it only to who
-    waits for it: `disconnected`, `transport`."""
+class Cycle(msgspec.Struct, eq=False):
+    """A request and its answer. What the gateway also uses (`farthing.gateway.http`), where ASGI has only messages:
+    `disconnected`, `transport`, `whole`, `answer`, `piece`."""
 
-    __slots__ = (
-        "_bare", "_chunked", "_connection", "_head", "_left_bytes", "_news", "_scope", "_silent", "_started",
-        "_waiting", "answered", "body", "disconnected", "keep_alive", "more_body", "transport",
-    )  # fmt: skip
-
-    def __init__(self, connection: "Connection", scope: dict[str, Any], keep_alive: bool) -> None:
-        self.transport = connection.transport
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.answered = False
-        """The answer is whole."""
-        self.body: bytes | bytearray = b""
-        """What of the request's body came, and is not yet received."""
-        self.more_body = True
-        self._connection = connection
-        self._scope = scope
-        self._silent = True
-        """The client may wait for word before it sends its body."""
-        self._news = False
-        self._waiting: asyncio.Event | None = None
-        self._started = False
-        self._head = b""
+    _connection: "Connection"
+    _scope: dict[str, Any]
+    transport: Any
+    keep_alive: bool
+    body: bytes | bytearray = b""
+    """What of the request's body came, and is not yet received."""
+    more_body: bool = True
+    _news: bool = False
+    """Something came that is not yet received."""
+    _silent: bool = True
+    """Nothing of the body came: the client may wait for word before it sends it."""
+    task: "asyncio.Task[None] | None" = None
+    """Its own, of those that are served."""
+    disconnected: bool = False
+    answered: bool = False
+    """The answer is whole."""
+    _waiting: "asyncio.Event | None" = None
+    _started: bool = False
+    _chunking: bool = False
+    """The head of an answer in chunks is out, and its end is not."""
+    _head: bytes = b""
+    _bare: bool = False
+    _chunked: bool = False
+    _left_bytes: int | None = None
 
     # --- the connection's side ----------------------------------------------------------------------
 
@@ -82,7 +93,7 @@ class Cycle:
 
     def lost(self) -> None:
         """The connection is closed."""
-        self.disconnected = True
+        self.disconnected, self._chunking = True, False
         self._tell()
 
     def _tell(self) -> None:
@@ -93,21 +104,29 @@ class Cycle:
 
     # --- the application's side ---------------------------------------------------------------------
 
-    async def run(self, app: Any) -> None:
+    async def run(self, served: "Served") -> None:
         """Let the application serve the request; what it leaves unfinished ends the connection."""
         try:
-            await app(self._scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            pass  # a request that is ended at a shutdown: no fault of the application
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
-        else:
-            if not self._started and not self.disconnected:
-                print("the application gave no answer to a request", file=sys.stderr)
-        if self.answered or self.disconnected or self.transport.is_closing():
+            try:
+                await served.app(self._scope, self.receive, self.send)
+            except asyncio.CancelledError:
+                pass  # a request that is ended at a shutdown: no fault of the application
+            except Exception:
+                traceback.print_exc(file=sys.stderr)
+            else:
+                if not self._started and not self.disconnected:
+                    print("the application gave no answer to a request", file=sys.stderr)
+            if not self.answered:
+                await self._end()
+        finally:
+            served.tasks.discard(self.task)
+
+    async def _end(self) -> None:
+        """End what has no end, so that the client sees it: the upstream broke off, or the application failed."""
+        if self.disconnected or self.transport.is_closing():
             return
         if self._started:
-            self.transport.close()  # so a client sees that the upstream broke off
+            self.transport.close()
             return
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
@@ -116,6 +135,15 @@ class Cycle:
         ]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": b"Internal Server Error"})
+
+    def whole(self) -> bytes | None:
+        """`receive` without waiting: what is left of the request's body, where all of that has come; else None."""
+        if self.more_body or not self._news or self.disconnected or self.answered:
+            return None
+        self._news = False
+        self._connection.resume_reading()
+        body, self.body = bytes(self.body), b""
+        return body
 
     async def receive(self) -> Message:
         """ASGI's `receive`."""
@@ -164,14 +192,47 @@ class Cycle:
             else:
                 self.transport.write(self._head)
             self._head = b""
+            self._chunking = self._chunked
         if body:
             self.transport.write(body)
         if not more:
-            self.answered = True
+            self.answered, self._chunking = True, False
             self._tell()
             if not self.keep_alive:
                 self.transport.close()
             self._connection.on_answered()
+
+    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """`send` for a whole answer at once, without waiting; its `headers` have no content-length. Whether it is sent:
+        the two messages it consists of say, or do, what is otherwise to be."""
+        if (
+            self._started or self.disconnected or not self.keep_alive or self._connection.taken is not None
+            or status in _NO_BODY or self._scope["method"] == "HEAD" or not _PLAIN.issuperset(map(_name_of, headers))
+        ):  # fmt: skip
+            return False
+        lines = b"\r\n".join(map(b": ".join, headers))
+        head = b"%b\r\n%b\r\ncontent-length: %d\r\n\r\n" % (STATUS_LINES[status], lines, len(body))
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(headers) + 6:
+            return False
+        self._started = True
+        if len(body) < _LARGE_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+        self.answered = True
+        if self._waiting is not None:
+            self._tell()
+        self._connection.on_answered()
+        return True
+
+    def piece(self, body: bytes) -> bool:
+        """`send` for a piece of an answer that has begun, without waiting. Whether it is sent: it is not where `send`
+        would wait, or do otherwise."""
+        if not self._chunking or self._connection.taken is not None or not body:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
     def _begin(self, message: Message) -> None:
         if message["type"] != "http.response.start":
@@ -217,4 +278,6 @@ def _line(name: bytes) -> bytes:
     line = _NAMES.get(lower) or b"\r\n%b: " % lower
     if len(_NAMES) < _MOST_NAMES:
         _NAMES[name] = line
+        if name == lower and line not in _SPECIAL:
+            _PLAIN.add(name)
     return line

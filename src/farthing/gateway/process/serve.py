@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from farthing.gateway.config.values import Config
-from farthing.gateway.process.connection import Connection, Served, most_connections, sweep
+from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.listen import BACKLOG, Sockets
 from farthing.gateway.process.processes import framed
+from farthing.gateway.process.served import Served, most_connections, sweep
 from farthing.problems import FarthingError
 
 SWEEP_S = 1.0

@@ -4,17 +4,17 @@ What was served decides the price. A model without a price is unknown, never fre
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
+from math import gcd
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from farthing.charges.quick import Pricer
-from farthing.evidence import Grade
+from farthing.charges.quick import Conditions, Plan, Pricer
 from farthing.gateway.metering.values import Asked, Served
 from farthing.gateway.spending.worst import Ceilings, Worst
-from farthing.money import ZERO
+from farthing.ledger.budgets import NANO
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
 from farthing.rates.card import Offer, Price
@@ -31,27 +31,72 @@ _VERSION = re.compile(
 """What a provider adds to a model's name to say which version of it: -2024-11-20, @20250929, -0613, -2411, -001,
 -v1:0."""
 _LATEST = re.compile(r"[-_:]latest$")
-_NOTHING: Mapping[str, str] = {}
+_MOST_TERMS = 64  # names, tiers and regions that the answers to one model state
+_NOTHING = Plan(known=True)
 
 
-class Priced(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer cost.
+class Terms(msgspec.Struct, frozen=True):
+    """What the answers of one served name, tier and region are priced by. `offer`: None where there is none, and
+    `reason` says why. `note`: what else should be known of it (priced under the name that was asked for)."""
 
-    `usd`: exact; None: unknown, and `unknown` says why. `price` and `offer`: the record it rests on, None where
-    nothing was consumed or known. `estimated`: the usage is not, or not all, what the provider stated. `tier`,
-    `region`: those it was priced at. `grade`: the worst grade of what is known of it. `note`: what else should be
-    known (priced under the name that was asked for).
+    offer: Offer | None
+    pricer: Pricer | None
+    conditions: Conditions
+    reason: str = ""
+    note: str = ""
+
+
+class Priced(msgspec.Struct, frozen=True, gc=False):
+    """What an answer cost: `top` / `plan.bottom` dollars where `plan.known`.
+
+    `terms`: None where nothing was consumed, or nobody knows what was. `estimated`: the usage is not, or not all, what
+    the provider stated.
     """
 
-    usd: Fraction | None
-    unknown: str = ""
-    price: Price | None = None
-    offer: Offer | None = None
+    plan: Plan
+    top: int = 0
+    terms: Terms | None = None
     estimated: bool = False
-    tier: str = ""
-    region: str = ""
-    grade: Grade | None = None
-    note: str = ""
+
+    @property
+    def usd(self) -> Fraction | None:
+        """The charge, exact; None: unknown, and `unknown` says why."""
+        return Fraction(self.top, self.plan.bottom) if self.plan.known else None
+
+    @property
+    def text(self) -> str | None:
+        """The same as text, as `str` writes a fraction: "23/5000"."""
+        plan, top = self.plan, self.top
+        if not plan.known:
+            return None
+        bottom = plan.bottom
+        common = gcd(top, bottom)
+        return f"{top // common}/{bottom // common}" if common != bottom else str(top // bottom)
+
+    @property
+    def nano(self) -> int | None:
+        """The same in nanodollars, rounded up, as `nano_up` does."""
+        return -(-self.top * NANO // self.plan.bottom) if self.plan.known else None
+
+    @property
+    def unknown(self) -> str:
+        """Why the charge is unknown; "" where it is known."""
+        return self.plan.reason
+
+    @property
+    def price(self) -> Price | None:
+        """The record that the charge rests on."""
+        return self.plan.price
+
+    @property
+    def offer(self) -> Offer | None:
+        """The offer that it was priced at."""
+        return self.terms.offer if self.terms is not None else None
+
+    @property
+    def note(self) -> str:
+        """What else should be known of the price."""
+        return self.terms.note if self.terms is not None else ""
 
 
 class Costs:
@@ -63,7 +108,6 @@ class Costs:
         self._named: dict[str, Offer | Unknown] = {}
         self._pricers: dict[int, Pricer] = {}
         self._ceilings: dict[int, Ceilings] = {}
-        self._as_served: dict[tuple[str, str, str, str], tuple[Offer | Unknown, str]] = {}
 
     def offer(self, provider: str, model: str, region: str = "") -> Offer | Unknown:
         """The offer of `model` at `provider` (an id or name of the price book), or why there is none."""
@@ -109,32 +153,10 @@ class Costs:
         ended_us: int,
         tier_asked: str = "",
         region: str = "",
-        attrs: Mapping[str, str] = _NOTHING,
         offer: Offer | Unknown | None = None,
     ) -> Priced:
-        """The charge of an answer.
-
-        `model_asked`: as it was called upstream. `tier_asked`, `region`: hold where the answer states none.
-        `offer`: what the configuration says this model is priced as; it goes before the name served. Times are
-        microseconds since 1970.
-        """
-        tier, where = tier_name(served.tier or tier_asked), served.region or region
-        if served.unknown and not served.estimated:
-            return Priced(usd=None, unknown=served.unknown, tier=tier, region=where)
-        if not served.quantities:
-            return Priced(usd=ZERO, estimated=served.estimated, tier=tier, region=where)
-        note = ""
-        if offer is None:
-            offer, note = self.as_served(provider, served.model, model_asked, where)
-        if isinstance(offer, Unknown):
-            return Priced(usd=None, unknown=offer.reason, estimated=served.estimated, tier=tier, region=where)
-        quick = self.pricer(offer).charge(
-            served.quantities, started_us=started_us, ended_us=ended_us, tier=tier, region=where or None, attrs=attrs
-        )
-        return Priced(
-            usd=quick.usd, unknown=quick.reason, price=quick.price, offer=offer, estimated=served.estimated, tier=tier,
-            region=where, grade=quick.grade, note=note,
-        )  # fmt: skip
+        """The charge of an answer: see `Seller`, which prices many."""
+        return Seller(self, provider, model_asked, region, offer).price(served, tier_asked, started_us, ended_us)
 
     def as_served(self, provider: str, served: str, asked: str, region: str = "") -> tuple[Offer | Unknown, str]:
         """The offer of the model that was `served`, and a note where it was found under the name `asked`.
@@ -142,15 +164,6 @@ class Costs:
         Only where the served name is the asked one with a date or version (the vendor's way to say which snapshot
         a name stands for) and has no price of its own, it has the asked one's. Another model without one is unknown.
         """
-        key = (provider, served, asked, region)
-        found = self._as_served.get(key)
-        if found is None:
-            if len(self._as_served) >= _MOST:
-                self._as_served.clear()
-            found = self._as_served[key] = self._find(provider, served, asked, region)
-        return found
-
-    def _find(self, provider: str, served: str, asked: str, region: str) -> tuple[Offer | Unknown, str]:
         if not served:
             return self.offer(provider, asked, region), "the answer names no model: priced as the one asked for"
         own = self.offer(provider, served, region)
@@ -183,12 +196,64 @@ class Costs:
         """The most that `asked` can cost at `offer` if it starts at `started_us`: see `worst.Ceilings.worst`."""
         if isinstance(offer, Unknown):
             return Worst(None, None, offer.reason)
+        return self.ceilings(offer).worst(
+            asked, rules, started_us=started_us, hard=hard, remaining=remaining, region=region or None
+        )
+
+    def ceilings(self, offer: Offer) -> Ceilings:
+        """The bounds of `offer`."""
         found = self._ceilings.get(id(offer))
         if found is None or found.offer is not offer:
             if len(self._ceilings) >= _MOST:
                 self._ceilings.clear()
             found = self._ceilings[id(offer)] = Ceilings(offer)
-        return found.worst(asked, rules, started_us=started_us, hard=hard, remaining=remaining, region=region or None)
+        return found
+
+
+class Seller:
+    """A model at a provider, as its answers are priced.
+
+    `model`: as it is called upstream. `region`: holds where an answer states none. `offer`: what the configuration
+    says this model is priced as; it goes before the name served.
+    """
+
+    def __init__(self, costs: Costs, provider: str, model: str, region: str, offer: Offer | Unknown | None) -> None:
+        self._costs = costs
+        self._provider, self._model, self._region = provider, model, region
+        self._offer = offer
+        self._terms: dict[tuple[str, str, str], Terms] = {}
+
+    def price(self, served: Served, tier_asked: str, started_us: int, ended_us: int) -> Priced:
+        """The charge of an answer. `tier_asked`: holds where it states none. Times are microseconds since 1970."""
+        quantities = served.quantities
+        if served.unknown and not served.estimated:
+            return Priced(Plan(known=False, reason=served.unknown))
+        if not quantities:
+            return Priced(_NOTHING, estimated=served.estimated)
+        key = (served.model, served.tier or tier_asked, served.region)
+        terms = self._terms.get(key)
+        if terms is None:
+            terms = self._find(key)
+        pricer = terms.pricer
+        if pricer is None:
+            return Priced(Plan(known=False, reason=terms.reason), 0, terms, served.estimated)
+        plan, top = pricer.under(terms.conditions, quantities, started_us, ended_us)
+        return Priced(plan, top, terms, served.estimated)
+
+    def _find(self, key: tuple[str, str, str]) -> Terms:
+        served, tier, where = key
+        costs, region, offer, note = self._costs, where or self._region, self._offer, ""
+        conditions = tier_name(tier), region or None, ()
+        if offer is None:
+            offer, note = costs.as_served(self._provider, served, self._model, region)
+        if isinstance(offer, Unknown):
+            made = Terms(None, None, conditions, reason=offer.reason)
+        else:
+            made = Terms(offer, costs.pricer(offer), conditions, note=note)
+        if len(self._terms) >= _MOST_TERMS:
+            self._terms.clear()
+        self._terms[key] = made
+        return made
 
 
 def is_version_of(served: str, asked: str) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from farthing.ledger.bank import Short
 from farthing.ledger.budgets import BudgetRef, Span
 
@@ -15,15 +17,16 @@ SHORT_S = 1.0
 
 
 class Purse:
-    """A purse's lease in this worker, nanodollars. `free` is leased and not held, `held` what requests in flight hold.
+    """A purse's lease in this worker, nanodollars: `leased` is `free` or `held` by requests in flight.
 
-    `known`: the bank has been asked about it, so it has a lease there (perhaps of nothing). `bank_free`: what was
-    left for all when the bank was last asked. `blind`: let pass while the bank was away. `used`: the tick of the last
+    `bank_free`: what was left for all when the bank was last asked. `left`: that and what is free here, which is what
+    a reservation changes; so `free` is `left - bank_free`. `known`: the bank has been asked about it, so it has a
+    lease there (perhaps of nothing). `blind`: let pass while the bank was away. `used`: the tick of the last
     reservation. `pins`: slow reservations under way, which must find it where it is.
     """
 
     __slots__ = (
-        "alerted", "bank_free", "blind", "chunk", "end_s", "fetched_at", "free", "held", "id", "key", "known", "pins",
+        "alerted", "bank_free", "blind", "chunk", "end_s", "fetched_at", "id", "key", "known", "leased", "left", "pins",
         "ref", "short", "short_returned", "short_until", "start_s", "tight_until", "used", "wait_until",
     )  # fmt: skip
 
@@ -32,10 +35,9 @@ class Purse:
         self.key = key
         self.ref = ref
         self.start_s, self.end_s = span.start_s, span.end_s
-        self.free = free
-        self.held = 0
-        self.known = False
+        self.left = self.leased = free
         self.bank_free = 0
+        self.known = False
         self.blind = 0
         self.chunk = 0
         self.fetched_at = float("-inf")
@@ -46,6 +48,31 @@ class Purse:
         self.short: Short | None = None
         self.short_until = self.wait_until = float("-inf")
         self.short_returned = 0
+
+    @property
+    def free(self) -> int:
+        """What is leased, and held by nobody."""
+        return self.left - self.bank_free
+
+    @property
+    def held(self) -> int:
+        """What requests in flight hold of the lease."""
+        return self.leased - self.free
+
+    def lease(self, amount: int) -> None:
+        """So much more is leased, and free; below zero: less."""
+        self.leased += amount
+        self.left += amount
+
+    def give_back(self, amount: int) -> None:
+        """So much of what is free goes back to the bank."""
+        self.leased -= amount
+        self.bank_free += amount
+
+    def tell(self, bank_free: int) -> None:
+        """What the bank has left for all."""
+        self.left += bank_free - self.bank_free
+        self.bank_free = bank_free
 
     def wish(self, amount: int, now: float) -> int:
         """How much more than needed to ask for: nothing while others are short; twice the last time where that
@@ -62,7 +89,7 @@ class Purse:
         if self.short is None or now >= self.short_until:
             self.wait_until = now + patience_s
         self.short, self.short_returned, self.short_until = short, returned, now + SHORT_S
-        self.bank_free = short.free
+        self.tell(short.free)
 
     def is_short(self, amount: int, now: float, returned: int) -> bool:
         """Whether the bank has said lately that `amount` is not there, and nothing came back since."""
@@ -73,32 +100,30 @@ class Purse:
             and amount > self.free + self.short.free
         )
 
-    def left(self) -> int:
+    def unspent(self) -> int:
         """What is not spent, nor held for lost attempts: some of it may be leased to others."""
         return self.ref.limit - (self.short.state.spent + self.short.state.held if self.short is not None else 0)
 
     def may_come_back(self, amount: int) -> bool:
         """Whether `amount` would be there if all leases came back."""
-        return amount <= self.left() and (self.held > 0 or (self.short is not None and self.short.state.leased > 0))
+        return amount <= self.unspent() and (self.held > 0 or (self.short is not None and self.short.state.leased > 0))
 
 
 class Account:
-    """The purses of a set of budgets, as they were found: all are known, and of the period up to `end_s`.
+    """The purses of a set of budgets: all are known, and of the period from `start_s` to `end_s`.
 
-    `changes`: the shelf's count then; once it is another, they are to be found again. `tightest`: those among which
-    is the one with least left (hard ones count before others).
+    `tightest`: those among which is the one with least left (hard ones count before others).
     """
 
-    __slots__ = ("budgets", "changes", "end_s", "ids", "purses", "start_s", "tightest")
+    __slots__ = ("budgets", "end_s", "ids", "purses", "start_s", "tightest")
 
-    def __init__(self, budgets: Sequence[BudgetRef], purses: list[Purse], changes: int) -> None:
+    def __init__(self, budgets: Sequence[BudgetRef], purses: list[Purse]) -> None:
         self.budgets = budgets
         self.purses = purses
         self.ids = [purse.id for purse in purses]
         self.tightest = tightest(purses)
         self.start_s = max((purse.start_s for purse in purses), default=float("-inf"))
         self.end_s = min((purse.end_s for purse in purses), default=float("inf"))
-        self.changes = changes
 
 
 def tightest(purses: list[Purse]) -> list[Purse]:
@@ -106,13 +131,11 @@ def tightest(purses: list[Purse]) -> list[Purse]:
     return [purse for purse in purses if purse.ref.hard] or purses
 
 
-class Hold:
-    """What one attempt has reserved: `amounts` by purse id, nanodollars (for the open row's `holds`)."""
+class Hold(msgspec.Struct, eq=False, gc=False):
+    """What one attempt has reserved: `amounts` by purse id, nanodollars (for the open row's `holds`); `charged`: the
+    same for the final row, once it is settled."""
 
-    __slots__ = ("amount", "amounts", "charged", "purses")
-
-    def __init__(self, purses: list[Purse], amount: int, amounts: dict[str, int]) -> None:
-        self.purses = purses
-        self.amount = amount
-        self.amounts = amounts
-        self.charged: dict[str, int] | None = None
+    purses: list[Purse]
+    amount: int
+    amounts: dict[str, int]
+    charged: dict[str, int] | None = None

@@ -73,6 +73,9 @@ class Purses:
         self._closing = False
         self._teller = Teller(bank, worker, changes, clock)
         self._shelf = Shelf(self._teller, most_purses)
+        self._accounts = self._shelf.accounts
+        self._blindly = False
+        """Something was let pass while the bank was away, in the life of this worker."""
         self.counters = self._teller.counters
 
     # --- a request ----------------------------------------------------------------------------
@@ -82,17 +85,18 @@ class Purses:
 
         `now`: seconds since 1970, which chooses the period.
         """
-        account = self._shelf.account(budgets)
+        account = self._accounts.get(id(budgets)) or self._shelf.account(budgets)
         if account is None or not account.start_s <= now < account.end_s:
             return None
-        purses = account.purses
+        purses, tick = account.purses, self._shelf.tick
         for purse in purses:
-            if purse.free < amount:
-                return None
-        tick = self._shelf.tick
-        for purse in purses:
-            purse.free -= amount
-            purse.held += amount
+            left = purse.left - amount
+            if left < purse.bank_free:
+                for taken in purses:  # of those before it, it goes back
+                    if taken is purse:
+                        return None
+                    taken.left += amount
+            purse.left = left
             purse.used = tick
         return Hold(purses, amount, dict.fromkeys(account.ids, amount))
 
@@ -143,16 +147,16 @@ class Purses:
         Raises `ValueError` for a negative charge.
         """
         if hold.charged is None:
-            held = hold.amount
             if not isinstance(charged, int):
-                charged = held if charged is None else nano_up(charged)
+                charged = hold.amount if charged is None else nano_up(charged)
             if charged < 0:
                 raise ValueError(f"a charge of {charged} nanodollars")
-            rest = held - charged
+            rest = hold.amount - charged
             for purse in hold.purses:
-                purse.held -= held
-                purse.free += rest
-                if purse.free < 0 or purse.blind:
+                purse.left += rest
+                purse.leased -= charged
+            if rest < 0 or self._blindly:
+                for purse in hold.purses:
                     self._square(purse)
             hold.charged = dict.fromkeys(hold.amounts, charged)
         return hold.charged
@@ -163,31 +167,36 @@ class Purses:
 
     def remaining(self, budgets: Sequence[BudgetRef]) -> int | None:
         """Nanodollars left of the tightest budget, as far as this worker knows (hard ones count before others)."""
-        account = self._shelf.account(budgets)
+        account = self._accounts.get(id(budgets)) or self._shelf.account(budgets)
         purses = account.tightest if account is not None else tightest(self._shelf.known(budgets))
-        return max(min([purse.bank_free + purse.free for purse in purses]), 0) if purses else None
+        if not purses:
+            return None
+        least = purses[0].left
+        for purse in purses:  # (so few that a loop is faster than `min`)
+            if purse.left < least:
+                least = purse.left
+        return max(least, 0)
 
     def _take(self, purses: list[Purse], amount: int) -> Hold | None:
         for purse in purses:
             if purse.free < amount or not purse.known:
                 return None
         for purse in purses:
-            purse.free -= amount
+            purse.left -= amount
         return self._held(purses, amount)
 
     def _held(self, purses: list[Purse], amount: int) -> Hold:
         for purse in purses:
-            purse.held += amount
             purse.used = self._shelf.tick
         return Hold(purses, amount, {purse.id: amount for purse in purses})
 
     def _refuse(self, purse: Purse, amount: int, now: float) -> Refused:
         self.counters["refusals"] += 1
-        why: Why = "held" if amount <= purse.left() else "exhausted"
+        why: Why = "held" if amount <= purse.unspent() else "exhausted"
         after = 1.0 if why == "held" else purse.end_s - now
         never = math.isinf(after) or amount > purse.ref.limit
         return Refused(
-            budget=purse.ref, remaining=max(purse.bank_free + purse.free, 0), why=why,
+            budget=purse.ref, remaining=max(purse.left, 0), why=why,
             retry_after_s=None if never else max(math.ceil(after), 1),
         )  # fmt: skip
 
@@ -197,8 +206,9 @@ class Purses:
             self.counters["refusals"] += 1
             return Refused(budget=None, remaining=0, retry_after_s=1, why="unavailable")
         self.counters["admitted_blind"] += 1
+        self._blindly = True
         for purse in purses:
-            purse.free -= amount
+            purse.left -= amount
             if purse.free < 0:
                 purse.blind -= purse.free
                 self._shelf.put_back(purse)
@@ -211,8 +221,7 @@ class Purses:
             self._shelf.put_back(purse)
         elif back := min(purse.blind, purse.free):
             purse.blind -= back
-            purse.free -= back
-            purse.bank_free += back
+            purse.give_back(back)
             self._teller.put_back(purse.id, back)
 
     # --- asking the bank ----------------------------------------------------------------------
@@ -253,8 +262,8 @@ class Purses:
         for purse in purses:
             aside = min(purse.free, amount)
             asides.append(aside)
-            ours[purse.id] = purse.free + purse.held
-            purse.free -= aside
+            ours[purse.id] = purse.leased
+            purse.lease(-aside)
             purse.pins += 1
             if (need := amount - aside) or not purse.known:
                 want = need + purse.wish(amount, now)
@@ -266,7 +275,7 @@ class Purses:
             for purse, aside in zip(purses, asides, strict=True):
                 purse.pins -= 1
                 if not isinstance(answer, dict):
-                    purse.free += aside
+                    purse.lease(aside)
         if isinstance(answer, Turned):
             purse = next(purse for purse in purses if purse.id == answer.short.purse)
             purse.note_short(answer.short, answer.returned, self._clock(), PATIENCE_S)
@@ -274,16 +283,17 @@ class Purses:
         if answer is None:
             return None
         for purse in purses:
+            purse.leased += amount  # what was set aside and what was needed, which are held now
             if purse.id in wants:
                 self._credit(purse, wants[purse.id], answer[purse.id])
         return self._held(purses, amount)
 
     def _credit(self, purse: Purse, want: Want, granted: Granted) -> None:
-        purse.free += granted.amount - want.need
+        purse.lease(granted.amount - want.need)
         purse.known = True
         purse.short = None
         purse.fetched_at = self._clock()
-        purse.bank_free = granted.state.free(want.limit)
+        purse.tell(granted.state.free(want.limit))
         if not want.hard and not purse.alerted and granted.state.spent >= want.limit:
             purse.alerted = True
             self.counters["alerts"] += 1

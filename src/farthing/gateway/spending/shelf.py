@@ -26,26 +26,25 @@ class Shelf:
         self._tight: set[Purse] = set()
         self.purses: dict[str, Purse] = {}
         self.current: dict[tuple[str, str], Purse] = {}
-        self._changes = 0
-        """Counts whatever becomes another in `current`."""
-        self._accounts: dict[int, Account] = {}
+        self.accounts: dict[int, Account] = {}
+        """By the id of a tuple of budgets, which an account keeps alive. Empty again whenever `current` changes."""
         self.tick = 0
 
     def account(self, budgets: Sequence[BudgetRef]) -> Account | None:
         """The purses of `budgets`, where all are in memory and known; remembered for who asks with the same tuple."""
-        found = self._accounts.get(id(budgets))
-        if found is not None and found.changes == self._changes and found.budgets is budgets:
+        found = self.accounts.get(id(budgets))
+        if found is not None:
             return found
         purses = self.known(budgets)
         if len(purses) != len(budgets) or len(set(purses)) != len(purses):
             return None  # (two budgets of one purse are merged by `pinned`)
         if any(purse.ref != ref for purse, ref in zip(purses, budgets, strict=True)):
             return None
-        found = Account(budgets, purses, self._changes)
+        found = Account(budgets, purses)
         if type(budgets) is tuple:
-            if len(self._accounts) >= self._most:
-                self._accounts.clear()
-            self._accounts[id(budgets)] = found
+            if len(self.accounts) >= self._most:
+                self.accounts.clear()
+            self.accounts[id(budgets)] = found
         return found
 
     def known(self, budgets: Sequence[BudgetRef]) -> list[Purse]:
@@ -83,12 +82,12 @@ class Shelf:
         elif purse.ref != ref:
             if ref.limit < purse.ref.limit or (ref.hard and not purse.ref.hard):
                 self.put_back(purse)  # leased under an easier rule: the bank decides again
-            purse.bank_free += ref.limit - purse.ref.limit
+            purse.tell(purse.bank_free + ref.limit - purse.ref.limit)
             purse.ref, purse.short, purse.alerted = ref, None, False
-            self._changes += 1
+            self.accounts.clear()
         if self.current.get(key) is not purse:
             self.current[key] = purse
-            self._changes += 1
+            self.accounts.clear()
         return purse
 
     def _evict(self) -> None:
@@ -100,7 +99,7 @@ class Shelf:
             self._drop(purse)
 
     def _drop(self, purse: Purse) -> None:
-        self._changes += 1
+        self.accounts.clear()
         del self.purses[purse.id]
         self._tight.discard(purse)
         if self.current.get(purse.key) is purse:
@@ -109,10 +108,9 @@ class Shelf:
     def put_back(self, purse: Purse) -> None:
         """Leave what is free of a purse for the bank. Below zero it is more than was leased, and spent: the bank adds
         that to the lease, from which the ledger takes the whole charge."""
-        if purse.free:
-            self._teller.put_back(purse.id, purse.free)
-            purse.bank_free += purse.free
-            purse.free = 0
+        if free := purse.free:
+            self._teller.put_back(purse.id, free)
+            purse.give_back(free)
 
     def tighten(self, wanted: Collection[str], until: float) -> int:
         """Others are short of the purses `wanted`: return what is free of them, and until then whatever is settled of

@@ -34,12 +34,15 @@ _MOST = 512
 _MINUTE_US = 60_000_000
 _LONGEST_MIN = 15  # minutes that a request may take: the time of its end decides some prices
 _BUILT_IN = "built-in tools"
-_NOTHING: Mapping[str, str] = {}
 _UPGRADES = ("", "auto")
 _OUTPUTS = tuple(
     name for name, meter in METERS.items() if meter.unit == "token" and meter.direction == "output"
 )  # fmt: skip
 _PROMPTS = tuple(name for name, meter in METERS.items() if meter.prompt)
+
+
+Where = tuple[str | None, frozenset[tuple[str, str]]]
+"""The region that a request is sent to, as far as it is known, and what else prices depend on (`Usage.attrs`)."""
 
 
 class Worst(msgspec.Struct, frozen=True):
@@ -60,17 +63,21 @@ class Worst(msgspec.Struct, frozen=True):
 
 
 class _Rates(msgspec.Struct, frozen=True):
-    """The dearest rates under some conditions: (prompt x tokens + output x tokens + each) / bottom dollars.
+    """The dearest rates under some conditions: (prompt x tokens + output x tokens + each) / bottom nanodollars.
 
-    `why`: there is no bound. `linear`: False where the price of a count is not a multiple of it.
+    `why`: there is no bound. `linear`: False there, and where the price of a count is not a multiple of it.
     """
 
     why: str = ""
-    linear: bool = True
+    linear: bool = False
     prompt: int = 0
     output: int = 0
     each: int = 0
     bottom: int = 1
+
+    def nano(self, prompt: int, output: int) -> int:
+        """What so many tokens cost at these rates, where they are linear: nanodollars, rounded up."""
+        return -(-(prompt * self.prompt + output * self.output + self.each) // self.bottom)
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -78,8 +85,7 @@ class _Case(msgspec.Struct, frozen=True):
 
     started_us: int
     tier: str
-    region: str | None
-    attrs: Mapping[str, str]
+    where: Where
     prompt: int
     output: int
     image: bool
@@ -98,8 +104,19 @@ class Ceilings:
         self._edges: dict[str, list[int]] = {}
         for of, edge in sorted(cuts.measures):
             self._edges.setdefault(of, []).append(edge)
+        self._cut = self._clocked or bool(self._edges)
         self._limit = output_limit(offer.provider, offer.model)
         self._known: dict[object, _Rates] = {}
+
+    def stated(self, asked: Asked, where: Where, started_us: int) -> int | None:
+        """What `worst` finds for a request that bounds its prompt and its answers itself, where prices are linear:
+        nanodollars, rounded up. None: ask `worst`."""
+        prompt, output = asked.prompt_tokens_bound, asked.max_output_tokens
+        if prompt is None or output is None:
+            return None
+        output *= asked.choices
+        rates = self._rates(asked, prompt, output, where, started_us)
+        return rates.nano(prompt, output) if rates.linear else None
 
     def worst(
         self,
@@ -117,7 +134,7 @@ class Ceilings:
         `hard`: a hard budget applies, so the bound must hold even where the request states no limit on its answer.
         `remaining`: nanodollars left in the smallest of those, None: not known yet.
         """
-        prompt, unbounded = asked.prompt_tokens_bound, asked.prompt_tokens_bound is None
+        prompt = asked.prompt_tokens_bound
         if prompt is None:
             prompt, why = self._prompt(asked, rules)
             if prompt is None:
@@ -125,20 +142,20 @@ class Ceilings:
         output, stated = asked.max_output_tokens, asked.max_output_tokens is not None
         if output is None:
             output = self._most_output(prompt, rules)
-        case = _Case(
-            started_us, asked.tier, region, attrs or _NOTHING, prompt, output * asked.choices,
-            asked.images > 0 or unbounded, asked.audio > 0 or unbounded, unbounded,
-        )  # fmt: skip
-        rates = self._rates(case)
+        where = region, frozenset(attrs.items() if attrs else ())
+        rates = self._rates(asked, prompt, output * asked.choices, where, started_us)
         if rates.why:
             return Worst(None, None, rates.why)
-        if stated or not (hard or remaining is not None) or (rates.linear and not rates.output):
-            return Worst(self._total(case, rates))
-        if remaining is not None and rates.output:
-            affordable = remaining * rates.bottom // (8 * NANO * rates.output * asked.choices)
-            output = min(output, max(affordable, LEAST_CAP))
-            case = msgspec.structs.replace(case, output=output * asked.choices)
-        return Worst(self._total(case, rates), output)
+        cap = None
+        if not stated and (hard or remaining is not None) and not (rates.linear and not rates.output):
+            if remaining is not None and rates.output:
+                affordable = remaining * rates.bottom // (8 * rates.output * asked.choices)
+                output = min(output, max(affordable, LEAST_CAP))
+            cap = output
+        output *= asked.choices
+        if rates.linear:
+            return Worst(rates.nano(prompt, output), cap)
+        return Worst(nano_up(self._odd(_case(asked, prompt, output, where, started_us))), cap)
 
     def _prompt(self, asked: Asked, rules: Rules) -> tuple[int | None, str]:
         """The most tokens of a prompt that its body does not bound, or None and why there is no bound."""
@@ -159,31 +176,22 @@ class Ceilings:
             most = min(most, max(window - prompt, window // 4))
         return max(most, 1)
 
-    def _total(self, case: _Case, rates: _Rates) -> int:
-        if not rates.linear:
-            return nano_up(self._odd(case))
-        total = case.prompt * rates.prompt + case.output * rates.output + rates.each
-        return -(-total * NANO // rates.bottom)
-
-    def _rates(self, case: _Case) -> _Rates:
+    def _rates(self, asked: Asked, prompt: int, output: int, where: Where, started_us: int) -> _Rates:
         key = (
-            bisect_right(self._times, case.started_us),
-            case.started_us // _MINUTE_US if self._clocked else 0,
-            case.tier,
-            case.region,
-            tuple(case.attrs.items()) if case.attrs else (),
-            tuple([bisect_right(edges, _size(of, case)) for of, edges in self._edges.items()]) if self._edges else (),
-            case.image,
-            case.audio,
-            case.video,
-            case.output > 0,
-        )
+            self._piece(prompt, output, started_us) if self._cut else bisect_right(self._times, started_us),
+            asked.tier, where, asked.prompt_tokens_bound is None, not asked.images, not asked.audio, not output,
+        )  # fmt: skip
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            found = self._known[key] = self._find(case)
+            found = self._known[key] = self._find(_case(asked, prompt, output, where, started_us))
         return found
+
+    def _piece(self, prompt: int, output: int, started_us: int) -> tuple[int, ...]:
+        """Which piece of time and of each measure, as the offer's conditions cut them, a request lies in."""
+        times = bisect_right(self._times, started_us), started_us // _MINUTE_US if self._clocked else 0
+        return *times, *[bisect_right(edges, _size(of, prompt, output)) for of, edges in self._edges.items()]
 
     def _find(self, case: _Case) -> _Rates:
         price = self._price(case)
@@ -211,6 +219,7 @@ class Ceilings:
                     return _Rates(why=found.reason)
                 linear = linear and found.rate.linear
                 each = max(each, found.unit_usd or ZERO)
+        prompt, output, each = prompt * NANO, output * NANO, each * NANO
         bottom = math.lcm(prompt.denominator, output.denominator, each.denominator)
         return _Rates(
             linear=linear,
@@ -241,15 +250,16 @@ class Ceilings:
         """Every set of facts that the request may turn out to have, and whether a price is needed for it."""
         start = EPOCH + timedelta(microseconds=case.started_us)
         ends = [start + timedelta(minutes=n) for n in range(_LONGEST_MIN + 1)] if self._clocked else [start]
-        sizes = [[(of, size) for size in _sizes(edges, _size(of, case))] for of, edges in self._edges.items()]
+        edges = self._edges.items()
+        sizes = [[(of, size) for size in _sizes(at, _size(of, case.prompt, case.output))] for of, at in edges]
         certain, others = _tiers(case.tier)
         stated = [tier for tier in others if index(price).states_tier(tier, start)]
         tiers = [*((tier, True) for tier in certain), *((tier, False) for tier in stated)]
-        attrs = frozenset(case.attrs.items())
-        for (tier, needed), region, end, measures in itertools.product(
-            tiers, _regions(price, case.region), ends, itertools.product(*sizes)
+        region, attrs = case.where
+        for (tier, needed), named, end, measures in itertools.product(
+            tiers, _regions(price, region), ends, itertools.product(*sizes)
         ):
-            yield Facts(at=start, completed=end, tier=tier, region=region, attrs=attrs, measures=dict(measures)), needed
+            yield Facts(at=start, completed=end, tier=tier, region=named, attrs=attrs, measures=dict(measures)), needed
 
 
 def _tiers(asked: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -260,9 +270,15 @@ def _tiers(asked: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(dict.fromkeys((tier, STANDARD))), ()
 
 
-def _size(of: str, case: _Case) -> int:
+def _case(asked: Asked, prompt: int, output: int, where: Where, started_us: int) -> _Case:
+    unbounded = asked.prompt_tokens_bound is None
+    image, audio = asked.images > 0 or unbounded, asked.audio > 0 or unbounded
+    return _Case(started_us, asked.tier, where, prompt, output, image, audio, unbounded)
+
+
+def _size(of: str, prompt: int, output: int) -> int:
     """The most that the measure `of` can be."""
-    return case.output if of in _OUTPUTS else case.prompt if of == "prompt" or of in _PROMPTS else NO_LIMIT - 1
+    return output if of in _OUTPUTS else prompt if of == "prompt" or of in _PROMPTS else NO_LIMIT - 1
 
 
 def _sizes(edges: Iterable[int], most: int) -> list[int]:

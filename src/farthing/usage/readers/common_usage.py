@@ -1,90 +1,109 @@
 """The commonest forms of a usage object, read without looking for what they do not hold.
 
 Nearly every answer of nearly every provider is one of these, and the general rules of `usage_objects` look for some
-forty names. Each function answers None for anything that is not in its lists: the general rules then hold, and where
-it does answer they would say the same (a property test).
+forty names. Each form is a type that takes nothing else, so that msgspec checks it, out of JSON (`decode`) or a `dict`
+(`convert`). For anything else there is None: the general rules then hold, and where a form does fit they would say the
+same (a property test).
 """
 
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from farthing.usage.record import LARGEST_COUNT
+from msgspec import Meta, Struct, ValidationError, convert, field
+from msgspec.structs import fields
 
-_CHAT = frozenset({
-    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details",
-    "prompt_cache_hit_tokens", "prompt_cache_miss_tokens",
-})  # fmt: skip
-_RESPONSES = frozenset(
-    {"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"}
-)
-_CHAT_AND_COST = _CHAT | {"cost", "cost_details", "is_byok", "estimated_cost"}
-_PARTS = frozenset({
-    "audio_tokens", "image_tokens", "text_tokens", "video_tokens", "cache_write_tokens", "accepted_prediction_tokens",
-    "rejected_prediction_tokens",
-})  # fmt: skip
-"""Parts of the input and the output that a common usage object states as 0 or null, if at all."""
-
-_ANTHROPIC = frozenset({
-    "input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation",
-    "service_tier", "inference_geo", "speed", "server_tool_use", "output_tokens_details", "iterations",
-})  # fmt: skip
-_LIVES = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
+MOST = 10**9
+"""A hundred times what any model takes: a larger count is for the general rules, and no whole answer's."""
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+Absent = Literal[0, None]
+Label = Annotated[str, Meta(max_length=64)]
 
 
-def only_counts(usage: dict[str, Any]) -> bool:
-    """Whether a usage object that `common_openai` reads has nothing beside its counts: no cost, nothing to tell."""
-    names = usage.keys()
-    return names <= _CHAT or names <= _RESPONSES
+class _Parts(Struct, gc=False, forbid_unknown_fields=True):
+    """Parts of the input and the output that a common usage object states as 0 or null, if at all."""
+
+    audio_tokens: Absent = None
+    image_tokens: Absent = None
+    text_tokens: Absent = None
+    video_tokens: Absent = None
+    cache_write_tokens: Absent = None
+    accepted_prediction_tokens: Absent = None
+    rejected_prediction_tokens: Absent = None
 
 
-def common_openai(usage: dict[str, Any]) -> dict[str, int] | None:
-    """The meters of a common OpenAI usage object: the input includes cached tokens, the output reasoning."""
-    names = usage.keys()
-    if names <= _CHAT_AND_COST:
-        read, made = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-        cached = _alone(usage.get("prompt_tokens_details"), "cached_tokens")
-        reasoning = _alone(usage.get("completion_tokens_details"), "reasoning_tokens")
-        if cached == 0:
-            cached = usage.get("prompt_cache_hit_tokens", 0)
-    elif names <= _RESPONSES:
-        read, made = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-        cached = _alone(usage.get("input_tokens_details"), "cached_tokens")
-        reasoning = _alone(usage.get("output_tokens_details"), "reasoning_tokens")
-    else:
-        return None
-    total = usage.get("total_tokens", 0)
-    if not (type(read) is type(made) is type(cached) is type(reasoning) is type(total) is int):
-        return None
-    if not (0 <= cached <= read and 0 <= reasoning <= made):
-        return None
+class _Read(_Parts, gc=False, forbid_unknown_fields=True):
+    cached: Count | None = field(default=0, name="cached_tokens")
+
+
+class _Made(_Parts, gc=False, forbid_unknown_fields=True):
+    reasoning: Count | None = field(default=0, name="reasoning_tokens")
+
+
+class ChatUsage(Struct, gc=False, forbid_unknown_fields=True):
+    """Of chat/completions, completions and embeddings: counts and nothing beside them, no cost, nothing to tell."""
+
+    read: Count = field(default=0, name="prompt_tokens")
+    made: Count = field(default=0, name="completion_tokens")
+    total: Count = field(default=0, name="total_tokens")
+    of_read: _Read | None = field(default=None, name="prompt_tokens_details")
+    of_made: _Made | None = field(default=None, name="completion_tokens_details")
+    hit: Count = field(default=0, name="prompt_cache_hit_tokens")
+    missed: Any = field(default=None, name="prompt_cache_miss_tokens")
+    queue_time: Any = None
+    prompt_time: Any = None
+    completion_time: Any = None
+    total_time: Any = None
+
+
+class _ChatAndCost(ChatUsage, gc=False, forbid_unknown_fields=True):
+    cost: Any = None
+    cost_details: Any = None
+    is_byok: Any = None
+    estimated_cost: Any = None
+
+
+class ResponsesUsage(Struct, gc=False, forbid_unknown_fields=True):
+    """Of responses: the same under other names."""
+
+    read: Count = field(default=0, name="input_tokens")
+    made: Count = field(default=0, name="output_tokens")
+    total: Count = field(default=0, name="total_tokens")
+    of_read: _Read | None = field(default=None, name="input_tokens_details")
+    of_made: _Made | None = field(default=None, name="output_tokens_details")
+    hit: ClassVar[int] = 0
+
+
+class _Lives(Struct, gc=False, forbid_unknown_fields=True):
+    five: Count = field(default=0, name="ephemeral_5m_input_tokens")
+    hour: Count = field(default=0, name="ephemeral_1h_input_tokens")
+
+
+class MessagesUsage(Struct, gc=False, forbid_unknown_fields=True):
+    """Of Anthropic's messages: disjoint counts, without tools and thoughts."""
+
+    read: Count = field(default=0, name="input_tokens")
+    made: Count = field(default=0, name="output_tokens")
+    cached: Count = field(default=0, name="cache_read_input_tokens")
+    written: Count = field(default=0, name="cache_creation_input_tokens")
+    lives: _Lives | None = field(default=None, name="cache_creation")
+    service_tier: Label | None = None
+    inference_geo: Label | None = None
+    speed: Label | None = None
+    server_tool_use: None = None
+    output_tokens_details: None = None
+    iterations: None = None
+
+
+def openai_meters(usage: ChatUsage | ResponsesUsage) -> dict[str, int] | None:
+    """The meters of a common OpenAI usage object that are above 0: its input includes cached tokens, its output
+    reasoning. None where its counts do not fit each other."""
+    read, made = usage.read, usage.made
+    of_read, of_made = usage.of_read, usage.of_made
+    cached = usage.hit if of_read is None else of_read.cached or usage.hit
+    reasoning = 0 if of_made is None else of_made.reasoning or 0
     # A total above its parts says that something was counted beside them.
-    if not 0 <= total <= read + made <= LARGEST_COUNT:
+    if cached > read or reasoning > made or usage.total > read + made:
         return None
-    return _stated(read - cached, cached, made, reasoning)
-
-
-def _alone(details: Any, name: str) -> int | None:
-    """The count called `name` in `details`, 0 where there is none; None where they hold anything else."""
-    if details is None:
-        return 0
-    if type(details) is not dict:
-        return None
-    found = 0
-    for key, value in details.items():
-        if type(value) is int:
-            if key == name:
-                found = value
-            elif value or key not in _PARTS:
-                return None
-        elif value is not None or (key != name and key not in _PARTS):
-            return None
-    return found
-
-
-def _stated(uncached: int, cached: int, made: int, reasoning: int) -> dict[str, int]:
-    """The meters that are above 0."""
-    found = {}
-    if uncached:
-        found["input"] = uncached
+    found = {"input": read - cached} if read > cached else {}
     if cached:
         found["cache_read"] = cached
     if made:
@@ -94,40 +113,49 @@ def _stated(uncached: int, cached: int, made: int, reasoning: int) -> dict[str, 
     return found
 
 
-def common_anthropic(usage: dict[str, Any]) -> dict[str, int] | None:
-    """The meters of a common Anthropic usage object, whose fields are disjoint: one without tools and thoughts."""
-    if not usage.keys() <= _ANTHROPIC:
-        return None
-    get = usage.get
-    if not (get("server_tool_use") is get("output_tokens_details") is get("iterations") is None):
-        return None
-    split = get("cache_creation")
-    if split is None:
-        five: Any = 0
-        hour: Any = 0
-    elif type(split) is dict and split.keys() <= _LIVES:
-        five, hour = split.get("ephemeral_5m_input_tokens", 0), split.get("ephemeral_1h_input_tokens", 0)
-    else:
-        return None
-    read, made = get("input_tokens", 0), get("output_tokens", 0)
-    cached, written = get("cache_read_input_tokens", 0), get("cache_creation_input_tokens", 0)
-    if not (type(read) is type(made) is type(cached) is type(written) is type(five) is type(hour) is int):
-        return None
-    least, most = min(read, made, cached, written, five, hour), max(read, made, cached, written, five, hour)
-    if least < 0 or most > LARGEST_COUNT:
-        return None
-    five += max(written - hour - five, 0)  # what the older single field states beyond the split: the default life
-    if five > LARGEST_COUNT:
-        return None
-    found = {}
-    if read:
-        found["input"] = read
-    if cached:
-        found["cache_read"] = cached
+def anthropic_meters(usage: MessagesUsage) -> dict[str, int]:
+    """The meters of a common Anthropic usage object that are above 0: its fields are disjoint."""
+    five, hour = (0, 0) if usage.lives is None else (usage.lives.five, usage.lives.hour)
+    five = max(five, usage.written - hour)  # what the older single field states beyond the split: the default life
+    found = {"input": usage.read} if usage.read else {}
+    if usage.cached:
+        found["cache_read"] = usage.cached
     if five:
         found["cache_write_5m"] = five
     if hour:
         found["cache_write_1h"] = hour
-    if made:
-        found["output"] = made
+    if usage.made:
+        found["output"] = usage.made
     return found
+
+
+def common_openai(usage: dict[str, Any], *, cost: bool = True) -> dict[str, int] | None:
+    """The meters of a common OpenAI usage object; without `cost` only where it states none beside its counts."""
+    form: type[ChatUsage | ResponsesUsage] = _ChatAndCost if cost else ChatUsage
+    if "input_tokens" in usage:
+        form = ResponsesUsage
+    found = _as(form, usage)
+    return None if found is None else openai_meters(found)
+
+
+def common_anthropic(usage: dict[str, Any]) -> dict[str, int] | None:
+    """The meters of a common Anthropic usage object."""
+    found = _as(MessagesUsage, usage)
+    return None if found is None else anthropic_meters(found)
+
+
+_T = TypeVar("_T")
+_NAMES: dict[Any, frozenset[str]] = {
+    form: frozenset(field.encode_name for field in fields(form))
+    for form in (ChatUsage, _ChatAndCost, ResponsesUsage, MessagesUsage)
+}
+
+
+def _as(form: type[_T], usage: dict[str, Any]) -> _T | None:
+    """`usage` in the form `form`; None where it is in another. (A look at the names takes less than a refusal.)"""
+    if not _NAMES[form].issuperset(usage):
+        return None
+    try:
+        return convert(usage, form)
+    except ValidationError:
+        return None

@@ -1,0 +1,52 @@
+"""What a worker serves, and how much of it."""
+
+import asyncio
+import resource
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from farthing.gateway.process.heads import MOST_KNOWN, Meaning, meaning
+
+if TYPE_CHECKING:
+    from farthing.gateway.process.connection import Connection
+
+_FILES = 65536
+_OWN_FILES = 200
+
+
+class Served:
+    """What a worker serves: the connections to `app`, the tasks that serve their requests, the heads these had.
+
+    `most`: how many connections it takes.
+    """
+
+    def __init__(self, app: Any, most: int) -> None:
+        self.app = app
+        self.most = most
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.heads: dict[bytes, Meaning] = {}
+
+    def keep(self, head: bytes, digits: bytes, url: bytes, scope: dict[str, Any]) -> None:
+        """Keep what a head says, if it is plain."""
+        if (found := meaning(head, digits, url, scope)) is not None:
+            if len(self.heads) >= MOST_KNOWN:
+                self.heads.clear()
+            self.heads[head] = found
+
+
+def sweep(connections: Iterable["Connection"], now: float) -> None:
+    """Look at each connection whose time has come, by the loop's clock; to be called about once a second."""
+    for one in [one for one in connections if one.due < now]:
+        one.sweep(now)
+
+
+def most_connections() -> int:
+    """How many connections this worker takes: each may need a file for the client's and one for the upstream's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    files = _FILES if soft == resource.RLIM_INFINITY else soft
+    return max((files - _OWN_FILES) // 2, 50)

@@ -1,0 +1,134 @@
+"""The rows of an attempt: the open one says all that is known when it is sent, the final one adds how it ended."""
+
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farthing.charges.quick import Plan
+from farthing.gateway import shared as shareds
+from farthing.gateway.caller import Attribution
+from farthing.gateway.entry import Entry
+from farthing.gateway.metering import Asked, Served, Surface
+from farthing.gateway.shared import Shared
+from farthing.gateway.spending.costs import Priced
+from farthing.gateway.state import State
+from farthing.ledger.row import Attempt
+
+words = st.sampled_from(["", "a", "b", "ä"])
+FIELDS = {
+    "key": words, "surface": st.sampled_from([Surface.CHAT, Surface.MESSAGES]), "provider": words, "upstream": words,
+    "region": words, "model": words, "tier": words, "stream": st.booleans(), "feature": words, "request_type": words,
+    "user": words, "segment": words, "session": words, "tags": st.sampled_from([{}, {"team": "x"}]),
+}  # fmt: skip
+
+
+class Kept:
+    """What a worker shares, as far as rows need it."""
+
+    def __init__(self) -> None:
+        self.ledger = SimpleNamespace(worker="host:1:2")
+        self.blanks: dict[Any, Attempt] = {}
+        self.rows: list[Attempt] = []
+        self.write = self.rows.append
+
+    blank: Any = Shared.blank
+
+
+def state_of(shared: Kept, priced: Priced, charges: list[Any]) -> Any:
+    def settle(hold: Any, charged: Any) -> dict[str, int]:
+        charges.append(charged)
+        return {"purse": 7}
+
+    return SimpleNamespace(
+        shared=shared, token_meters=State.token_meters, price=lambda *_: priced, price_name=lambda _: "named",
+        purses=SimpleNamespace(settle=settle), end=lambda row, trace: shared.rows.append(row), least=lambda *_: None,
+    )  # fmt: skip
+
+
+def call_of(told: dict[str, Any], number: int) -> Any:
+    by = {name: told[name] for name in ("feature", "request_type", "user", "segment", "session", "tags")}
+    return SimpleNamespace(
+        id=f"r{number}", asked=Asked(model=told["model"], tier=told["tier"], stream=told["stream"]),
+        by=Attribution(**by), surface=told["surface"], now_us=lambda: 1_000_000 + number, tokens=0, trace=None,
+        party=SimpleNamespace(key=SimpleNamespace(id=told["key"]) if told["key"] else None),
+    )  # fmt: skip
+
+
+def opened(shared: Kept, told: dict[str, Any], number: int, priced: Any = None, charges: Any = None) -> tuple[Any, Any]:
+    call = call_of(told, number)
+    entry = Entry(state_of(shared, priced, [] if charges is None else charges), call, number)
+    entry._place = SimpleNamespace(provider=told["provider"], region=told["region"])  # type: ignore[assignment]
+    entry.open(SimpleNamespace(name=told["upstream"]), f"log {number}")  # type: ignore[arg-type]
+    return entry, call
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.fixed_dictionaries(FIELDS), min_size=1, max_size=12), st.integers(1, 4))
+def test_each_open_row_says_what_its_own_request_said(requests: list[dict[str, Any]], most: int) -> None:
+    """Rows are made of blanks that are kept, few of them here: none takes a word of another request."""
+    shared, before = Kept(), shareds._MOST_BLANKS
+    shareds._MOST_BLANKS = most
+    try:
+        for number, told in enumerate(requests):
+            opened(shared, told, number)
+            assert len(shared.blanks) <= most
+    finally:
+        shareds._MOST_BLANKS = before
+    for number, (told, row) in enumerate(zip(requests, shared.rows, strict=True)):
+        assert row == Attempt(
+            attempt=row.attempt, request=f"r{number}", number=number, started_us=1_000_000 + number,
+            worker="host:1:2", key=told["key"], protocol=told["surface"].protocol, surface=told["surface"].path,
+            provider=told["provider"], upstream=told["upstream"], model_asked=told["model"], tier_asked=told["tier"],
+            region=told["region"], streamed=told["stream"], feature=told["feature"],
+            request_type=told["request_type"], user=told["user"], segment=told["segment"], session=told["session"],
+            tags=told["tags"], decision=f"log {number}",
+        )  # fmt: skip
+    assert len({row.attempt for row in shared.rows}) == len(requests)
+
+
+TOLD: dict[str, Any] = {
+    "key": "k", "surface": Surface.CHAT, "provider": "openai", "upstream": "main", "region": "eu", "model": "m",
+    "tier": "", "stream": False, "feature": "f", "request_type": "", "user": "", "segment": "", "session": "",
+    "tags": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("served", "region", "reported", "tokens"),
+    [
+        # 5 + 3 tokens; what is no token (a search, reasoning, which is part of output) does not count for the limits
+        (Served(quantities={"input": 5, "output": 3}), "eu", None, 8),
+        (Served(quantities={"input": 5, "output": 3, "reasoning": 2}, region="us"), "us", None, 8),
+        (Served(quantities={"input": 5, "web_search": 4}, reported_usd=Fraction(1, 8)), "eu", "1/8", 5),
+        (Served(reported_usd=Fraction(0), region="us"), "us", "0", 0),
+    ],
+)
+def test_the_final_row_adds_the_end(served: Served, region: str, reported: str | None, tokens: int) -> None:
+    shared, charges = Kept(), list[Any]()
+    priced = Priced(Plan(known=True, bottom=1000), 6)  # 6/1000 dollars: 6,000,000 nanodollars
+    entry, call = opened(shared, TOLD, 1, priced, charges)
+    entry._hold = SimpleNamespace(amounts={"purse": 9})
+    entry.first_us = 1_000_002
+    row = entry.end("done", served=served, status=200)
+    [before, after] = shared.rows
+    assert row is after and entry.done and entry.priced is priced and charges == [6_000_000] and call.tokens == tokens
+    known = {name: getattr(before, name) for name in before.__struct_fields__}
+    assert row == Attempt(
+        **known | {
+            "state": "done", "ended_us": 1_000_001, "first_us": 1_000_002, "status": 200, "region": region,
+            "quantities": served.quantities, "usd": "3/500", "price": "named", "reported_usd": reported,
+            "holds": {"purse": 7},
+        }
+    )  # fmt: skip
+
+
+def test_what_has_no_price_is_unknown_and_charges_what_was_held() -> None:
+    shared, charges = Kept(), list[Any]()
+    entry, _ = opened(shared, TOLD, 1, Priced(Plan(known=False, reason="no price")), charges)
+    entry._hold = SimpleNamespace(amounts={"purse": 9})
+    row = entry.end("done", served=Served(quantities={"input": 1}), status=200)
+    assert (row.usd, row.unknown, charges) == (None, "no price", [None])
