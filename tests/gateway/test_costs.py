@@ -1,6 +1,6 @@
 """What the gateway takes a request to cost: no more than reserved, by what was served, unknown where nobody knows."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -107,7 +107,55 @@ def test_what_answers_may_name_is_remembered_within_bounds() -> None:
         served = Served(quantities={"input": 1}, model=f"m-2026-01-{n % 31:02}", tier=f"t{n}")
         assert seller.price(served, "", NOW, NOW).usd is None  # no such tier
         assert seller.price(Served(quantities={"input": n + 1}), "", NOW, NOW).usd == Fraction(2 * (n + 1), MICRO)
-    assert len(seller._terms) <= 64
+        seller.price(
+            Served(quantities={"input": 1}, model=f"m-2026-{n // 28 % 12 + 1:02}-{n % 28 + 1:02}"), "", NOW, NOW
+        )
+    assert len(seller._terms) <= 64 and len(seller._sold) <= 64
+
+
+ALL = offer(rate("input", "2"), rate("output", "10"), rate("cache_read", "0.2"), rate("page", "5"))
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Served:
+    counts = draw(st.dictionaries(st.sampled_from(["input", "output", "cache_read", "page"]), st.integers(0, 10**9)))
+    return Served(
+        quantities=counts, model=draw(st.sampled_from("mx")),
+        tier=draw(st.sampled_from(["", "default", "batch", "flex"])), region=draw(st.sampled_from(["", "", "us"])),
+        unknown=draw(st.sampled_from(["", "", "", "nobody knows"])), estimated=draw(st.booleans()),
+    )  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+@given(st.just(ALL) | offers("m", linear=True), st.lists(st.tuples(answers(), instants), min_size=1, max_size=5))
+def test_what_is_remembered_of_answers_prices_the_next_as_if_it_were_the_first(
+    of: Offer, served: list[tuple[Served, datetime]]
+) -> None:
+    by = costs(msgspec.structs.replace(of, provider="p"))
+    seller = Seller(by, "p", "m", "", None)
+    for one, at in served:
+        now = microseconds(at)
+        plain = {name: count or 1 for name, count in one.quantities.items()}
+        for counts, unknown in ((plain, ""), (plain, ""), (one.quantities, ""), (one.quantities, one.unknown)):
+            answer = msgspec.structs.replace(one, quantities=counts, unknown=unknown)
+            found = seller.price(answer, "", now, now)
+            first = Seller(by, "p", "m", "", None).price(answer, "", now, now)
+            assert found.amounts() == first.amounts()
+            assert (found.unknown, found.estimated, found.price) == (first.unknown, first.estimated, first.price)
+            assert (found.offer, found.note) == (first.offer, first.note)
+    event("remembered" if seller._sold else "not")
+
+
+def test_a_price_that_changes_is_remembered_for_its_time() -> None:
+    start, day = datetime(2026, 3, 2, tzinfo=UTC), timedelta(days=1)
+    prices = tuple(
+        Price(source=SOURCE, rates=(rate("input", f"{n + 1}"),), valid_from=start + n * day) for n in range(3)
+    )
+    seller = Seller(costs(Offer(provider="p", model="m", prices=prices)), "p", "m", "", None)
+    for _ in range(3):
+        for n in (0, 1, 2, 1, 0):  # from the first to the last microsecond of each day
+            for at in (microseconds(start + n * day), microseconds(start + (n + 1) * day) - 1):
+                assert seller.price(Served(quantities={"input": 7}), "", at, at).usd == Fraction(7 * (n + 1), MICRO)
 
 
 def test_amounts_in_headers() -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway.process.connection import Connection, _address
+from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.cycle import Cycle
+from farthing.gateway.process.heads import address
 from farthing.gateway.process.served import Served
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -344,7 +345,7 @@ def test_however_requests_are_cut_and_joined_each_gets_its_own_answer_in_order(
 def test_an_address_is_read_as_the_parser_reads_it(rest: str) -> None:
     url = b"/" + rest.encode()
     parsed = httptools.parse_url(url)
-    path, query = _address.__wrapped__(url.replace(b"%", b"$"))  # escapes are a matter of their own
+    path, query = address.__wrapped__(url.replace(b"%", b"$"))  # escapes are a matter of their own
     assert path.encode() == parsed.path.replace(b"%", b"$")
     assert query == (parsed.query or b"").replace(b"%", b"$")
 

@@ -30,22 +30,22 @@ class Kept:
     """What a worker shares, as far as rows need it."""
 
     def __init__(self) -> None:
-        self.ledger = SimpleNamespace(worker="host:1:2")
-        self.blanks: dict[Any, Attempt] = {}
         self.rows: list[Attempt] = []
-        self.write = self.rows.append
+        self.ledger = SimpleNamespace(worker="host:1:2", write=self.rows.extend)
+        self.blanks: dict[Any, Attempt] = {}
+        self.end = self.rows.append
 
     blank: Any = Shared.blank
 
 
-def state_of(shared: Kept, priced: Priced, charges: list[Any]) -> Any:
+def state_of(shared: Kept, charges: list[Any]) -> Any:
     def settle(hold: Any, charged: Any) -> dict[str, int]:
         charges.append(charged)
         return {"purse": 7}
 
     return SimpleNamespace(
-        shared=shared, token_meters=State.token_meters, price=lambda *_: priced, price_name=lambda _: "named",
-        purses=SimpleNamespace(settle=settle), end=lambda row, trace: shared.rows.append(row), least=lambda *_: None,
+        shared=shared, token_meters=State.token_meters, price_name=lambda _: "named",
+        purses=SimpleNamespace(settle=settle), least=lambda *_: None,
     )  # fmt: skip
 
 
@@ -54,14 +54,16 @@ def call_of(told: dict[str, Any], number: int) -> Any:
     return SimpleNamespace(
         id=f"r{number}", asked=Asked(model=told["model"], tier=told["tier"], stream=told["stream"]),
         by=Attribution(**by), surface=told["surface"], now_us=lambda: 1_000_000 + number, tokens=0, trace=None,
-        party=SimpleNamespace(key=SimpleNamespace(id=told["key"]) if told["key"] else None),
+        party=SimpleNamespace(key=SimpleNamespace(id=told["key"]) if told["key"] else None, budgets=()),
     )  # fmt: skip
 
 
 def opened(shared: Kept, told: dict[str, Any], number: int, priced: Any = None, charges: Any = None) -> tuple[Any, Any]:
     call = call_of(told, number)
-    entry = Entry(state_of(shared, priced, [] if charges is None else charges), call, number)
-    entry._place = SimpleNamespace(provider=told["provider"], region=told["region"])  # type: ignore[assignment]
+    entry = Entry(state_of(shared, [] if charges is None else charges), call, number)
+    seller = SimpleNamespace(price=lambda *_: priced)
+    place: Any = SimpleNamespace(provider=told["provider"], region=told["region"], seller=seller)
+    assert entry.begin(place)
     entry.open(SimpleNamespace(name=told["upstream"]), f"log {number}")  # type: ignore[arg-type]
     return entry, call
 
@@ -111,7 +113,7 @@ def test_the_final_row_adds_the_end(served: Served, region: str, reported: str |
     shared, charges = Kept(), list[Any]()
     priced = Priced(Plan(known=True, bottom=1000), 6)  # 6/1000 dollars: 6,000,000 nanodollars
     entry, call = opened(shared, TOLD, 1, priced, charges)
-    entry._hold = SimpleNamespace(amounts={"purse": 9})
+    entry._hold = SimpleNamespace(amounts={"purse": 9}, left=None)
     entry.first_us = 1_000_002
     row = entry.end("done", served=served, status=200)
     [before, after] = shared.rows
@@ -129,6 +131,6 @@ def test_the_final_row_adds_the_end(served: Served, region: str, reported: str |
 def test_what_has_no_price_is_unknown_and_charges_what_was_held() -> None:
     shared, charges = Kept(), list[Any]()
     entry, _ = opened(shared, TOLD, 1, Priced(Plan(known=False, reason="no price")), charges)
-    entry._hold = SimpleNamespace(amounts={"purse": 9})
+    entry._hold = SimpleNamespace(amounts={"purse": 9}, left=None)
     row = entry.end("done", served=Served(quantities={"input": 1}), status=200)
     assert (row.usd, row.unknown, charges) == (None, "no price", [None])

@@ -125,9 +125,31 @@ def test_a_request_that_ends_its_connection_is_not_kept(line: bytes) -> None:
     ask = b"GET / HTTP/1.%d\r\nhost: x\r\n%b\r\n" % (1 if line else 0, line)
 
     async def test(talk: Talk) -> None:
-        talk.connection._seen_head = ask[:-4]  # as if it had come before
+        talk.connection._seen_head = ask  # as if it had come before
         assert (await talk.say(ask + GET)).count(b"HTTP/1.1") == 1
         assert talk.transport.closed and not talk.served.heads
+
+    run(echo, test)
+
+
+def test_a_request_that_begins_with_a_number_is_refused() -> None:
+    async def test(talk: Talk) -> None:
+        assert (await talk.say(b"5\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+    run(echo, test)
+
+
+def test_two_heads_in_turn_on_one_connection_are_told_apart() -> None:
+    other = (POST % 2).replace(b"/v1/x", b"/v1/z")
+
+    async def test(talk: Talk) -> None:
+        await talk.say(post(b"a"), post(b"a"), other + b"ab", other + b"ab")
+        assert len(talk.served.heads) == 2
+        del talk.connection._parser
+        for _ in range(3):
+            assert await talk.say(post(b"abc")) == told(b"abc")
+            assert await talk.say(other + b"ab") == told(b"ab").replace(b"/v1/x", b"/v1/z")
+            assert await talk.say(post(b"abcd"), post(b"")) == told(b"abcd") + told(b"")
 
     run(echo, test)
 

@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.gateway import http
-from farthing.gateway.http import Held, client_left, own_cycle, passed_headers, read_body, send_whole
+from farthing.gateway.http import (
+    Held,
+    body_at_once,
+    client_left,
+    own_cycle,
+    passed_headers,
+    read_body,
+    send_whole,
+)
 from farthing.gateway.problem import Problem
-from farthing.gateway.watch import Watch
+from farthing.gateway.watch import watched
 from tests.gateway.test_cycle import GET, POST, Talk, run
 
 
@@ -50,7 +58,7 @@ def test_the_names_that_are_kept_have_a_bound() -> None:
 
 
 async def whole(receive: Any, headers: dict[bytes, bytes], most: int, held: Held) -> bytes:
-    watch = Watch(5)
+    watch = watched(5)
     try:
         return await read_body(receive, headers, most, 5, watch, held)
     finally:
@@ -82,6 +90,25 @@ def test_a_body_is_read_within_the_same_bounds_whether_it_is_there_or_comes(
         assert got == ([status, 0] if status else [b"abcde", 5])
 
     run(app, test)
+
+
+def test_a_body_that_has_not_come_is_not_there_at_once() -> None:
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        held = Held(5)
+        got.append(body_at_once(own_cycle(receive), {}, 5, held))
+        got.append(await whole(receive, {}, 5, held))
+        got.append(body_at_once(own_cycle(receive), {}, 5, held))
+        got.append(held.bytes)
+        await send_whole(send, 200, [(b"x", b"y")], b"ok")
+
+    async def test(talk: Talk) -> None:
+        assert (await talk.say(POST % 5 + b"ab", b"cde")).endswith(b"ok")
+        assert got == [None, b"abcde", None, 5]
+
+    run(app, test)
+    assert body_at_once(None, {}, 5, Held(5)) is None
 
 
 def test_who_has_left_is_known_under_our_server_alone() -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import re
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_what_is_counted(tmp_path: Path) -> None:
     metrics.close()
 
 
-@pytest.mark.parametrize("ended", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("ended", [1, 127, 128, 129, 300])
 def test_whoever_reads_has_all_that_ended(tmp_path: Path, ended: int) -> None:
     """Attempts are counted several together; a reader, the snapshot for others and the last one wait for none."""
     metrics, other = Metrics(tmp_path / "here"), Metrics(tmp_path / "here")
@@ -120,6 +121,38 @@ def test_whoever_reads_has_all_that_ended(tmp_path: Path, ended: int) -> None:
     metrics.close()
     assert parsed(other.text())["farthing_requests_total"][AT] == ended + 2
     other.close()
+
+
+ENDED = st.fixed_dictionaries(
+    {},
+    optional={
+        "upstream": st.sampled_from(["main", "other"]), "model_served": st.sampled_from(["", "gpt-test", "b"]),
+        "state": st.sampled_from(["done", "failed", "cancelled"]), "status": st.sampled_from([None, 200, 500]),
+        "number": st.integers(1, 3), "streamed": st.booleans(), "estimated": st.booleans(),
+        "error": st.sampled_from(["", "timeout"]), "unknown": st.sampled_from(["", "no price"]),
+        "usd": st.sampled_from([None, "0", "3", "1/3", "23/5000", "0.25", "x"]),
+        "reported_usd": st.sampled_from([None, "1/3", "0.0046"]),
+        "quantities": st.sampled_from([{}, {"input": 3}, {"output": 2, "input": 5}, {"cache_read": 7}]),
+        "ended_us": st.sampled_from([None, 10**15 + 9, 10**15 + 10**7]),
+        "first_us": st.sampled_from([None, 10**15 + 10_000, 10**15 + 10_001]),
+    },
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=100)
+@given(ended=st.lists(ENDED, max_size=12))
+def test_attempts_that_are_counted_together(ended: list[dict[str, Any]]) -> None:
+    """Whatever they have in common: the sums are those of each counted alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        together, alone = (Metrics(Path(folder) / name, known=lambda name: name == "b") for name in ("a", "b"))
+        for fields in ended:
+            together.observe(attempt(**fields))
+            alone.observe(attempt(**fields))
+            alone._count_ended()
+        together._count_ended()
+        assert (together._now.series, together._now.errors) == (alone._now.series, alone._now.errors)
+        together.close()
+        alone.close()
 
 
 def test_bounds_are_inclusive(tmp_path: Path) -> None:
@@ -215,7 +248,7 @@ def test_money_is_right_to_the_picodollar(over: int, under: int) -> None:
     from fractions import Fraction
 
     text = str(Fraction(over, under))
-    assert abs(Fraction(module._pico(text), 10**12) - Fraction(over, under)) <= Fraction(1, 2 * 10**12)
+    assert abs(Fraction(module._pico([text])[0], 10**12) - Fraction(over, under)) <= Fraction(1, 2 * 10**12)
 
 
 def test_odd_amounts_do_no_harm(tmp_path: Path) -> None:

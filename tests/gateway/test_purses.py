@@ -214,6 +214,61 @@ def test_from_memory_too_it_is_all_budgets_or_none(house: House) -> None:
     asyncio.run(main())
 
 
+def test_a_settled_hold_says_what_is_left_or_that_it_must_be_asked(house: House) -> None:
+    async def main() -> None:
+        purses = house.worker()
+        hard = (DAY, BudgetRef("user:alice", 600, "total"))
+        mixed = (*hard, BudgetRef("team:ml", 100, "month", hard=False))
+        for budgets in (hard, mixed):
+            purses.release(await held(purses, 50, *budgets))
+        for budgets, left in ((hard, 580), (mixed, None)):  # of 600, 20 are spent; a budget that warns counts less
+            hold = purses.try_reserve(budgets, 50, NOON)
+            assert hold is not None and hold.left is None
+            purses.settle(hold, 20 if budgets is hard else 0)
+            assert hold.left == left and purses.remaining(budgets) == 580
+        late = purses.try_reserve(hard, 50, NOON)
+        await held(purses, 1, BudgetRef("user:bob", 10, "day"))  # what is remembered of budgets is forgotten
+        assert late is not None
+        purses.settle(late, 600)  # far more than was held
+        assert late.left is None and purses.remaining(hard) == 0
+        await purses.close()
+
+    asyncio.run(main())
+
+
+def test_more_than_everything_leaves_nothing(house: House) -> None:
+    async def main() -> None:
+        purses, budgets = house.worker(), (BudgetRef("user:alice", 600, "total"),)
+        purses.release(await held(purses, 50, *budgets))
+        hold = purses.try_reserve(budgets, 50, NOON)
+        assert hold is not None
+        purses.settle(hold, 700)
+        assert hold.left == purses.remaining(budgets) == 0
+        await purses.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_lease_in_use_is_not_idle(house: House, remembered: bool) -> None:
+    async def main() -> None:
+        purses, budgets = house.worker(), (BudgetRef("all", 1000, "total"),)
+        purses.release(await held(purses, 500, *budgets))
+        for n in range(100):  # five seconds; after one without use it goes back
+            if n % 10 == 5:
+                hold = purses.try_reserve(budgets if remembered else list(budgets), 1, NOON)
+                assert hold is not None
+                purses.release(hold)
+            await purses.tick()
+        assert house.state(budgets[0], "ever").leased >= 500
+        for _ in range(40):
+            await purses.tick()
+        assert house.state(budgets[0], "ever").leased == 0
+        await purses.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("period", "seconds"),
     [

@@ -13,6 +13,7 @@ from farthing.gateway.call import Call
 from farthing.gateway.caller import NOBODY
 from farthing.gateway.config import load
 from farthing.gateway.metering import Asked, Served, Surface
+from farthing.gateway.problem import Problem
 from farthing.gateway.state import Place, State
 
 CONFIG = """
@@ -59,9 +60,9 @@ def place_of(state: State, target: str = "one/gpt-4o-mini") -> Place:
     return place
 
 
-def with_state(folder: Path, hard: bool, test: Any) -> None:
+def with_state(folder: Path, hard: bool, test: Any, more: str = "") -> None:
     file = folder / "farthing.toml"
-    file.write_text(CONFIG.replace("HARD", str(hard).lower()))
+    file.write_text(CONFIG.replace("HARD", str(hard).lower()) + more)
 
     async def main() -> None:
         gateway = Gateway(load(file, {}, data=folder / "data"), folder / "data")
@@ -130,6 +131,56 @@ def test_upstreams_that_are_not_to_be_asked(tmp_path: Path) -> None:
         assert state.unavailable() == {"one"}
         state.upstreams["one"].breaker.succeeded()
         assert state.unavailable() == frozenset()
+
+    with_state(tmp_path, True, test)
+
+
+def test_the_usual_way_is_what_passthrough_decides(tmp_path: Path) -> None:
+    async def test(state: State) -> None:
+        for model in ("one/gpt-4o-mini", "two/gpt-4o-mini", "one/no-such-model"):
+            targets = state.routes.targets(model, Surface.CHAT)
+            usual = state.usual(targets)
+            assert usual is not None
+            for _ in range(2):
+                way = state.usual_way(model, Surface.CHAT)
+                assert way is not None and way.target == usual[0].target == model
+                assert way.log == usual[1] and way.place is state.place(model, Surface.CHAT)
+        with pytest.raises(Problem, match="no upstream is known"):
+            state.usual_way("no-such-model", Surface.CHAT)
+        state.upstreams["two"].in_flight = 1  # it is full
+        assert state.usual_way("one/gpt-4o-mini", Surface.CHAT) is None
+        state.upstreams["two"].in_flight = 0
+        for _ in range(100):
+            state.upstreams["one"].breaker.failed(time.monotonic())
+        assert state.usual_way("one/gpt-4o-mini", Surface.CHAT) is None
+        state.upstreams["one"].breaker.succeeded()
+        assert state.usual_way("one/gpt-4o-mini", Surface.CHAT) is not None
+
+    with_state(tmp_path, True, test)
+
+
+def test_with_policies_no_way_is_usual(tmp_path: Path) -> None:
+    async def test(state: State) -> None:
+        assert state.usual_way("one/gpt-4o-mini", Surface.CHAT) is None
+
+    with_state(tmp_path, True, test, '[[policy]]\nkind = "route"\ntarget = "two/*"\n')
+
+
+def test_what_is_left_is_told_as_it_would_be_asked(tmp_path: Path) -> None:
+    async def test(state: State) -> None:
+        call, place = asking(state, max_output_tokens=10), place_of(state)
+        state.purses.release((await state.reserve(call, place))[0])  # type: ignore[arg-type]
+        hold = state.reserve_stated(call, place)
+        assert hold is not None
+        for served in (
+            Served(quantities={"input": 3}, model="gpt-4o-mini"), Served(unknown="nobody knows"),
+            Served(quantities={"input": 3}, model="gpt-4o-mini", estimated=True),
+        ):  # fmt: skip
+            priced = place.seller.price(served, "", call.started_us, call.started_us)
+            state.purses.settle(hold, priced.nano)
+            told = state.priced_headers(call, priced, hold.left)
+            assert hold.left is not None and told == state.priced_headers(call, priced)
+            assert told[-1] == (b"x-farthing-budget-remaining-usd", b"99999.999999550")  # 3 x $0.15 a million are spent
 
     with_state(tmp_path, True, test)
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from farthing.gateway.watch import Watch
+from farthing.gateway.watch import Watch, watched
 
 
 async def wait_under(watch: Watch, what: asyncio.Future) -> str:
@@ -25,7 +25,7 @@ def run(work):
 
 def test_ends_a_wait_that_takes_too_long_and_takes_the_cancellation_back():
     async def work():
-        watch = Watch(10)
+        watch = watched(10)
         watch.expect("the first byte", 0.02)
         assert await wait_under(watch, asyncio.get_running_loop().create_future()) == "the first byte"
         await asyncio.sleep(0)  # the task goes on
@@ -37,7 +37,7 @@ def test_ends_a_wait_that_takes_too_long_and_takes_the_cancellation_back():
 
 def test_signs_of_life_put_it_off():
     async def work():
-        loop, watch = asyncio.get_running_loop(), Watch(10)
+        loop, watch = asyncio.get_running_loop(), watched(10)
         watch.expect("a piece", 0.2)
         for _ in range(8):  # 0.4 s in all, never 0.2 s without one
             done = loop.create_future()
@@ -51,7 +51,7 @@ def test_signs_of_life_put_it_off():
 
 def test_the_deadline_counts_whatever_is_expected():
     async def work():
-        watch = Watch(0.03)
+        watch = watched(0.03)
         watch.expect("the answer", 60)
         assert "within the request's time" in await wait_under(watch, asyncio.get_running_loop().create_future())
 
@@ -60,7 +60,7 @@ def test_the_deadline_counts_whatever_is_expected():
 
 def test_a_paused_watch_heeds_only_the_deadline():
     async def work():
-        loop, watch = asyncio.get_running_loop(), Watch(0.15)
+        loop, watch = asyncio.get_running_loop(), watched(0.15)
         watch.expect("a piece", 0.01)
         watch.paused = True
         begun = loop.time()
@@ -73,7 +73,7 @@ def test_a_paused_watch_heeds_only_the_deadline():
 def test_anothers_cancellation_stays_a_cancellation():
     async def work():
         async def inner():
-            watch = Watch(10)
+            watch = watched(10)
             watch.expect("the answer", 5)
             await wait_under(watch, asyncio.get_running_loop().create_future())
 
@@ -88,7 +88,7 @@ def test_anothers_cancellation_stays_a_cancellation():
 
 def test_rest_ends_the_waiting():
     async def work():
-        watch = Watch(10)
+        watch = watched(10)
         watch.expect("the answer", 0.01)
         watch.rest()
         await asyncio.sleep(0.03)
@@ -101,7 +101,7 @@ def test_rest_ends_the_waiting():
 
 def test_a_later_expectation_keeps_the_timer_and_an_earlier_one_moves_it():
     async def work():
-        loop, watch = asyncio.get_running_loop(), Watch(10)
+        loop, watch = asyncio.get_running_loop(), watched(10)
         watch.expect("the body", 0.05)
         watch.expect("the answer", 0.15)  # the timer goes off at 0.05, and finds that there is time
         begun = loop.time()
@@ -117,7 +117,7 @@ def test_a_later_expectation_keeps_the_timer_and_an_earlier_one_moves_it():
 
 def test_nothing_comes_after_the_end():
     async def work():
-        watch = Watch(10)
+        watch = watched(10)
         watch.expect("the answer", 0.01)
         watch.end()
         await asyncio.sleep(0.03)

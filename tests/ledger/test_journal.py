@@ -135,7 +135,7 @@ def test_half_a_frame_is_taken_off_again(tmp_path: Path, monkeypatch: pytest.Mon
     journal = Journal(tmp_path, "w")
     journal.append(packed([done(1)]), 1)
     real = os.write
-    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, data[:50]))
+    monkeypatch.setattr("farthing.ledger.journal._write", lambda handle, data: real(handle, data[:50]))
     with pytest.raises(OSError, match="No space left"):
         journal.append(packed([done(2)]), 2)
     monkeypatch.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from farthing.ledger.amounts import exact, packed, total, unpacked
 from farthing.ledger.ledger import Ledger, attempt_id
 from farthing.ledger.row import STATES, Attempt
-from farthing.ledger.schema import COLUMNS, FILE, connect
+from farthing.ledger.schema import COLUMNS, FILE, TEXTS, connect
 from farthing.ledger.store import SqliteStore, StoreUnavailable
 from farthing.ledger.view import open_view
 from farthing.ledger.writer import LedgerFull
@@ -37,7 +37,8 @@ def test_amounts_are_exact_in_both_forms() -> None:
     assert packed("-1/8") == -125_000_000_000_000
     assert packed("10000") == "10000/1"  # over 9,223 dollars: too large for 64 bits of femtodollars
     assert packed(None) is None
-    for bad in ("1/0", "x", "", "nan", "1/x"):
+    assert packed("46120/5") == "46120/5"  # $9,224, likewise
+    for bad in ("1/0", "x", "", "nan", "1/x", "3/", "/5"):
         with pytest.raises(ValueError):
             packed(bad)
     assert total([(1, 3), (1, 3), (1, 2)]) == Fraction(7, 6)
@@ -280,3 +281,56 @@ def test_a_batch_takes_few_statements(tmp_path: Path) -> None:
     # BEGIN, the batch's number, new words (2 statements), new callers (2 each), 3 × 512 + 256 + … + 1, COMMIT
     assert len([text for text in said if not text.startswith("--")]) <= 30, said
     assert len(states(tmp_path)) == 2048
+
+
+RARE = {
+    "session": "s", "error": "late", "tags": {"team": "x"}, "attrs": {"size": "big"}, "reported_usd": "1/8",
+    "quantities": {"input": 1, "cache_write_5m": 2, "web_search": 3}, "unknown": "no price",
+}  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(STATES), st.sampled_from([*RARE, ""])), max_size=12)
+)
+@settings(deadline=None, max_examples=40)
+def test_rows_are_the_same_whatever_shares_their_batch(writes: list[tuple[str, str, str]]) -> None:
+    """Rows that have rare columns and rows that have none go by two statements: as one by one, in any mixture."""
+    import tempfile
+
+    attempts = [
+        done(number, attempt=name, state=state, holds={"p": 10**number}, **({rare: RARE[rare]} if rare else {}))
+        for number, (name, state, rare) in enumerate(writes)
+    ]
+    columns = ", ".join(
+        f'(SELECT value FROM text WHERE id = "{name}")' if name in TEXTS else f'"{name}"'
+        for name in COLUMNS
+        if name not in ("batch", "route", "caller")  # numbers, which are given in another order
+    )
+    found = []
+    for size in (1, 12):
+        with tempfile.TemporaryDirectory() as folder:
+            store = SqliteStore(Path(folder), "w")
+            for start in range(0, len(attempts), size):
+                store.write(attempts[start : start + size], {})
+            store.close()
+            connection = connect(Path(folder))
+            rows = connection.execute(
+                f"SELECT {columns}, model_served FROM attempt JOIN route ON id = route ORDER BY attempt"
+            ).fetchall()
+            found.append((rows, connection.execute("SELECT id, spent FROM purse").fetchall()))
+            connection.close()
+    alone, together = found
+    assert alone == together
+
+
+def test_an_end_that_has_no_rare_column_leaves_none_behind(tmp_path: Path) -> None:
+    """An attempt that was taken for lost says so no more once its end is known."""
+    store = SqliteStore(tmp_path, "w")
+    end = done(1, attempt="a")
+    store.write([msgspec.structs.replace(end, state="open", session="s", worker="dead")], {})
+    assert store.recover(lambda worker: False) == 1
+    store.write([end], {})
+    store.close()
+    connection = connect(tmp_path)
+    assert connection.execute("SELECT state, session, unknown FROM attempt").fetchall() == [(2, None, None)]
+    connection.close()

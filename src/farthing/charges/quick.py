@@ -76,7 +76,8 @@ class Pricer:
         for of, edge in sorted(cuts.measures):
             edges.setdefault(of, []).append(edge)
         self._edges = tuple(edges.items())
-        self._only_starts = not (self._ends or self._starts or self._completions or edges)
+        self.only_starts = not (self._ends or self._starts or self._completions or edges)
+        """Of times and sizes, only when a request starts decides its price."""
         self._reasoning_apart = any(rate.meter == "reasoning" for price in offer.prices for rate in price.rates)
         self._plans: dict[tuple[object, ...], Plan] = {}
 
@@ -103,7 +104,7 @@ class Pricer:
     ) -> tuple[Plan, int]:
         """The same as `charge`, for who asks under the same conditions again and again: the fields of a `Quick`."""
         key: tuple[object, ...]
-        if self._only_starts:
+        if self.only_starts:
             key = conditions, bisect_right(self._times, started_us), tuple(quantities)
         else:
             key = conditions, self._piece(quantities, started_us, ended_us), tuple(quantities)
@@ -112,6 +113,17 @@ class Pricer:
         if plan is None or 0 in counts:
             return self._learn(key, conditions, quantities, started_us, ended_us)
         return plan, sum(map(mul, counts, plan.units), plan.each)
+
+    def lasting(
+        self, conditions: Conditions, quantities: Mapping[str, int], started_us: int
+    ) -> tuple[Plan, float, float] | None:
+        """Where starts alone decide: the known plan of all requests that count these meters, and start at or after the
+        first and before the second time. None: they have no price, or none that lasts."""
+        times, at = self._times, bisect_right(self._times, started_us)
+        plan = self._plans.get((conditions, at, tuple(quantities)))
+        if plan is None or not plan.known:
+            return None
+        return plan, times[at - 1] if at else -math.inf, times[at] if at < len(times) else math.inf
 
     def _piece(self, quantities: Mapping[str, int], started_us: int, ended_us: int) -> tuple[int, ...]:
         """Which piece of each dimension that the offer's conditions cut the request lies in."""

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from farthing.gateway.attempts import serve
 from farthing.gateway.call import Call
-from farthing.gateway.caller import token_of
 from farthing.gateway.config.values import Config
+from farthing.gateway.gate import limited
 from farthing.gateway.http import (
     BrokenOff,
     ClientGone,
     Receive,
     Scope,
     Send,
+    body_at_once,
     client_left,
     hung_up,
     own_cycle,
@@ -23,13 +24,14 @@ from farthing.gateway.http import (
     send_whole,
     wanted_headers,
 )
+from farthing.gateway.limits import Limited
 from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
 from farthing.gateway.own import own_answer
 from farthing.gateway.passthrough import is_passed, pass_through
 from farthing.gateway.problem import Problem, error_body, error_headers
 from farthing.gateway.shared import Shared
 from farthing.gateway.state import State
-from farthing.gateway.watch import Watch
+from farthing.gateway.watch import watched
 from farthing.ledger.ledger import attempt_id
 
 TICK_S = 1.0
@@ -175,28 +177,36 @@ class Gateway:
         self._admit_work(state)
         config, gate, held = state.config, state.gate, state.held
         headers = wanted_headers(scope)
-        watch = Watch(config.timeouts.total_s)
+        watch = watched(config.timeouts.total_s)
         held_bytes = 0
         try:
-            key = gate.key_of(token_of(headers))
-            body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
+            caller = gate.caller(headers)
+            cycle = own_cycle(receive)
+            body = body_at_once(cycle, headers, config.bounds.body_bytes, held)
+            if body is None:
+                body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
             held_bytes = len(body)
             asked: Asked = read_request(surface, body)
             if asked.problem:
                 raise Problem(400, asked.problem, code="bad_request")
-            by, party = gate.who(key, headers, asked)
+            by, party = caller.by, caller.party
+            if asked.metadata or asked.user or asked.session:
+                by, party = gate.who(caller.key, headers, asked)
             if party.scoped:
-                gate.check_scope(key, (asked.model, *asked.other_models), by.feature)
+                gate.check_scope(party.key, (asked.model, *asked.other_models), by.feature)
             started_us = time.time_ns() // 1000
             call = Call(
-                request, surface, headers, body, asked, party, by, watch, receive, send, own_cycle(receive), started_us,
+                request, surface, headers, body, asked, party, by, watch, receive, send, cycle, started_us,
                 started_us - time.monotonic_ns() // 1000,
             )  # fmt: skip
             if state.tracer is not None:
                 call.trace = state.tracer.begin(request, headers)
-            if party.limiter is not None:
-                tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
-                call.admission = gate.admit(party, tokens)
+            limiter, admission = party.limiter, None
+            if limiter is not None:
+                found = limiter.admit(asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices)
+                if isinstance(found, Limited):
+                    raise limited(found, party)
+                call.admission = admission = found
             try:
                 await serve(state, call)
             except Problem as problem:
@@ -209,8 +219,9 @@ class Gateway:
                         call.trace, request, method="POST", path=f"/v1/{surface.path}", status=call.status,
                         started_us=call.started_us, ended_us=call.now_us(),
                     )  # fmt: skip
-                if call.admission is not None:
-                    call.admission.end(call.tokens)
+                # (It has ended already where the answer went out, and mostly with as many tokens.)
+                if admission is not None and (admission.in_flight or admission.tokens != call.tokens):
+                    admission.end(call.tokens)
         finally:
             held.drop(held_bytes)
             watch.end()

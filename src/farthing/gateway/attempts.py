@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from farthing.gateway.call import Call
+from farthing.gateway.entry import Entry
 from farthing.gateway.exchange import Exchange
 from farthing.gateway.failing import Failed
 from farthing.gateway.http import send_whole
@@ -19,22 +20,23 @@ if TYPE_CHECKING:
 
 async def serve(state: "State", call: Call) -> None:
     """Answer `call`. Raises `Problem` where no attempt could be made, or none answered."""
-    targets = state.routes.targets(call.asked.model, call.surface)
     failures: tuple[Failure, ...] = ()
     last: Failed | None = None
-    retries = state.config.retries
+    way = state.usual_way(call.asked.model, call.surface)
+    if way is not None:
+        last = await Exchange(state, call, way.target, way.log, Entry(state, call, 1)).run(way.place)
+        if last is None or last.failure.began:
+            return
+        failures = (last.failure,)
+    targets, retries = state.routes.targets(call.asked.model, call.surface), state.config.retries
     while True:
         number = len(failures) + 1
         unavailable = state.unavailable()
-        usual = state.usual(targets) if number == 1 and not unavailable else None
-        if usual is not None:
-            decision, log = usual
-        else:
-            context = Context(
-                attempt=number, failed=failures, unavailable=unavailable, targets=targets, retries=retries.count
-            )
-            decision = state.chain.decide(_ask(call), context)
-            log = decision.log()
+        context = Context(
+            attempt=number, failed=failures, unavailable=unavailable, targets=targets, retries=retries.count
+        )
+        decision = state.chain.decide(_ask(call), context)
+        log = decision.log()
         if decision.target is None or (last is not None and call.watch.left_s <= 0):
             break
         if last is not None:
@@ -42,7 +44,8 @@ async def serve(state: "State", call: Call) -> None:
                 break
             again = decision.target == last.failure.target
             state.shared.metrics.count("retries" if again else "fallbacks", split_target(decision.target)[0])
-        last = await Exchange(state, call, decision, log, number).run()
+        place = state.place(decision.target, call.surface)
+        last = await Exchange(state, call, decision.target, log, Entry(state, call, number)).run(place)
         if last is None:
             return
         failures = (*failures, last.failure)

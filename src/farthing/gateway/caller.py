@@ -12,8 +12,8 @@ _HEADERS = {b"x-farthing-" + field.replace("_", "-").encode(): field for field i
 _TAGS = b"x-farthing-tags"
 PASSING = frozenset({b"x-farthing-session", _TAGS})
 """Headers that say something else with each request, or each few."""
-LASTING = tuple(name for name in _HEADERS if name not in PASSING)
-"""The other headers that attribute a request."""
+SAYING = (b"authorization", b"x-api-key", b"api-key", *_HEADERS, _TAGS)
+"""All headers that say who asks, or attribute a request."""
 _MOST_TAGS = 32
 
 

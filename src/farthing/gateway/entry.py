@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from farthing.gateway.call import Call
 from farthing.gateway.metering import Served
 from farthing.gateway.metering.surfaces import COUNT_TOKENS
+from farthing.gateway.shared import ledger_full
+from farthing.ledger.health import LedgerFull
 from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
 
@@ -22,35 +25,34 @@ _NONE: Mapping[str, int] = {}
 _GOES_ON = "the response goes on in the background: what it costs is known when it is fetched"
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """The account of one attempt. `opened`: its open row is written; `done`: it is settled, and its row has ended.
 
-    `attempt`: its id. `first_us`: when the first byte of the answer came. `priced`: what it cost, once it is done.
+    `attempt`: its id, once it has begun. `first_us`: when the first byte of the answer came. `priced`: what it cost,
+    once it is done.
     """
 
-    __slots__ = (
-        "_call", "_hold", "_number", "_place", "_row", "_started_us", "_state", "attempt", "done", "first_us",
-        "opened", "priced",
-    )  # fmt: skip
-    _hold: "Hold | None"
-    _place: "Place"
-    _row: Attempt
-    first_us: int | None
-    priced: "Priced"
-
-    def __init__(self, state: "State", call: Call, number: int) -> None:
-        self._state = state
-        self._call = call
-        self._hold = self.first_us = None
-        self.done = self.opened = False
-        self._number = number
-        self._started_us = now_us = call.now_us()
-        self.attempt = attempt_id(now_us)
+    _state: "State"
+    _call: Call
+    _number: int
+    attempt: str = ""
+    opened: bool = False
+    done: bool = False
+    first_us: int | None = None
+    _started_us: int = 0
+    _hold: "Hold | None" = None
+    _place: "Place" = cast("Place", None)  # from `begin` on
+    _row: Attempt = cast(Attempt, None)  # from `open` on
+    priced: "Priced" = cast("Priced", None)
+    left: int | None = None
+    """Of the tightest budget once it is settled, nanodollars; None: to be asked."""
 
     def begin(self, place: "Place") -> bool:
         """Take `place` up, and reserve what the request itself bounds, without waiting. Whether that is all there is to
         reserve; else `reserve` does the rest."""
         call, self._place = self._call, place
+        self._started_us = now_us = call.now_us()
+        self.attempt = attempt_id(now_us)
         if not call.party.budgets or call.surface is COUNT_TOKENS:
             return True
         self._hold = self._state.reserve_stated(call, place)
@@ -81,10 +83,10 @@ class Entry:
         Raises `Problem` where the ledger takes none.
         """
         call, shared, place, hold = self._call, self._state.shared, self._place, self._hold
-        asked, by, surface, key = call.asked, call.by, call.surface, call.party.key
+        asked, by, key = call.asked, call.by, call.party.key
         lasting = (
-            "" if key is None else key.id, surface.protocol, surface.path, place.provider, upstream.name, place.region,
-            asked.model, asked.tier, asked.stream,
+            "" if key is None else key.id, call.surface, place.provider, upstream.name, place.region, asked.model,
+            asked.tier, asked.stream,
         )  # fmt: skip
         self._row = row = replace(
             shared.blanks.get(lasting) or shared.blank(lasting), attempt=self.attempt, request=call.id,
@@ -92,7 +94,10 @@ class Entry:
             user=by.user, segment=by.segment, session=by.session, tags=by.tags, decision=log,
             holds=_NONE if hold is None else hold.amounts,
         )  # fmt: skip
-        shared.write(row)
+        try:
+            shared.ledger.write([row])
+        except LedgerFull as full:
+            raise ledger_full(full) from None
         self.opened = True
 
     def end(
@@ -102,16 +107,19 @@ class Entry:
         """Price what was served, settle the hold, write the final row. `meant`: the status of an error behind 200."""
         call, state, opened, hold = self._call, self._state, self._row, self._hold
         asked = call.asked
-        served = served or Served(unknown=unknown, complete=False)
+        if served is None:
+            served = Served(unknown=unknown, complete=False)
         if asked.background and not served.complete and not served.error:
             served = Served(unknown=_GOES_ON, complete=False, id=served.id, model=served.model, tier=served.tier)
         ended_us = call.now_us()
-        self.priced = priced = state.price(served, self._place, asked, self._started_us, ended_us)
+        self.priced = priced = self._place.seller.price(served, asked.tier, self._started_us, ended_us)
         plan, quantities = priced.plan, served.quantities
+        nano, text = priced.amounts()
         holds = _NONE
         if hold is not None:
-            charged = priced.nano if plan.known else self._unpriced(served, meant or status)
+            charged = nano if plan.known else self._unpriced(served, meant or status)
             holds = state.purses.settle(hold, charged)
+            self.left = hold.left
             self._hold = None
         self.done = True
         if quantities.keys() <= state.token_meters:
@@ -124,11 +132,14 @@ class Entry:
         # (With more than 15 arguments by name Python makes a dictionary of them first.)
         row = replace(
             opened, state=name, ended_us=ended_us, first_us=self.first_us, model_served=served.model,
-            tier_served=served.tier, status=status, error=error, quantities=quantities, usd=priced.text,
+            tier_served=served.tier, status=status, error=error, quantities=quantities, usd=text,
             unknown=plan.reason, price=plan.price_name or state.price_name(priced), estimated=served.estimated,
             answer=served.id, holds=holds,
         )  # fmt: skip
-        state.end(row, call.trace)
+        if call.trace is None:
+            state.shared.end(row)
+        else:
+            state.end(row, call.trace)
         return row
 
     def _unpriced(self, served: Served, status: int | None) -> Fraction | None:

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import msgspec
 
 from farthing.gateway.call import Call
 from farthing.gateway.client import Response
@@ -32,7 +34,7 @@ from farthing.gateway.translation import (
 )
 from farthing.gateway.upstream import Upstream
 from farthing.ledger.row import Attempt
-from farthing.policies.routing import Decision, Failure
+from farthing.policies.routing import Failure
 
 if TYPE_CHECKING:
     from farthing.gateway.state import Place, State
@@ -41,29 +43,27 @@ if TYPE_CHECKING:
 _SMALL = 1 << 20  # an answer of a stated length up to this is read in one go
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One attempt. Whatever happens in it, its entry ends: the hold is settled, the row final."""
 
-    __slots__ = (
-        "_call", "_entry", "_held", "_log", "_out", "_place", "_state", "_target", "_upstream",
-    )  # fmt: skip
+    _state: "State"
+    _call: Call
+    _target: str
+    _log: str
+    _entry: Entry
+    _held: int = 0
+    """Bytes of a long answer, while it is in memory."""
+    # Known before anything is sent:
+    _place: "Place" = cast("Place", None)
+    _upstream: Upstream = cast("Upstream", None)
+    _out: Outgoing = cast("Outgoing", None)
 
-    def __init__(self, state: "State", call: Call, decision: Decision, log: str, number: int) -> None:
-        assert decision.target is not None
-        self._state = state
-        self._call = call
-        self._log = log
-        self._target = decision.target
-        self._entry = Entry(state, call, number)
-        self._held = 0  # bytes of a long answer, while it is in memory
-        self._out: Outgoing
-        self._place: Place
-        self._upstream: Upstream
+    async def run(self, place: "Place | str") -> Failed | None:
+        """The attempt at `place` (or why there is none); None where the client has its answer.
 
-    async def run(self) -> Failed | None:
-        """The attempt; None where the client has its answer. Raises `Problem` where the request cannot be sent."""
+        Raises `Problem` where the request cannot be sent.
+        """
         state, call, entry = self._state, self._call, self._entry
-        place = state.place(self._target, call.surface)
         if isinstance(place, str):
             name, _ = split_target(self._target)
             return self._failed(f"upstream {name!r} {place}", 502, error="connect", retryable=False)
@@ -87,7 +87,8 @@ class Exchange:
                 entry.end("cancelled", error="stopped", unknown="the gateway stopped before the answer came")
             raise
         finally:
-            self._state.held.drop(self._held)
+            if self._held:
+                state.held.drop(self._held)
             if not entry.done:  # whatever happened: nothing stays reserved, and a row that was opened ends
                 if entry.opened:
                     entry.end("failed", error="internal", unknown="the gateway failed while the answer came")
@@ -112,14 +113,14 @@ class Exchange:
             pairs = upstream.hiding.pairs(response.headers)
             named = dict(pairs)
             unpack = None
-            if status >= 300:
-                self._blame() if status in BROKEN else breaker.succeeded()
-            if "content-encoding" in named:
+            if status != 200 or "content-encoding" in named or named.get("content-type") != "application/json":
+                if status >= 300:
+                    self._blame() if status in BROKEN else breaker.succeeded()
                 unpack = unpacker(named, self._state.config.bounds.answer_bytes)
                 if unpack is not None:
                     pairs = [(name, value) for name, value in pairs if name.lower() != "content-encoding"]
-            if status < 300 and _is_stream(named, call.asked.stream) and status >= 200:
-                return await self._relay(response, status, pairs, named, unpack)
+                if 200 <= status < 300 and _is_stream(named, call.asked.stream):
+                    return await self._relay(response, status, pairs, named, unpack)
             body = response.whole()
             if body is None:
                 watch.expect("the rest of the answer", timeouts.idle_s)
@@ -127,11 +128,11 @@ class Exchange:
             if unpack is not None:
                 body = unpack(body)
             body = upstream.hiding.body(body)
-            entry.first_us = entry.first_us or call.now_us()
+            entry.first_us = call.now_us()
             watch.rest()
-            if not 200 <= status < 300:
-                return self._refused(status, pairs, named, body)
-            return await self._answer(status, pairs, named, body)
+            if 200 <= status < 300:
+                return await self._answer(status, pairs, named, body)
+            return self._refused(status, pairs, named, body)
         except asyncio.CancelledError:
             late = watch.late
             if not late:
@@ -219,7 +220,7 @@ class Exchange:
         if self._state.content is not None:
             self._state.content.keep(row, out.body, answered)
         headers += call.own_headers()
-        headers += self._state.priced_headers(call, self._entry.priced)
+        headers += self._state.priced_headers(call, self._entry.priced, self._entry.left)
         if notes:
             headers.append(_noted(notes))
         call.answered, call.status = True, status
@@ -359,7 +360,4 @@ def _noted(notes: tuple[str, ...]) -> Header:
 
 def _is_stream(headers: dict[str, str], asked: bool) -> bool:
     """Whether an answer is a stream: where one was asked for, all that is not JSON."""
-    kind = headers.get("content-type", "")
-    if kind == "application/json":  # nearly every answer that is none
-        return False
-    return is_event_stream(headers) or (asked and "json" not in kind.lower())
+    return is_event_stream(headers) or (asked and "json" not in headers.get("content-type", "").lower())

@@ -1,12 +1,12 @@
 """Who may pass: keys and their scopes, limits, and which budgets a request must stay within."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
 import msgspec
 
-from farthing.gateway.caller import LASTING, NOBODY, PASSING, Attribution, attribution, merged
+from farthing.gateway.caller import NOBODY, PASSING, SAYING, Attribution, attribution, merged, token_of
 from farthing.gateway.config.values import Config, LimitRule
 from farthing.gateway.limits import Admission, Limit, Limited, Limiter
 from farthing.gateway.metering import Asked
@@ -14,11 +14,12 @@ from farthing.gateway.problem import Problem
 from farthing.gateway.shared import Shared
 from farthing.gateway.spending.purses import Refused
 from farthing.ledger.budgets import NANO, BudgetRef, nano_up
-from farthing.ledger.keys import Key, KeyLimits, KeysUnavailable
+from farthing.ledger.keys import Key, KeyLimits, KeysUnavailable, Look
 from farthing.money import decimal_text
 
 _MOST_PARTIES = 8192  # users' names are clients' words
 _LONGEST = 256
+_SAYS_NOTHING = Asked()
 
 
 class Party(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,30 +33,64 @@ class Party(msgspec.Struct, frozen=True, kw_only=True):
     scoped: bool
 
 
+class Caller(msgspec.Struct, frozen=True, eq=False):
+    """Who sends requests with certain headers, and to what those are attributed where their bodies do not say.
+
+    `look`: how the key was found; None where no keys are looked at.
+    """
+
+    key: Key | None
+    by: Attribution
+    party: Party
+    look: Look | None
+
+
 class Gate:
     """The rules of one configuration. `upstreams`: their names, which a model may be called by (UPSTREAM/model)."""
 
     def __init__(self, config: Config, shared: Shared, upstreams: Mapping[str, object]) -> None:
         self._config = config
         self._shared = shared
+        self._keys = shared.keys
         self._upstreams = upstreams
         self._open_to_all = config.keys == "off"
         self._keys_needed = config.keys == "required" or (config.keys == "auto" and config.reachable)
         self._budgets = [(rule, nano_up(Fraction(rule.usd))) for rule in config.budgets]
         self._parties: dict[tuple[str, str, str], Party] = {}
-        self._known: dict[tuple[str | bytes | None, ...], tuple[Attribution, Party]] = {}
+        self._callers: dict[tuple[bytes | None, ...], Caller] = {}
         self._default = _fallback(config)
         self._of_keys: dict[str, tuple[Key, Attribution]] = {}
 
+    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """Who asks, by the headers; remembered as long as its key is known to hold. Raises `Problem` (401, 503)."""
+        said = tuple(map(headers.get, SAYING))
+        found = self._callers.get(said)
+        if found is not None and (found.look is None or self._keys.holds(found.look)):
+            return found
+        look = self._look(token_of(headers))
+        key = look.key if look is not None else None
+        by = attribution(headers, _SAYS_NOTHING, self.defaults(key))
+        found = Caller(key, by, self.party(key, by), look)
+        if PASSING.isdisjoint(headers) and all(raw is None or len(raw) <= _LONGEST for raw in said):
+            if len(self._callers) >= _MOST_PARTIES:
+                self._callers.clear()
+            self._callers[said] = found
+        return found
+
     def key_of(self, token: str) -> Key | None:
-        """The virtual key that `token` is; None where none is needed. Raises `Problem` (401)."""
+        """The virtual key that `token` is; None where none is needed. Raises `Problem` (401, 503)."""
+        look = self._look(token)
+        return look.key if look is not None else None
+
+    def _look(self, token: str) -> Look | None:
         if self._open_to_all:
             return None
-        ring = self._shared.keys
+        ring = self._keys
         try:
-            key = ring.find(token) if token else None
-            if key is not None or (not self._keys_needed and not ring.any()):
-                return key
+            if token and (look := ring.look(token)).key is not None:
+                return look
+            if not self._keys_needed and (none := ring.none()) is not None:
+                return none
         except KeysUnavailable as away:
             raise Problem(
                 503, f"the keys cannot be read now: {away}", code="keys_unavailable", retry_after_s=1
@@ -111,20 +146,9 @@ class Gate:
     # --- budgets and limits ---------------------------------------------------------------------
 
     def who(self, key: Key | None, headers: Mapping[bytes, bytes], asked: Asked) -> tuple[Attribution, Party]:
-        """To what a request is attributed, and what holds for it; remembered by what its headers say."""
-        if asked.metadata or asked.user or asked.session or not PASSING.isdisjoint(headers):
-            by = attribution(headers, asked, self.defaults(key))
-            return by, self.party(key, by)
-        said = (key.id if key is not None else "", *map(headers.get, LASTING))
-        found = self._known.get(said)
-        if found is None or found[1].key is not key:
-            by = attribution(headers, asked, self.defaults(key))
-            found = by, self.party(key, by)
-            if len(self._known) >= _MOST_PARTIES:
-                self._known.clear()
-            if all(raw is None or len(raw) <= _LONGEST for raw in said):
-                self._known[said] = found
-        return found
+        """To what a request is attributed whose body may say so, too, and what holds for it."""
+        by = attribution(headers, asked, self.defaults(key))
+        return by, self.party(key, by)
 
     def party(self, key: Key | None, by: Attribution) -> Party:
         """The budgets that a request must stay within, and its limits: those of its key, user and feature."""
@@ -163,9 +187,9 @@ class Gate:
         if limiter is None:
             return None
         found = limiter.admit(tokens)
-        if type(found) is Admission:
-            return found
-        raise _limited(found, limiter.limits, party.key)  # type: ignore[arg-type]
+        if isinstance(found, Limited):
+            raise limited(found, party)
+        return found
 
 
 def _limit(id: str, rule: LimitRule | KeyLimits) -> Limit:
@@ -222,7 +246,9 @@ def scope_text(scope: str, key: Key | None) -> str:
     return f"{per} {name!r}"
 
 
-def _limited(found: Limited, limits: Sequence[Limit], key: Key | None) -> Problem:
+def limited(found: Limited, party: Party) -> Problem:
+    """The answer (429) where a limit of the party's has no room."""
+    limits = party.limiter.limits if party.limiter is not None else ()
     limit = next((one for one in limits if one.id == found.limit), None)
     words = {
         "requests": f"more than {limit and limit.requests_per_minute} requests a minute",
@@ -231,7 +257,7 @@ def _limited(found: Limited, limits: Sequence[Limit], key: Key | None) -> Proble
         "size": f"the request alone is larger than the limit of {limit and limit.tokens_per_minute} tokens a minute",
     }  # fmt: skip
     return Problem(
-        429, f"{scope_text(found.limit, key)}: {words.get(found.what, 'the limits are busy')}",
+        429, f"{scope_text(found.limit, party.key)}: {words.get(found.what, 'the limits are busy')}",
         code="rate_limit_exceeded", retry_after_s=found.retry_after_s,
         headers=found.headers,
     )  # fmt: skip

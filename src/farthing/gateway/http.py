@@ -71,31 +71,39 @@ class Held:
         """Hold so many more. Raises `Problem` (503) beyond the bound; they count all the same, until `drop`."""
         self.bytes += size
         if self.bytes > self.most:
-            told = f"the gateway holds {self.most >> 20} MiB of requests and answers already (bounds.held_mib)"
-            raise Problem(503, told, code="overloaded", retry_after_s=1)
+            raise self.full()
+
+    def full(self) -> Problem:
+        """The answer to a request that would be more."""
+        told = f"the gateway holds {self.most >> 20} MiB of requests and answers already (bounds.held_mib)"
+        return Problem(503, told, code="overloaded", retry_after_s=1)
 
     def drop(self, size: int) -> None:
         """They are gone."""
         self.bytes -= size
 
 
+def body_at_once(cycle: Cycle | None, headers: Mapping[bytes, bytes], most_bytes: int, held: Held) -> bytes | None:
+    """`read_body` without waiting: the whole body, if it has come (`cycle`: `own_cycle`'s); else None."""
+    if b"content-encoding" in headers and headers[b"content-encoding"].strip().lower() not in (b"", b"identity"):
+        raise Problem(415, "the request's body is compressed: send it as it is (no Content-Encoding)")
+    if cycle is None or (came := cycle.whole()) is None:
+        return None
+    size = len(came)
+    if size > most_bytes:
+        raise too_large(most_bytes)
+    if held.bytes + size > held.most:
+        raise held.full()
+    held.bytes += size
+    return came
+
+
 async def read_body(
     receive: Receive, headers: Mapping[bytes, bytes], most_bytes: int, timeout_s: float, watch: Watch, held: Held
 ) -> bytes:
     """The whole body, whose length the caller drops from `held`. Raises `Problem` (4xx, 503) or `ClientGone`."""
-    coding = headers.get(b"content-encoding")
-    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
-        raise Problem(415, "the request's body is compressed: send it as it is (no Content-Encoding)")
-    cycle = getattr(receive, "__self__", None)
-    if type(cycle) is Cycle and (came := cycle.whole()) is not None:  # nothing is waited for
-        size = len(came)
-        if size > most_bytes:
-            raise too_large(most_bytes)
-        try:
-            held.add(size)
-        except Problem:
-            held.drop(size)
-            raise
+    came = body_at_once(own_cycle(receive), headers, most_bytes, held)
+    if came is not None:
         return came
     stated = headers.get(b"content-length")
     if stated is not None and stated.isdigit() and int(stated) > most_bytes:

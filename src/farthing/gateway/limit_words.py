@@ -20,6 +20,8 @@ MOST_TOKENS = 1 << 33
 CROWDED = MOST_TOKENS << SHIFT
 """From here on tokens are not added up any more, so that a word never overflows."""
 
+_LEFT, _LEFT_TOKENS = b"x-ratelimit-remaining-requests", b"x-ratelimit-remaining-tokens"
+
 Told = tuple[int | None, int | None, list[Header]]
 """What is told of limits: the requests and the tokens a minute that are stated; the headers that do not vary."""
 
@@ -91,12 +93,10 @@ def told(requests: int | None, tokens: int | None, requests_reset_s: int, tokens
 def headers(told: Told, uses: int) -> list[Header]:
     """`x-ratelimit-…` as OpenAI gives them, where so much is used of what is told (no more than it)."""
     requests, tokens, fixed = told
-    made = [*fixed]
-    if requests is not None:
-        made.append((b"x-ratelimit-remaining-requests", b"%d" % (requests - (uses & REQUESTS))))
-    if tokens is not None:
-        made.append((b"x-ratelimit-remaining-tokens", b"%d" % (tokens - (uses >> SHIFT))))
-    return made
+    if requests is None:
+        return [] if tokens is None else [*fixed, (_LEFT_TOKENS, b"%d" % (tokens - (uses >> SHIFT)))]
+    left = (_LEFT, b"%d" % (requests - (uses & REQUESTS)))
+    return [*fixed, left] if tokens is None else [*fixed, left, (_LEFT_TOKENS, b"%d" % (tokens - (uses >> SHIFT)))]
 
 
 def _duration(seconds: int) -> bytes:

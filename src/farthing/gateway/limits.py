@@ -107,8 +107,9 @@ class Admission(msgspec.Struct, gc=False):
         limiter = self.limiter
         if tokens < 0:
             tokens = 0
-        if (change := tokens - self.tokens) and limiter.meters:
-            self.tokens = tokens
+        change = tokens - self.tokens
+        self.tokens = tokens
+        if change and limiter.meters:
             table = limiter.table
             if not (answer := table.attempt()) or table.had(answer):
                 try:
@@ -194,17 +195,17 @@ class Limiter:
 
     def change(self, admitted: Moment, tokens: int) -> None:
         """Count so many tokens more, from now; or (negative) fewer, of those that were counted in `admitted`."""
-        now_s, words, moment = self._clock(), self.table.words, admitted
+        now_s, words, uses = self._clock(), self.table.words, admitted.uses
         if now_s >= admitted.until_s:
             if tokens < 0:
                 if now_s >= admitted.gone_s:
                     return  # the estimate has left the minute already, and its entry may be another's
             elif now_s < self._moment.until_s or self._bring(now_s):
-                moment = self._moment
+                uses = self._moment.uses
             else:
                 return  # its entry was given to another: it was idle, so its minute is over
         use = tokens << SHIFT
-        for at, second in moment.uses:
+        for at, second in uses:
             total, here = words[at] + use, words[second] + use
             if here < 0 or total >= CROWDED:  # as much as there is, or as there is room for
                 part = -(words[second] >> SHIFT) if use < 0 else max(MOST_TOKENS - (words[at] >> SHIFT), 0)

@@ -12,7 +12,7 @@ from farthing.gateway.translation import AnthropicTarget, OpenAITarget, Reply, t
 from farthing.gateway.upstream import Upstream
 
 
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """What is sent: `surface` of the upstream, `body`; what its answer needs: `hide_usage` (asked for by us alone),
     `reply` (the answer is to be translated), and `notes` of the translation."""
 
@@ -46,7 +46,7 @@ def outgoing(
         else:
             target = target if isinstance(target, OpenAITarget) else OpenAITarget()
             made = to_openai(body, msgspec.structs.replace(target, model=model), "msg_" + id)
-        return Outgoing(surface=surface, body=made.body, reply=made.reply, notes=tuple(map(str, made.notes)))
+        return Outgoing(surface, made.body, False, made.reply, tuple(map(str, made.notes)))
     if model != asked.model:
         body = with_model(body, model)
     notes: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def outgoing(
         if ask and surface in (Surface.CHAT, Surface.COMPLETIONS):
             body = with_stream_usage(body)
             hide = True
-    return Outgoing(surface=surface, body=body, hide_usage=hide, notes=notes)
+    return Outgoing(surface, body, hide, None, notes)
 
 
 def _field(target: object) -> str:

@@ -25,7 +25,7 @@ from farthing.gateway.http import (
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.gateway.upstream import is_fit
-from farthing.gateway.watch import Watch
+from farthing.gateway.watch import watched
 from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
 
@@ -138,7 +138,7 @@ class Passage:
     ) -> tuple[int, str]:
         """The status of the answer, and what went wrong with it."""
         upstream = self._upstream
-        watch = Watch(upstream.settings.timeouts.total_s)
+        watch = watched(upstream.settings.timeouts.total_s)
         request = self._request(headers, scope, receive)
         watch.expect("the answer", upstream.settings.timeouts.total_s)
         try:

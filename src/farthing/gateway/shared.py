@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farthing.gateway.config.values import Config
 from farthing.gateway.limits import Limits
+from farthing.gateway.metering.surfaces import Surface
 from farthing.gateway.observe.metrics import Metrics
 from farthing.gateway.problem import Problem
 from farthing.gateway.spending.purses import Purses
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 _PATIENCE_S = 2.0
 _MOST_BLANKS = 2048  # clients name models, so what is remembered is bounded
 
-Lasting = tuple[str, str, str, str, str, str, str, str, bool]
-"""Of an attempt: key, protocol, surface, provider, upstream, region, model and tier asked, whether it is streamed."""
+Lasting = tuple[str, Surface, str, str, str, str, str, bool]
+"""Of an attempt: key, surface, provider, upstream, region, model and tier asked, whether it is streamed."""
 
 
 def _alert(budget: BudgetRef, spent: int) -> None:
@@ -41,6 +42,11 @@ def _alert(budget: BudgetRef, spent: int) -> None:
         f"farthing: the budget of {budget.id} ({budget.period}) is spent: ${decimal_text(usd(spent))} of "
         f"${decimal_text(usd(budget.limit))}; requests go on", file=sys.stderr, flush=True,
     )  # fmt: skip
+
+
+def ledger_full(full: LedgerFull) -> Problem:
+    """What a client is told where no open row can be written."""
+    return Problem(503, f"the ledger takes no rows: {full}", code="ledger_full", retry_after_s=5)
 
 
 class Shared:
@@ -117,11 +123,11 @@ class Shared:
         """A row that says what many attempts have in common, to be filled in; it is kept in `blanks`."""
         if len(self.blanks) >= _MOST_BLANKS:
             self.blanks.clear()
-        key, protocol, surface, provider, upstream, region, model, tier, streamed = lasting
+        key, surface, provider, upstream, region, model, tier, streamed = lasting
         made = self.blanks[lasting] = Attempt(
-            attempt="", request="", started_us=0, worker=self.ledger.worker, key=key, protocol=protocol,
-            surface=surface, provider=provider, upstream=upstream, region=region, model_asked=model, tier_asked=tier,
-            streamed=streamed,
+            attempt="", request="", started_us=0, worker=self.ledger.worker, key=key, protocol=surface.protocol,
+            surface=surface.path, provider=provider, upstream=upstream, region=region, model_asked=model,
+            tier_asked=tier, streamed=streamed,
         )  # fmt: skip
         return made
 
@@ -130,7 +136,7 @@ class Shared:
         try:
             self.ledger.write([row])
         except LedgerFull as full:
-            raise Problem(503, f"the ledger takes no rows: {full}", code="ledger_full", retry_after_s=5) from None
+            raise ledger_full(full) from None
 
     def end(self, row: Attempt) -> None:
         """Write a final row."""

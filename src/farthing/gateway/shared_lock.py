@@ -45,6 +45,7 @@ def held(memory: memoryview) -> tuple[Callable[[], int], Callable[[int], bool], 
     # Bound in C to the mutex itself: these are called twice a request.
     place = ctypes.byref(ctypes.c_char.from_address(_address(memory)))
     consistent = partial(library.pthread_mutex_consistent, place)
+    library.pthread_mutex_unlock.restype = None  # no number made of it: who holds a lock can give it back
 
     def had(answer: int) -> bool:
         if answer == errno.EBUSY:

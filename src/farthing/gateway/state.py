@@ -19,13 +19,15 @@ from farthing.gateway.gate import Gate, refused, scope_text
 from farthing.gateway.http import Held
 from farthing.gateway.metering import Asked, Served, Surface
 from farthing.gateway.observe.content import Content
+from farthing.gateway.place import Place as Place
+from farthing.gateway.place import Way, place_of
 from farthing.gateway.problem import Header, Problem
 from farthing.gateway.routes import Routes, split_target, surface_at
 from farthing.gateway.shared import Shared
 from farthing.gateway.spending.amount_text import nano_text, usd_text
-from farthing.gateway.spending.costs import Costs, Priced, Seller
+from farthing.gateway.spending.costs import Costs, Priced
 from farthing.gateway.spending.purses import Hold, Refused
-from farthing.gateway.spending.worst import Ceilings, Where, Worst
+from farthing.gateway.spending.worst import Worst
 from farthing.gateway.upstream import Upstream
 from farthing.ledger.budgets import NANO
 from farthing.ledger.row import Attempt
@@ -43,27 +45,6 @@ _MOST_COUNTED = 10_000 * NANO
 nothing, and must not fill the 64 bits that all reservations together have."""
 _MOST_PLACES = 2048  # clients name models, so what is remembered of them is bounded
 _TRIPPED = attrgetter("tripped")
-
-
-class Place(msgspec.Struct, frozen=True):
-    """A model at an upstream: the name it is sent under, and where its price is found.
-
-    `surface`: the upstream's own that answers. `offer`: the one that the configuration names, or None: what was
-    served decides.
-    """
-
-    upstream: Upstream
-    surface: Surface
-    sent: str
-    provider: str
-    offer: Offer | Unknown | None
-    region: str
-    expected: Offer | Unknown
-    """The offer of the name that is sent, for what has to be known before it is served."""
-    ceilings: Ceilings | None
-    """Its bounds; None where there is no such offer."""
-    where: Where
-    seller: Seller
 
 
 class State:
@@ -95,6 +76,7 @@ class State:
         self._some_can_be_full = any(one.settings.most_in_flight is not None for one in self.upstreams.values())
         self._usual: dict[tuple[str, ...], tuple[Decision, str]] = {}
         self._places: dict[tuple[str, Surface], Place] = {}
+        self._ways: dict[tuple[str, Surface], Way] = {}
         self._left_out = frozenset(config.left_out)
         self._listed: dict[str, list[str]] = {}
 
@@ -216,17 +198,7 @@ class State:
 
     def place_of(self, upstream: Upstream, surface: Surface, model: str) -> Place:
         """What `model` of `upstream`, which answers `surface`, is sent as, and what prices it."""
-        settings = upstream.settings
-        own = settings.model(model)
-        sent = own.sent if own is not None and own.sent is not None else model
-        stated = (own.offer if own else None) or settings.offer
-        provider, region, costs = upstream.provider, settings.region, self.costs
-        named = costs.named(stated) if stated is not None else None
-        expected = named if named is not None else costs.offer(provider, sent, region)
-        ceilings = costs.ceilings(expected) if isinstance(expected, Offer) else None
-        seller = Seller(costs, provider, sent, region, named)
-        where = region or None, frozenset[tuple[str, str]]()
-        return Place(upstream, surface, sent, provider, named, region, expected, ceilings, where, seller)
+        return place_of(self.costs, upstream, surface, model)
 
     def price(self, served: Served, place: Place, asked: Asked, started_us: int, ended_us: int) -> Priced:
         """What was served costs this."""
@@ -272,6 +244,29 @@ class State:
             found = self._usual[targets] = (decision, decision.log())
         return found
 
+    def usual_way(self, model: str, surface: Surface) -> Way | None:
+        """Where the first attempt at `model` goes as `unavailable`, `usual` and `place` say, looked up in one step;
+        None where they must be asked, for something is out of the usual. Raises `Problem` as `Routes.targets` does."""
+        way = self._ways.get((model, surface)) or self._find_way(model, surface)
+        if any(map(_TRIPPED, self._breakers)) or (self._some_can_be_full and self.unavailable()):
+            return None
+        return way
+
+    def _find_way(self, model: str, surface: Surface) -> Way | None:
+        """The same, remembered where it stays so but for a tripped breaker."""
+        if self.chain.specs or self._left_out:
+            return None
+        usual = self.usual(self.routes.targets(model, surface))
+        if usual is None or usual[0].target is None:
+            return None
+        place = self.place(usual[0].target, surface)
+        if isinstance(place, str):
+            return None
+        if len(self._ways) >= _MOST_PLACES:
+            self._ways.clear()
+        way = self._ways[model, surface] = Way(usual[0].target, usual[1], place)
+        return way
+
     def retry_after_s(self) -> int:
         """When an upstream that is left alone will be tried again, at the latest."""
         return max(1, round(self.config.breaker.open_s))
@@ -300,8 +295,8 @@ class State:
         if trace is not None and self.tracer is not None:
             self.tracer.attempt(trace, row)
 
-    def priced_headers(self, call: Call, priced: Priced) -> list[Header]:
-        """The cost of a whole answer, and what is left of the budgets."""
+    def priced_headers(self, call: Call, priced: Priced, left: int | None = None) -> list[Header]:
+        """The cost of a whole answer, and what is left of the budgets. `left`: the latter, as `Hold.left` has it."""
         plan = priced.plan
         if plan.known:
             made = [(b"x-farthing-cost-usd", usd_text(priced.top, plan.bottom))]
@@ -309,7 +304,9 @@ class State:
                 made.append((b"x-farthing-cost-estimated", b"true"))
         else:
             made = [(b"x-farthing-cost-unknown", plan.reason[:200].encode("ascii", "replace") or b"unknown")]
-        made += self.budget_headers(call)
+        if left is None:
+            return made + self.budget_headers(call)
+        made.append((b"x-farthing-budget-remaining-usd", nano_text(left)))
         return made
 
     def stream_headers(self, call: Call, place: Place) -> list[Header]:

@@ -3,8 +3,10 @@
 import asyncio
 from asyncio import current_task, get_running_loop
 
+import msgspec
+
 SWEEP_S = 0.05
-"""How often the timer looks, while there are requests in flight: a wait ends so much late at most."""
+"""How often the timer looks, while there are requests in flight: a wait ends twice so much late at most."""
 
 
 class Sweep:
@@ -41,9 +43,10 @@ def _of(loop: asyncio.AbstractEventLoop) -> Sweep:
     return _sweep
 
 
-class Watch:
+class Watch(msgspec.Struct, eq=False):
     """Cancels its task when what is expected does not come in time.
 
+    watch = watched(600)
     watch.expect("the first byte", 60)
     try:
         await …                      # in a loop call `watch.alive()` on each sign of life
@@ -54,39 +57,33 @@ class Watch:
         watch.rest()                 # and `watch.end()` when the request is over
     """
 
-    __slots__ = ("_deadline", "_fired", "_last", "_seconds", "_sweep", "_task", "_time", "_what", "paused")
-
-    def __init__(self, deadline_s: float) -> None:
-        """`deadline_s`: what the whole request may take; no wait is longer than what is left of it."""
-        loop, sweep = get_running_loop(), _sweep
-        if sweep is None or sweep.loop is not loop:
-            sweep = _of(loop)
-        self._sweep = sweep
-        self._time = sweep.time
-        self._task = current_task(loop)
-        self._last = sweep.time()
-        self._deadline = self._last + deadline_s
-        self._seconds = 0.0
-        self._what = self._fired = ""
-        self.paused = False
-        """Something else is waited for (a slow client): only the deadline counts."""
-        sweep.watches.add(self)
-        if not sweep.ticking:
-            sweep.begin()
+    _sweep: Sweep
+    _task: "asyncio.Task[object] | None"
+    _deadline: float
+    _alive_at: float = 0.0
+    """When a look found that there had been a sign of life; 0 where none has looked since. (Signs of life are many, and
+    looks are few: so none of the former asks for the time.)"""
+    _seconds: float = 0.0
+    _what: str = ""
+    _fired: str = ""
+    paused: bool = False
+    """Something else is waited for (a slow client): only the deadline counts."""
 
     @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
-        return self._deadline - self._time()
+        return self._deadline - self._sweep.time()
 
     def expect(self, what: str, seconds: float) -> None:
         """From now on, wait at most `seconds` between two signs of life, and not beyond the deadline."""
-        self._what, self._seconds, self._fired = what, seconds, ""
-        self._last = self._time()
+        self._what = what
+        self._seconds = seconds
+        self._fired = ""
+        self._alive_at = 0.0
 
     def alive(self) -> None:
         """Something came."""
-        self._last = self._time()
+        self._alive_at = 0.0
 
     def rest(self) -> None:
         """Nothing is expected for now."""
@@ -94,21 +91,24 @@ class Watch:
 
     def end(self) -> None:
         """The request is over."""
-        self._what = ""
         self._sweep.watches.discard(self)
 
     def extend(self, seconds: float) -> None:
         """Let the request go on for `seconds` from now, whatever its deadline was: to drain what was paid for."""
-        self._deadline = self._time() + seconds
+        self._deadline = self._sweep.time() + seconds
 
     def is_late(self, now: float) -> bool:
-        """Whether what is expected should have come by `now`, by the loop's clock."""
-        return bool(self._what) and (now >= self._deadline or (not self.paused and now >= self._last + self._seconds))
+        """Whether what is expected should have come by `now`, by the loop's clock: a look, from which waits count."""
+        if not self._what:
+            return False
+        if not self._alive_at:
+            self._alive_at = now
+        return now >= self._deadline or (not self.paused and now >= self._alive_at + self._seconds)
 
     def ring(self) -> None:
         """End the wait."""
         self._fired = self._what
-        if self.paused or self._deadline < self._last + self._seconds:
+        if self.paused or self._deadline < self._alive_at + self._seconds:
             self._fired += " (within the request's time)"
         self._what = ""  # once
         if self._task is not None:
@@ -121,3 +121,15 @@ class Watch:
         if fired and self._task is not None:
             self._task.uncancel()
         return fired
+
+
+def watched(deadline_s: float) -> Watch:
+    """A watch over this task, of which the whole request may take `deadline_s`: no wait is longer than what is left."""
+    loop, sweep = get_running_loop(), _sweep
+    if sweep is None or sweep.loop is not loop:
+        sweep = _of(loop)
+    watch = Watch(sweep, current_task(loop), sweep.time() + deadline_s)
+    sweep.watches.add(watch)
+    if not sweep.ticking:
+        sweep.begin()
+    return watch

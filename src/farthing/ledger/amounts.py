@@ -14,6 +14,11 @@ FEMTO = 10**PLACES
 LARGEST = (1 << 63) - 1
 """The largest whole number that a column holds: 9,223 dollars in femtodollars; a larger charge stays text."""
 
+_DIVIDES = {
+    str(divisor): FEMTO // divisor for divisor in (2**twos * 5**fives for twos in range(16) for fives in range(16))
+}
+"""The denominators that end in 15 decimals, as text, and how many femtodollars one part is: 256 of them."""
+
 
 def packed(text: str | None) -> int | str | None:
     """The amount that `text` ("23/5000", "0.0046", "3") states: femtodollars, else "n/d"; None stays None.
@@ -23,14 +28,17 @@ def packed(text: str | None) -> int | str | None:
     if text is None:
         return None
     top, bar, bottom = text.partition("/")
+    number: int
+    part = _DIVIDES.get(bottom)
+    if part is not None and top.isdecimal() and (number := int(top) * part) <= LARGEST:
+        return number  # nearly always
     if not (bar and top.removeprefix("-").isdecimal() and bottom.isdecimal()):
         amount = exact(text)
         numerator, denominator = amount.numerator, amount.denominator
-    else:  # as `str` of a Fraction writes it, nearly always
+    else:  # as `str` of a Fraction writes it
         numerator, denominator = int(top), int(bottom)
         if not denominator:
             raise ValueError(f"{text!r} divides by nothing")
-    number: int
     number, rest = divmod(numerator * FEMTO, denominator)
     if rest == 0 and -LARGEST <= number <= LARGEST:
         return number

@@ -31,11 +31,13 @@ WHOLE = (1 << 62) - 1
 TOGETHER = 4_096  # rows brought in at a time
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _FRAME = struct.Struct("<IIQ")
+_head, _write = _FRAME.pack, os.write
 _FIELDS = frozenset(Attempt.__struct_fields__)
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
+"""The rows of a frame as they are; where it raises one of `BAD`, see `packed`."""
 _decode = msgspec.msgpack.Decoder(list[Attempt]).decode
 _decode_prices = msgspec.msgpack.Decoder(dict[str, tuple[str, str]]).decode
-_BAD = (UnicodeError, OverflowError, TypeError, ValueError, AttributeError, msgspec.MsgspecError)
+BAD = (UnicodeError, OverflowError, TypeError, ValueError, AttributeError, msgspec.MsgspecError)
 
 
 class Frame(NamedTuple):
@@ -74,8 +76,8 @@ class Journal:
         segment = self._now
         if segment is None or segment.size >= self._limit:
             segment = self._next()
-        frame = _FRAME.pack(len(body), crc32(body, through), through) + body
-        written = os.write(segment.handle, frame)
+        frame = _head(len(body), crc32(body, through), through) + body
+        written = _write(segment.handle, frame)
         if written != len(frame):
             self._cut(segment)
             raise OSError(ENOSPC, os.strerror(ENOSPC))
@@ -193,24 +195,24 @@ def _copied(segment: _Segment) -> int:
 def packed(attempts: Sequence[Attempt]) -> bytes:
     """The rows of a frame. A row that cannot be packed as it is, is mended: it is never left out."""
     try:
-        return _encode(attempts)
-    except _BAD:
-        return _encode([_packable(attempt) for attempt in attempts])
+        return encode(attempts)
+    except BAD:
+        return encode([_packable(attempt) for attempt in attempts])
 
 
 def packed_prices(prices: Prices) -> bytes:
     """The price records of a frame."""
-    return _encode(prices)
+    return encode(prices)
 
 
 def _packable(attempt: Attempt) -> Attempt:
     try:
-        _encode(attempt)
-    except _BAD as fault:
+        encode(attempt)
+    except BAD as fault:
         try:
             found = mended(attempt)
-            _encode(found)
-        except _BAD:
+            encode(found)
+        except BAD:
             return bare(attempt, fault)
         return found
     return attempt

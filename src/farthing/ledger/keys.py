@@ -116,13 +116,17 @@ def _key(row: KeyRow) -> Key:
 # --- for the gateway --------------------------------------------------------------------------------
 
 
-class _Found(msgspec.Struct, frozen=True):
+class Look(msgspec.Struct, frozen=True, gc=False):
     """A look-up: the key (None: there is none), when its token ends, and how long the answer may be used."""
 
     key: Key | None
     expires_us: int | None
     word: int
     until_s: float
+
+
+_NOTHING = Look(None, None, -1, float("-inf"))
+"""Holds at no time: the words of `Changes` are not negative."""
 
 
 class KeyRing:
@@ -133,22 +137,35 @@ class KeyRing:
     def __init__(self, folder: Path | str, store: KeyStore | None = None, changes: Changes | None = None) -> None:
         self._store = store or SqliteKeys(Path(folder), create=True)
         self._changes = changes or Changes(folder)
-        self._known: dict[str, _Found] = {}
-        self._any = (False, -1, float("-inf"))
+        self._known: dict[str, Look] = {}
+        self._any = False
+        self._none = _NOTHING
 
     def find(self, token: str) -> Key | None:
         """The key that `token` opens, if it is neither revoked nor expired. Raises `KeysUnavailable`."""
+        return self.look(token).key
+
+    def look(self, token: str) -> Look:
+        """What `token` opens now; its key is None where that is nothing. Raises `KeysUnavailable`."""
         word = self._changes.keys  # read before the store is: a change after this look is then seen at the next
         found = self._known.get(token)
         if found is None or found.word != word or time.monotonic() >= found.until_s:
             if not token.startswith(PREFIX) or len(token) > _LONGEST_TOKEN:
-                return None
+                return _NOTHING
             found = self._look(token, word, found)
-        if found.key is None or (found.expires_us is not None and _now_us() >= found.expires_us):
-            return None
-        return found.key
+        if found.expires_us is not None and _now_us() >= found.expires_us:
+            return _NOTHING
+        return found
 
-    def _look(self, token: str, word: int, before: _Found | None) -> _Found:
+    def holds(self, look: Look) -> bool:
+        """Whether that look-up would find the same now, without looking: else it is to be made again."""
+        return (
+            look.word == self._changes.keys
+            and time.monotonic() < look.until_s
+            and (look.expires_us is None or _now_us() < look.expires_us)
+        )
+
+    def _look(self, token: str, word: int, before: Look | None) -> Look:
         until_s = time.monotonic() + _FRESH_S
         digest = _digest(token)
         try:
@@ -159,10 +176,10 @@ class KeyRing:
                 return before  # nobody has told of a change
             raise
         if row is None or main is None or row.revoked_us is not None or main.revoked_us is not None:
-            found = _Found(None, None, word, until_s)
+            found = Look(None, None, word, until_s)
         else:
             ends = [one.expires_us for one in (row, main) if one.expires_us is not None]
-            found = _Found(_key(main), min(ends, default=None), word, until_s)
+            found = Look(_key(main), min(ends, default=None), word, until_s)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[token] = found
@@ -170,11 +187,15 @@ class KeyRing:
 
     def any(self) -> bool:
         """Whether there ever was a key (revoking the last one opens no door). Raises `KeysUnavailable`."""
-        there, word, until_s = self._any
-        if not there and (word != self._changes.keys or time.monotonic() >= until_s):
-            word = self._changes.keys
-            self._any = (self._store.any(), word, time.monotonic() + _FRESH_S)
-        return self._any[0]
+        return self.none() is None
+
+    def none(self) -> Look | None:
+        """The look-up that found that there never was a key; None where there was one. Raises `KeysUnavailable`."""
+        if not self._any and not self.holds(self._none):
+            word, until_s = self._changes.keys, time.monotonic() + _FRESH_S
+            self._any = self._store.any()
+            self._none = Look(None, None, word, until_s)
+        return None if self._any else self._none
 
     def close(self) -> None:
         """Let go of the store."""

@@ -37,21 +37,23 @@ def attempt_id(now_us: int | None = None) -> str:
     """A new id, unique everywhere: 32 hexadecimal digits that begin with the time, so that rows are appended.
 
     (Random ids would be kept just as safely, but each would touch a page of the database of its own.) The time in
-    microseconds, ten digits that are this process's, drawn once, and a count.
+    microseconds, ten digits that are this process's, drawn once, and a count. (Written as one number, which takes less
+    than three.)
     """
-    now = time.time_ns() // 1000 if now_us is None else now_us
-    return f"{now & _TIME:014x}{_process}{next(_count) & _COUNT:08x}"
+    if now_us is None:
+        now_us = time.time_ns() // 1000
+    return f"{(now_us & _TIME) << 72 | _process | next(_count) & _COUNT:032x}"
 
 
 def _draw_process() -> None:
     """Draw this process's digits; anew after a fork."""
     global _process
-    _process = os.urandom(5).hex()
+    _process = int.from_bytes(os.urandom(5)) << 32
 
 
 _TIME = (1 << 56) - 1  # fourteen digits
 _COUNT = (1 << 32) - 1  # eight
-_process = ""
+_process = 0
 _count = itertools.count()
 _draw_process()
 os.register_at_fork(after_in_child=_draw_process)

@@ -11,13 +11,25 @@ import msgspec
 
 from farthing.ledger.amounts import LARGEST, packed
 from farthing.ledger.row import STATES, Attempt
-from farthing.ledger.schema import CALLER, COUNTS, ROUTE, STATE_NUMBERS
+from farthing.ledger.schema import CALLER, COLUMNS, COUNTS, ROUTE, STATE_NUMBERS
 
 Row = tuple[Any, ...]
 NULL = math.nan
 """What stands for NULL in a row: SQLite stores this number as NULL. (Python's module looks for an adapter of each None
 and each bool that it is given, which takes longer than all else that it does for a row.)"""
-_USUAL = frozenset(COUNTS)
+PLAIN = (
+    "attempt", "request", "number", "state", "batch", "started_us", "took_us", "first_us", "worker", "route", "caller",
+    "user", "streamed", "status", "estimated", "input", "cache_read", "output", "reasoning", "usd", "decision",
+    "answer",
+)  # fmt: skip
+"""The columns that most rows have, which many rows have alone: to hand SQLite a NULL takes as long as a value."""
+RARE = (
+    "session", "error", "cache_write", "cache_write_5m", "cache_write_1h", "more", "unknown", "reported_usd", "tags",
+    "attrs",
+)  # fmt: skip
+assert {*PLAIN, *RARE} == {*COLUMNS}
+_NO_RARE = (NULL,) * len(RARE)
+_NO_COUNTS = dict.fromkeys((name for name in PLAIN if name in COUNTS), NULL)
 _REMEMBERED = 50_000  # numbers of each kind that are kept in memory
 LAST_US = 7_258_118_400_000_000  # 2200-01-01
 LONGEST_US = 10 * 366 * 86_400_000_000  # an attempt takes less than ten years
@@ -42,7 +54,7 @@ class Packer:
         self._connection = connection
         self._worker = worker  # of rows that name none: an open row must have one, or it is taken for a dead one's
         self._epoch = -1
-        self._texts: dict[str, int] = {}
+        self._texts: dict[str, int | float] = {"": NULL}
         self._routes: dict[tuple[str, ...], int] = {}
         self._callers: dict[tuple[str, ...], int] = {}
         self._coming: Sequence[Attempt] = ()
@@ -56,6 +68,7 @@ class Packer:
     def forget(self) -> None:
         """Forget all numbers: the transaction that made some of them is gone."""
         self._texts.clear()
+        self._texts[""] = NULL
         self._routes.clear()
         self._callers.clear()
 
@@ -65,8 +78,6 @@ class Packer:
 
     def text(self, value: str) -> int | float:
         """The number of `value`; `NULL` for the empty text."""
-        if not value:
-            return NULL
         number = self._texts.get(value)
         if number is None and self._coming:
             coming, self._coming = self._coming, ()
@@ -80,7 +91,7 @@ class Packer:
     def _learn(self, attempts: Sequence[Attempt]) -> None:
         """Number the words of `attempts` that are new, all in two statements (each lets go of Python's lock once)."""
         known = self._texts
-        words = {word for a in attempts for word in (a.user, a.unknown, a.worker) if word and word not in known}
+        words = {word for a in attempts for word in (a.user, a.unknown, a.worker) if word not in known}
         words |= {text for a in attempts if a.tags or a.attrs for text in (_words(a.tags), _words(a.attrs)) if text}
         new = words - known.keys()
         if len(new) > 1:
@@ -100,7 +111,8 @@ class Packer:
         return int(self._connection.execute(f"SELECT id FROM {table} WHERE {where}", values).fetchone()[0])
 
     def row(self, a: Attempt, batch: int) -> Row:
-        """The row of `a`, in the order of `schema.COLUMNS`. Raises one of `BAD_ROW` where it cannot be one."""
+        """The row of `a`: the columns of `PLAIN`, and those of `RARE` if it has any. Raises one of `BAD_ROW` where it
+        cannot be one."""
         route = (
             a.protocol, a.surface, a.provider, a.upstream, a.model_asked, a.model_served, a.tier_asked, a.tier_served,
             a.region, a.price,
@@ -117,20 +129,31 @@ class Packer:
         first = NULL if a.first_us is None else a.first_us - started
         if not 0 <= started < LAST_US or abs(took) >= LONGEST_US or abs(first) >= LONGEST_US:
             raise ValueError("a time outside the years 1970 to 2199")
-        counts = a.quantities
-        more: str | float = NULL
-        if counts and not counts.keys() <= _USUAL:
-            more = _encode({name: n for name, n in counts.items() if name not in _USUAL}).decode()
-        get, text = counts.get, self.text
-        return (
+        counts: dict[str, Any] = _NO_COUNTS | a.quantities  # type: ignore[operator]  # (a dict, or it cannot be a row)
+        odd = len(counts) > len(_NO_COUNTS)
+        if odd:
+            counts = {name: counts[name] for name in _NO_COUNTS}
+        worker, user = a.worker or self._worker, a.user
+        text, known = self.text, self._texts
+        row = (
             a.attempt, a.request, a.number, STATE_NUMBERS[a.state], batch, started, took, first,
-            text(a.worker or self._worker), route_number, caller_number, text(a.user), a.session or NULL,
-            1 if a.streamed else 0, NULL if a.status is None else a.status, a.error or NULL, 1 if a.estimated else 0,
-            get("input", NULL), get("cache_read", NULL), get("cache_write", NULL), get("cache_write_5m", NULL),
-            get("cache_write_1h", NULL), get("output", NULL), get("reasoning", NULL), more,
-            NULL if a.usd is None else packed(a.usd), text(a.unknown) if a.unknown else NULL,
-            NULL if a.reported_usd is None else packed(a.reported_usd), text(_words(a.tags)) if a.tags else NULL,
-            text(_words(a.attrs)) if a.attrs else NULL, a.decision or NULL, a.answer or NULL,
+            known.get(worker) or text(worker), route_number, caller_number, known.get(user) or text(user),
+            1 if a.streamed else 0, NULL if a.status is None else a.status, 1 if a.estimated else 0, *counts.values(),
+            NULL if a.usd is None else packed(a.usd), a.decision or NULL, a.answer or NULL,
+        )  # fmt: skip
+        if odd or a.session or a.error or a.unknown or a.tags or a.attrs or a.reported_usd is not None:
+            return row + self._rare(a)
+        return row
+
+    def _rare(self, a: Attempt) -> Row:
+        """The rest of a row, `RARE`."""
+        text, counts = self.text, a.quantities
+        more = {name: n for name, n in counts.items() if name not in COUNTS}
+        return (
+            a.session or NULL, a.error or NULL, counts.get("cache_write", NULL), counts.get("cache_write_5m", NULL),
+            counts.get("cache_write_1h", NULL), _encode(more).decode() if more else NULL,
+            text(a.unknown) if a.unknown else NULL, NULL if a.reported_usd is None else packed(a.reported_usd),
+            text(_words(a.tags)) if a.tags else NULL, text(_words(a.attrs)) if a.attrs else NULL,
         )  # fmt: skip
 
 
@@ -219,3 +242,8 @@ def mended_row(packer: Packer, attempt: Attempt, batch: int) -> Row:
         return packer.row(mended(attempt), batch)
     except BAD_ROW as fault:
         return packer.row(bare(attempt, fault), batch)
+
+
+def whole(row: Row) -> Row:
+    """`row` with all columns."""
+    return row if len(row) > len(PLAIN) else row + _NO_RARE

@@ -8,22 +8,23 @@ the bank does not count as free).
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 import msgspec
 
 from farthing.ledger.amounts import LARGEST
-from farthing.ledger.pack import Row
+from farthing.ledger.pack import PLAIN, Row
 from farthing.ledger.row import Attempt
-from farthing.ledger.schema import COLUMNS, DONE, OPEN
+from farthing.ledger.schema import DONE, OPEN
 
 HOLD_S = 900
 """How long after its start an attempt that was lost keeps its hold: upstream may yet charge for it."""
 TOGETHER = 256  # rows in one statement at most
-_STATE = COLUMNS.index("state")
-_ID = COLUMNS.index("attempt")
+_STATE = PLAIN.index("state")
+_ID = PLAIN.index("attempt")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,33 +39,40 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settlement(
-    connection: sqlite3.Connection, attempts: Sequence[Attempt], made: Sequence[Row], worker: str
+    attempts: Sequence[Attempt], made: Sequence[Row], worker: str, ended_before: Collection[str]
 ) -> Settlement:
-    """What writing `attempts`, whose rows are `made`, will do to purses: to be asked before they are written.
+    """What writing `attempts`, whose rows are `made`, does to purses.
 
-    `worker`: whose leases are meant where an attempt names none. Call it inside the write transaction.
+    `worker`: whose leases are meant where an attempt names none. `ended_before`: those that are settled already.
     """
     names = _names(made)
     ended = [name for name, row in zip(names, made, strict=True) if row[_STATE] >= DONE]
-    charged: dict[str, dict[str, int]] = {}  # by worker and purse
+    charged: dict[str, list[tuple[str, int]]] = {}  # by worker: purses and amounts
     held: list[tuple[str, str, int]] = []
     if any(attempt.holds for attempt in attempts):
-        settled = _ended_before(connection, ended)
+        settled = set(ended_before)
         for name, attempt, row in zip(names, attempts, made, strict=True):
-            if row[_STATE] == OPEN:
-                held += [(name, purse, amount) for purse, amount in _amounts(attempt)]
-            elif row[_STATE] >= DONE and name not in settled:
+            state = row[_STATE]
+            if state >= DONE:
+                if name in settled:
+                    continue
                 settled.add(name)  # of several ends in one batch the first counts, as it does for the row
                 of = attempt.worker or worker
-                if (purses := charged.get(of)) is None:
-                    purses = charged[of] = {}
-                for purse, amount in _amounts(attempt):
-                    purses[purse] = purses.get(purse, 0) + amount
+                if (listed := charged.get(of)) is None:
+                    listed = charged[of] = []
+                try:  # noqa: SIM105 (`suppress` would cost as much as the rest of it)
+                    listed += attempt.holds.items()
+                except (AttributeError, TypeError):
+                    pass  # a fault of the caller's must not stop the ledger
+            elif state == OPEN:
+                with suppress(AttributeError, TypeError):
+                    held += [(name, purse, n) for purse, n in _sums(attempt.holds.items()).items()]
     spent: dict[str, int] = {}
-    for purses in charged.values():
-        for purse, amount in purses.items():
+    leased: dict[tuple[str, str], int] = {}
+    for of, listed in charged.items():
+        for purse, amount in _sums(listed).items():
+            leased[purse, of] = min(LARGEST, amount)
             spent[purse] = min(LARGEST, spent.get(purse, 0) + amount)
-    leased = {(purse, of): min(LARGEST, n) for of, purses in charged.items() for purse, n in purses.items()}
     return Settlement(spent=spent, leased=leased, held=held, ended=ended)
 
 
@@ -78,26 +86,29 @@ def _names(made: Sequence[Row]) -> list[str]:
     return names
 
 
-def _ended_before(connection: sqlite3.Connection, ended: Sequence[str]) -> set[str]:
-    """Those of the attempts `ended` whose end is in the database already."""
+def ended_before(connection: sqlite3.Connection, made: Sequence[Row]) -> frozenset[str]:
+    """Those of the rows `made` whose end is in the database already. To be asked inside the write transaction, before
+    they are written."""
     [(found,)] = connection.execute(
         "SELECT json_group_array(value) FROM json_each(?) "
         f"WHERE (SELECT state FROM attempt WHERE attempt = value) >= {DONE}",
-        (_encode(ended).decode(),),
+        (_encode(_names(made)).decode(),),
     ).fetchall()
-    return set(msgspec.json.decode(found))
+    return frozenset(msgspec.json.decode(found))
 
 
-def _amounts(attempt: Attempt) -> list[tuple[str, int]]:
-    """The holds of `attempt` that can be counted; a fault of the caller's must not stop the ledger."""
-    try:
-        return [
-            (purse if purse.isascii() else purse.encode("utf-8", "replace").decode(), n)
-            for purse, n in attempt.holds.items()
-            if type(n) is int and 0 <= n <= LARGEST
-        ]
-    except (AttributeError, TypeError):
-        return []
+def _sums(amounts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The amounts by purse, those that can be counted; a purse is called as it is stored."""
+    found: dict[str, int] = {}
+    for purse, n in amounts:
+        if type(n) is int and 0 <= n <= LARGEST:
+            found[purse] = found.get(purse, 0) + n
+    sums: dict[str, int] = {}
+    for purse, n in found.items():
+        if isinstance(purse, str):
+            name = purse if purse.isascii() else purse.encode("utf-8", "replace").decode()
+            sums[name] = sums.get(name, 0) + n
+    return sums
 
 
 def settle(connection: sqlite3.Connection, found: Settlement) -> None:

@@ -7,17 +7,17 @@ of dead workers found.
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from farthing.ledger import settle
-from farthing.ledger.pack import BAD_ROW, Packer, Row, mended_row, rows
+from farthing.ledger.pack import BAD_ROW, PLAIN, RARE, Packer, Row, mended_row, rows, whole
 from farthing.ledger.place import put_back
 from farthing.ledger.row import Attempt
-from farthing.ledger.schema import COLUMNS, connect_in_place
+from farthing.ledger.schema import connect_in_place
 from farthing.ledger.workers import is_named
 from farthing.problems import FarthingError
 
@@ -25,18 +25,24 @@ TOGETHER = 512
 """Rows in one statement at most. Python's lock is let go in each statement, and beside a busy event loop it takes
 milliseconds to get it back: once for many rows, not once a row."""
 
-_NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
-_ONE = "(" + ", ".join("?" * len(COLUMNS)) + ")"
 _REPLACE = (
     " ON CONFLICT (attempt) DO UPDATE SET "
-    + ", ".join(f'"{name}" = excluded."{name}"' for name in COLUMNS if name != "attempt")
+    + ", ".join(f'"{name}" = excluded."{name}"' for name in (*PLAIN, *RARE) if name != "attempt")
     + " WHERE attempt.state < 2 AND excluded.state > attempt.state"
 )
-_INSERTS = {
-    rows: f"INSERT INTO attempt ({_NAMES}) VALUES {', '.join([_ONE] * rows)}{_REPLACE}"
-    for rows in (1 << power for power in range(TOGETHER.bit_length() - 1, -1, -1))
-}
-"""One statement for each power of two, the largest first; SQLite compiles each once."""
+
+
+def _inserts(columns: Sequence[str]) -> dict[int, str]:
+    names = ", ".join(f'"{name}"' for name in columns)
+    one = "(" + ", ".join("?" * len(columns)) + ")"
+    return {
+        rows: f"INSERT INTO attempt ({names}) VALUES {', '.join([one] * rows)}{_REPLACE}"
+        for rows in (1 << power for power in range(TOGETHER.bit_length() - 1, -1, -1))
+    }
+
+
+_INSERTS = {len(columns): _inserts(columns) for columns in (PLAIN, (*PLAIN, *RARE))}
+"""By the length of a row: one statement for each power of two, the largest first; SQLite compiles each once."""
 
 SETTLE_S = 0.3
 """How long after a file was taken away it is put back: whoever removes one removes the next, and two workers that open
@@ -113,9 +119,16 @@ class SqliteStore:
         try:
             batch = self._begin()
             made = rows(self._packer, attempts, batch)
-            found = settle.settlement(self._connection, attempts, made, self._worker)
-            self._insert(attempts, made, batch)
-            settle.settle(self._connection, found)
+            ended = frozenset[str]()
+            if self._insert(attempts, made, batch) < len(made) and any(attempt.holds for attempt in attempts):
+                # Some were final before, as where a batch is tried again; which ones can be told only before they are
+                # written. (To ask each time would take a tenth of the whole.)
+                self._undo()
+                batch = self._begin()
+                made = rows(self._packer, attempts, batch)
+                ended = settle.ended_before(self._connection, made)
+                self._insert(attempts, made, batch)
+            settle.settle(self._connection, settle.settlement(attempts, made, self._worker, ended))
             for name, (offer, record) in prices.items():
                 self._connection.execute("INSERT OR IGNORE INTO price VALUES (?, ?, ?)", (name, offer, record))
             if mark is not None:
@@ -174,23 +187,39 @@ class SqliteStore:
         self._packer.renew(epoch)
         return int(batch)
 
-    def _insert(self, attempts: Sequence[Attempt], made: Sequence[Row], batch: int) -> None:
-        start = 0
-        for size, insert in _INSERTS.items():
+    def _insert(self, attempts: Sequence[Attempt], made: Sequence[Row], batch: int) -> int:
+        """Write the rows; how many of them are new, or replace what was there."""
+        lengths = {len(row) for row in made}
+        if len(lengths) < 2:
+            return self._insert_alike(attempts, made, batch)
+        if len({row[0] for row in made}) < len(made):  # an attempt comes twice: then the order counts
+            return self._insert_alike(attempts, [whole(row) for row in made], batch)
+        changed = 0
+        for length in lengths:
+            chosen = [len(row) == length for row in made]
+            changed += self._insert_alike(list(compress(attempts, chosen)), list(compress(made, chosen)), batch)
+        return changed
+
+    def _insert_alike(self, attempts: Sequence[Attempt], made: Sequence[Row], batch: int) -> int:
+        """The same for rows of one length."""
+        start = changed = 0
+        for size, insert in _INSERTS[len(made[0])].items() if made else ():
             while len(made) - start >= size:
                 part = made[start : start + size]
                 try:
-                    self._connection.execute(insert, list(chain.from_iterable(part)))
+                    changed += self._connection.execute(insert, list(chain.from_iterable(part))).rowcount
                 except BAD_ROW:  # a value that SQLite cannot hold; find it, keep the others
                     for attempt, row in zip(attempts[start : start + size], part, strict=True):
-                        self._insert_one(attempt, row, batch)
+                        changed += self._insert_one(attempt, row, batch)
                 start += size
+        return changed
 
-    def _insert_one(self, attempt: Attempt, row: Row, batch: int) -> None:
+    def _insert_one(self, attempt: Attempt, row: Row, batch: int) -> int:
         try:
-            self._connection.execute(_INSERTS[1], row)
+            return self._connection.execute(_INSERTS[len(row)][1], row).rowcount
         except BAD_ROW:
-            self._connection.execute(_INSERTS[1], mended_row(self._packer, attempt, batch))
+            row = mended_row(self._packer, attempt, batch)
+            return self._connection.execute(_INSERTS[len(row)][1], row).rowcount
 
     def _undo(self) -> None:
         self._packer.forget()

@@ -20,7 +20,7 @@ from weakref import WeakSet
 from farthing.ledger.ground import Ground
 from farthing.ledger.health import Health as Health
 from farthing.ledger.health import LedgerFull as LedgerFull
-from farthing.ledger.journal import TOGETHER, Journal, frames, missing, packed, packed_prices
+from farthing.ledger.journal import BAD, TOGETHER, Journal, encode, frames, missing, packed, packed_prices
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Mark, Store
 from farthing.ledger.waiting import OpenRows
@@ -56,7 +56,7 @@ class Writer:
         # Shared, under the lock. Tickets count the rows accepted so far.
         self._pending: list[Attempt] = []
         self._held = 0  # rows that the thread has, and which are not safe yet
-        self._room = most_rows  # how many may be pending beside them
+        self._last_ticket = most_rows  # as many may be pending beside them; -1: none is accepted any more
         self._prices: dict[str, tuple[str, str]] = {}
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
         self._accepted = 0
@@ -87,13 +87,15 @@ class Writer:
         """Accept rows; the ticket that `flush` and `when_durable` take. Raises `LedgerFull`, and accepts none then."""
         if not attempts:
             return self._accepted
-        body = packed(attempts)
+        try:
+            body = encode(attempts)
+        except BAD:
+            body = packed(attempts)
         with self._lock:
-            pending = self._pending
-            count = len(attempts)
-            if len(pending) + count > self._room:
+            through = self._accepted + len(attempts)
+            if through > self._last_ticket:
                 self._refuse()
-            self._accepted = through = self._accepted + count
+            self._accepted = through
             try:
                 self._journal.append(body, through)
             except OSError as error:
@@ -101,7 +103,7 @@ class Writer:
             else:
                 if self._journal_fault:
                     self._note_fault(self._ground.fault, through)
-            pending += attempts
+            self._pending += attempts
             if self._asleep:
                 self._wake(attempts)
             return through
@@ -194,7 +196,7 @@ class Writer:
         """Write what waits and end; how many rows could not be made durable anywhere (0, unless both are gone)."""
         with self._lock:
             self._closing = True
-            self._room = -1
+            self._last_ticket = -1
             self._deadline = time.monotonic() + timeout_s
             self._work.notify()
         self._thread.join(timeout_s + 5)
@@ -214,7 +216,7 @@ class Writer:
         finally:
             with self._lock:
                 self._ended = True
-                self._room = -1
+                self._last_ticket = -1
                 self._safe.notify_all()
 
     def _keep_writing(self) -> None:
@@ -294,7 +296,8 @@ class Writer:
     def _count(self) -> None:
         """Count what waits with this thread. To be called with the lock, when that has changed."""
         self._held = len(self._batch) + len(self._opens)
-        self._room = -1 if self._closing or self._ended else self._most - self._held
+        # (What is pending are the tickets after the last one that was sorted.)
+        self._last_ticket = -1 if self._closing or self._ended else self._sorted + self._most - self._held
 
     def _stored(self) -> None:
         """The store has what was sorted, but for open rows that wait: say so to who waits, let go of the journal."""
@@ -398,7 +401,7 @@ _writers: "WeakSet[Writer]" = WeakSet()
 
 def _refuse_in_child() -> None:
     for writer in _writers:
-        writer._forked, writer._room = True, -1
+        writer._forked, writer._last_ticket = True, -1
 
 
 os.register_at_fork(after_in_child=_refuse_in_child)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway.client import Broken, Pool, Response
+from farthing.gateway.client import Broken, Pool, Response, connection
 from farthing.gateway.client.connection import MOST_HEAD_BYTES, Connection
 from tests.gateway.client.serving import OK, ask, head, run, says, serving
 
@@ -332,3 +332,11 @@ def test_whatever_comes_is_an_answer_or_a_fault(pieces: list[bytes]) -> None:
         asyncio.run(_all(answer))
     except Broken:
         assert not pool.given
+
+
+def test_the_names_that_are_kept_have_a_bound() -> None:
+    for n in range(3 * connection._MOST_NAMES):
+        name, size = b"X-%d" % n, connection._LONGEST_NAME
+        answer, *_ = answered(b"HTTP/1.1 200 OK\r\n%b: a \r\n%b: b\r\n\r\n" % (name, name.ljust(size + 1, b"y")))
+        assert answer.headers == [(f"x-{n}", "a"), (f"x-{n}".ljust(size + 1, "y"), "b")]
+    assert 0 < len(connection._names) <= connection._MOST_NAMES and max(map(len, connection._names)) <= size

@@ -147,9 +147,36 @@ def test_a_plain_request(
     """Whatever is asked plainly, in any order of its fields, is read as the long way reads it."""
     stated = {name: fields[name] for name in data.draw(st.permutations(sorted(fields)))}
     body = json.dumps(stated, separators=between, ensure_ascii=ascii_only).encode()
-    quick = read_request(surface, body)
-    with patch.object(request, "_PLAIN", frozenset()):
-        assert quick == read_request(surface, body)
+    quick = [read_request(surface, body) for _ in range(2)]  # found, and remembered
+    with patch.object(request, "_PLAIN", frozenset()), patch.object(request, "_plain", {}):
+        assert quick == [read_request(surface, body)] * 2
+
+
+SETTINGS = '{"model":"gpt","messages":%s,"max_tokens":9,"n":2}'
+
+
+@pytest.mark.parametrize(
+    "others", ['"hi"', '[{"role":"user","content":"a\\nb"}]', '[{"type":"image_url","image_url":"x"}]']
+)
+@pytest.mark.parametrize("surface", [Surface.CHAT, Surface.MESSAGES])
+def test_the_same_settings_around_other_messages(surface: Surface, others: str) -> None:
+    """What is remembered of a request says nothing of the next one's messages, nor of another surface."""
+    body = (SETTINGS % "[]").encode()
+    first = read_request(Surface.CHAT, body)
+    assert (first.model, first.max_output_tokens, first.choices, first.prompt_tokens_bound) == ("gpt", 9, 2, len(body))
+    body = (SETTINGS % others).encode()
+    found = read_request(surface, body)
+    assert found.choices == (2 if surface is Surface.CHAT else 1)
+    assert found.images == others.count("image_url") // 2
+    with patch.object(request, "_plain", {}):
+        assert found == read_request(surface, body)
+
+
+def test_what_is_remembered_of_requests_is_bounded() -> None:
+    for number in range(3000):
+        body = SETTINGS.replace("9", f"{number}") % "[]"
+        assert read_request(Surface.CHAT, body.encode()).max_output_tokens == number
+    assert len(request._plain) <= request._MOST_PLAIN
 
 
 @settings(deadline=None, max_examples=300)

@@ -26,7 +26,7 @@ MOST_HEADERS = 200
 MOST_FRAMING = 16
 """Bytes of framing for a byte of a body: a chunk of one byte has six."""
 _ROOM = 1 + MOST_FRAMING
-_MOST_NAMES = 1024
+_MOST_NAMES, _LONGEST_NAME = 1024, 128
 _NO_BODY = (204, 304)
 _names: dict[bytes, str] = {}
 
@@ -36,8 +36,8 @@ class Connection(asyncio.Protocol):
     when it was taken for it."""
 
     __slots__ = (
-        "_answer", "_bare", "_headers", "_interim", "_last", "_parser", "_pool", "_room_bytes", "_unread", "_until_end",
-        "_whole", "_writable", "_writing", "closed", "idle_since", "paused", "transport",
+        "_answer", "_bare", "_headers", "_interim", "_last", "_parser", "_pieces", "_pool", "_room_bytes", "_unread",
+        "_until_end", "_whole", "_writable", "_writing", "closed", "idle_since", "on_body", "paused", "transport",
     )  # fmt: skip
 
     def __init__(self, pool: "Pool") -> None:
@@ -47,8 +47,8 @@ class Connection(asyncio.Protocol):
         self.paused = False
         self.idle_since = 0.0
         self._answer: Response | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        """Those of the message that is read, later its trailers too."""
+        self._headers: list[tuple[str, str]] = []
+        """Those of the message that is read, later its trailers."""
         self._room_bytes = MOST_HEAD_BYTES
         """How much more may come that is no body: the parser keeps heads, trailers and what is written beside chunks in
         memory, without an end."""
@@ -62,6 +62,10 @@ class Connection(asyncio.Protocol):
         """The peer closed it before it read the request: then its system answers with a reset."""
         self._last = False
         """There is no other answer after this one."""
+        self._pieces: list[bytes] = []
+        """What came of the body in what is read now."""
+        self.on_body = self._pieces.append
+        """The parser's, like the methods of that name."""
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)  # as some servers pad it
 
@@ -72,11 +76,12 @@ class Connection(asyncio.Protocol):
 
         `bare`: its answer has no body, whatever its headers say (HEAD).
         """
-        transport = self.transport
-        if self.closed or transport.is_closing():
+        if self.closed:
             return None
+        transport = self.transport
         self._answer = answer = Response(self)
-        self._whole, self._room_bytes = False, MOST_HEAD_BYTES
+        self._whole = False
+        self._room_bytes = MOST_HEAD_BYTES
         if bare:
             self._bare = True  # for good: it is used for no other request then
         try:
@@ -86,7 +91,7 @@ class Connection(asyncio.Protocol):
                 transport.writelines(data)
         except RuntimeError:  # uvloop's word for a handle that is closed
             self.closed = True
-        if self.closed or transport.is_closing():  # the write failed at once: the peer had closed it
+        if transport.is_closing() or self.closed:  # before the write, or it failed at once: the peer had closed it
             self._answer = None
             return None
         return answer
@@ -135,18 +140,27 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.abort()  # nobody asked: what comes next could be taken for the answer to another request
             return
-        self._room_bytes -= len(data)
+        room_bytes = self._room_bytes = self._room_bytes - len(data)
+        pieces, valid = self._pieces, True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if not self._whole:
-                self._break("it sent what is no HTTP/1.1 answer that can be read")
-                return
-            self._last = True  # what follows the end of the answer
+            valid = False
+        if pieces:
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            answer.pieces.append(body)
+            answer.waiting_bytes += len(body)
+            room_bytes = self._room_bytes = room_bytes + _ROOM * len(body)
         if self._whole:
+            if not valid:
+                self._last = True  # what follows the end of the answer
             self._finish(answer)
             return
-        if self._room_bytes < 0:
+        if not valid:
+            self._break("it sent what is no HTTP/1.1 answer that can be read")
+            return
+        if room_bytes < 0:
             self._break("the head of its answer is too large, or its body is mostly framing")
             return
         if answer.waiting_bytes > MOST_WAITING_BYTES and not self.paused:
@@ -185,7 +199,7 @@ class Connection(asyncio.Protocol):
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._headers.append((_names.get(name) or _lower(name), value.decode("latin-1").strip()))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -195,25 +209,19 @@ class Connection(asyncio.Protocol):
                 raise Broken
             self._interim = True
             return
-        if len(self._headers) > MOST_HEADERS:
+        headers, self._headers = self._headers, []
+        if len(headers) > MOST_HEADERS:
             raise Broken  # more than clients take
         answer = self._answer
         assert answer is not None
         answer.status = status
-        headers = answer.headers = _read(self._headers)
+        answer.headers = headers
         if self._bare:
             self._whole = self._last = True  # its parser waits for the body that the headers tell of
             raise Broken
         if not parser.should_keep_alive():
             self._last = True
             self._until_end = status not in _NO_BODY and not _is_framed(headers)
-
-    def on_body(self, body: bytes) -> None:
-        size, answer = len(body), self._answer
-        self._room_bytes += _ROOM * size
-        if answer is not None:
-            answer.pieces.append(body)
-            answer.waiting_bytes += size
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -231,10 +239,10 @@ class Connection(asyncio.Protocol):
             self._writing = False
             self.resume_writing()
             self.close()
-        else:
-            if self.paused:
-                self.resume()
-            self._pool.give(self)
+            return
+        if self.paused:
+            self.resume()
+        self._pool.give(self)
 
     def _break(self, what: str) -> None:
         answer, self._answer = self._answer, None
@@ -272,16 +280,14 @@ def _is_refused(transport: "asyncio.Transport | Secured") -> bool:
         return len(info) == _UNACKED.size and _UNACKED.unpack(info)[0] > 0
 
 
-def _read(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """The headers with their names in lower case; these are kept, as upstreams send the same ones."""
-    names = _names
-    try:
-        return [(names[name], value.decode("latin-1").strip()) for name, value in headers]
-    except KeyError:
-        if len(names) >= _MOST_NAMES:
-            names.clear()
-        names.update((name, name.decode("latin-1").lower()) for name, _ in headers)
-        return _read(headers)
+def _lower(name: bytes) -> str:
+    """A header's name in lower case; kept, as upstreams send the same ones."""
+    lower = name.decode("latin-1").lower()
+    if len(_names) >= _MOST_NAMES:
+        _names.clear()
+    if len(name) <= _LONGEST_NAME:
+        _names[name] = lower
+    return lower
 
 
 def _is_framed(headers: list[tuple[str, str]]) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import select
 import ssl
+import time
 from collections.abc import AsyncGenerator
 
 from farthing.gateway.client.connection import Connection
@@ -23,7 +24,7 @@ _QUIET_S = 1.0
 class Pool:
     """Kept connections to `origin`. All that is done with it is done on one loop."""
 
-    __slots__ = ("_closed", "_connect_s", "_idle", "_sweeper", "origin", "session")
+    __slots__ = ("_closed", "_connect_s", "_idle", "_sweeper", "_time", "origin", "session")
 
     def __init__(self, origin: Origin, connect_s: float) -> None:
         self.origin = origin
@@ -31,6 +32,8 @@ class Pool:
         """Of TLS, for the next new connection."""
         self._connect_s = connect_s
         self._idle: list[Connection] = []  # those that have rested longest first
+        self._time = time.monotonic
+        """The loop's clock, from the first connection on."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
         if origin.tls:
@@ -41,20 +44,21 @@ class Pool:
 
         `bare`: the answer has no body, as that to HEAD.
         """
-        return Request(self, head, body, bare=bare)
+        return Request(self, head, body, bare)
 
     def upload(self, head: bytes, body: AsyncGenerator[bytes, None], length: int | None) -> Request:
         """A request whose body is sent as it comes: `length` bytes as `head` says, or (None) in chunks, which it must
         say. The request raises `ConnectionError` where another length comes, and what `body` raises."""
-        return Request(self, head, upload=body, length=length)
+        return Request(self, head, b"", False, body, length)
 
     def take(self) -> Connection | None:
         """A kept connection; None where there is none."""
         idle = self._idle
         while idle:
             connection = idle.pop()
-            now = asyncio.get_running_loop().time()
-            rested_s, connection.idle_since = now - connection.idle_since, now
+            now = self._time()
+            rested_s = now - connection.idle_since
+            connection.idle_since = now
             if rested_s < _QUIET_S:
                 return connection  # which says when a request is sent whether it is closed
             if not connection.closed and not connection.transport.is_closing():
@@ -65,18 +69,19 @@ class Pool:
 
     async def connect(self) -> Connection:
         """A new connection. Raises `NotConnected`."""
+        self._time = asyncio.get_running_loop().time
         return await dial(self, self._connect_s)
 
     def give(self, connection: Connection) -> None:
         """`connection` is free."""
-        if self._closed or len(self._idle) >= MOST_IDLE:
+        idle = self._idle
+        if self._closed or len(idle) >= MOST_IDLE:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
-        self._idle.append(connection)
+        connection.idle_since = self._time()
+        idle.append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(IDLE_S, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(IDLE_S, self._sweep)
 
     def lost(self, connection: Connection) -> None:
         """`connection` ended."""

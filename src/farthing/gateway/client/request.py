@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from farthing.gateway.client.errors import Broken, Closing, NotConnected
 from farthing.gateway.client.response import Response
 
@@ -15,23 +17,17 @@ _LARGE = 16 << 10
 _REFUSED = 300
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """Sent when it is entered, or by `answer`; what is left of the answer is given up when it is left, or by `close`,
     with its connection."""
 
-    __slots__ = ("_answer", "_bare", "_body", "_head", "_length", "_pool", "_upload")
-
-    def __init__(
-        self, pool: "Pool", head: bytes, body: bytes = b"", *, bare: bool = False,
-        upload: AsyncGenerator[bytes, None] | None = None, length: int | None = None,
-    ) -> None:  # fmt: skip
-        self._pool = pool
-        self._head = head
-        self._body = body
-        self._bare = bare
-        self._upload = upload
-        self._length = length
-        self._answer: Response | None = None
+    _pool: "Pool"
+    _head: bytes
+    _body: bytes = b""
+    _bare: bool = False
+    _upload: AsyncGenerator[bytes, None] | None = None
+    _length: int | None = None
+    _answer: Response | None = None
 
     async def __aenter__(self) -> Response:
         return await self.answer()

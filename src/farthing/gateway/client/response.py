@@ -1,6 +1,6 @@
 """One answer as it comes: its status and headers, then its body in pieces."""
 
-import asyncio
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -8,6 +8,8 @@ import msgspec
 from farthing.gateway.client.errors import Broken
 
 if TYPE_CHECKING:
+    import asyncio
+
     from farthing.gateway.client.connection import Connection
 
 MOST_WAITING_BYTES = 256 << 10
@@ -39,7 +41,7 @@ class Response(msgspec.Struct, eq=False):
         """Done when more has come, or nothing will. Raises `Broken` where that is so already."""
         if self._broke:
             raise Broken(self._broke)
-        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        self._waiter = waiter = get_running_loop().create_future()
         return waiter
 
     async def read_chunk(self) -> bytes | None:
@@ -64,9 +66,8 @@ class Response(msgspec.Struct, eq=False):
         """The rest of the body, where all of it has come; else None."""
         if self._connection is not None or self._broke:
             return None
-        whole = b"".join(self.pieces)
-        self.pieces.clear()
-        return whole
+        pieces, self.pieces = self.pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def read(self) -> bytes:
         """The rest of the body, whole. Raises `Broken`."""
@@ -94,7 +95,8 @@ class Response(msgspec.Struct, eq=False):
     def end(self) -> None:
         """The body is whole."""
         self._connection = None
-        self.wake()
+        if (waiter := self._waiter) is not None and not waiter.done():  # as `wake`
+            waiter.set_result(None)
 
     def fail(self, what: str) -> None:
         """Nothing more comes, though something should."""

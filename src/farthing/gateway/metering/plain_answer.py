@@ -73,30 +73,33 @@ def plain_answer(surface: Surface, body: bytes) -> Served | None:
     """What the answer `body` says was served; None where another look must be taken."""
     if len(body) >= LONG:
         return None
-    region = ""
     try:
         if surface is CHAT or surface is COMPLETIONS or surface is EMBEDDINGS:
             chat = _chat(body)
-            tokens = openai_meters(chat.usage)
-            id, model, tier = chat.id, chat.model, chat.service_tier or ""
-            finish, calls = finish_and_calls(chat.choices) if chat.choices else ("", 0)
-        elif surface is MESSAGES:
-            message = _message(body)
-            usage = message.usage
-            tokens = anthropic_meters(usage)
-            id, model, finish = message.id, message.model, message.stop_reason or ""
-            calls = tool_uses(message.content)
-            tier, region = _tier_and_region(usage.service_tier, usage.inference_geo, usage.speed)
         else:
-            return None
+            return _of_message(_message(body)) if surface is MESSAGES else None
     except FAULTS:
         return None
+    tokens = openai_meters(chat.usage)
     if not tokens:
         return None  # no request consumes nothing
-    line = f"{id}{model}{tier}{finish}"
-    if not _are_words(line):
+    finish, calls = finish_and_calls(chat.choices) if chat.choices else ("", 0)
+    id, model, tier = chat.id, chat.model, chat.service_tier or ""
+    if not _are_words(f"{id}{model}{tier}{finish}"):
         id, model, tier, finish = word(id), word(model), word(tier), word(finish)
-    return Served(quantities=tokens, id=id, model=model, tier=tier, region=region, finish=finish, tool_calls=calls)
+    return Served(tokens, id, model, tier, finish, calls)
+
+
+def _of_message(message: _Message) -> Served | None:
+    usage = message.usage
+    tokens = anthropic_meters(usage)
+    if not tokens:
+        return None
+    id, model, finish = message.id, message.model, message.stop_reason or ""
+    tier, region = _tier_and_region(usage.service_tier, usage.inference_geo, usage.speed)
+    if not _are_words(f"{id}{model}{tier}{finish}"):
+        id, model, tier, finish = word(id), word(model), word(tier), word(finish)
+    return Served(tokens, id, model, tier, finish, tool_uses(message.content), region)
 
 
 def finish_and_calls(choices: Sequence[Choice]) -> tuple[Any, int]:

@@ -52,8 +52,6 @@ class Size(msgspec.Struct, frozen=True):
 class _Assumed(NamedTuple):
     """The sizes that hold on one surface."""
 
-    bytes_per_token: int
-    bytes_per_token_least: int
     image: int
     image_most: int
     audio_base64_bytes_per_token: int
@@ -64,8 +62,6 @@ class _Assumed(NamedTuple):
 def _assumed(surface: Surface) -> _Assumed:
     size = assumptions().size
     return _Assumed(
-        bytes_per_token=size("bytes_per_token"),
-        bytes_per_token_least=size("bytes_per_token_least"),
         image=size("image_tokens"),
         image_most=size("image_tokens_most_anthropic" if surface is MESSAGES else "image_tokens_most"),
         audio_base64_bytes_per_token=size("audio_base64_bytes_per_token"),
@@ -209,10 +205,17 @@ def is_built_in(tool: object) -> bool:
     return isinstance(tool, str) and tool.startswith(_BUILT_IN)
 
 
-def text_tokens(surface: Surface, size: int) -> tuple[int, int]:
+@cache
+def _per_token() -> tuple[int, int]:
+    """How many bytes of text a token holds at least, and how many it is likely to hold."""
+    size = assumptions().size
+    return size("bytes_per_token_least"), size("bytes_per_token")
+
+
+def text_tokens(size: int) -> tuple[int, int]:
     """The bound and the estimate of `size` bytes of text."""
-    assumed = _assumed(surface)
-    return -(-size // assumed.bytes_per_token_least), -(-size // assumed.bytes_per_token)
+    least, likely = _per_token()
+    return -(-size // least), -(-size // likely)
 
 
 def prompt_size(surface: Surface, body: int, media: Media, *, tools: int, unbounded: str) -> Size:
@@ -221,9 +224,9 @@ def prompt_size(surface: Surface, body: int, media: Media, *, tools: int, unboun
     `unbounded` names what the body refers to without holding it (a stored conversation, a built-in tool).
     """
     if media is NO_MEDIA and not tools and not unbounded:  # what follows would say the same
-        return Size(*text_tokens(surface, body), BY_BYTES)
+        return Size(*text_tokens(body), BY_BYTES)
     assumed = _assumed(surface)
-    most, likely = text_tokens(surface, max(body - media.image_bytes - media.audio_bytes, 0))
+    most, likely = text_tokens(max(body - media.image_bytes - media.audio_bytes, 0))
     sound = -(-media.audio_bytes // assumed.audio_base64_bytes_per_token)
     extra = assumed.tool_prompt if tools else 0
     each = assumed.image_most

@@ -95,6 +95,12 @@ _LONG_ONES: tuple[tuple[Callable[[_Body], msgspec.Raw], Callable[[bytes], re.Mat
 """The fields that can be long, and what finds the first place where one begins."""
 _MOST_MODELS = 1024
 _models = dict[str | None, str]()
+_Plain = tuple[str, bool, int | None, bool, int]
+"""`model`, `stream`, `max_output_tokens`, `limit_is_new` and `choices` of an `Asked` whose other fields are absent."""
+_MOST_PLAIN = 1024
+_plain = dict[tuple[Surface, bytes], _Plain]()
+"""What was asked by bodies in which nothing rare stands around the messages, by what does: an application asks for the
+same model under the same settings again and again."""
 
 
 def read_request(surface: Surface, body: bytes) -> Asked:
@@ -104,18 +110,38 @@ def read_request(surface: Surface, body: bytes) -> Asked:
     for (or be allowed) one model and get another.
     """
     try:
-        found = _read(body)
-        model = _models.get(found.model) or _checked(found.model)
-        outside, messages = body, found.messages
+        size, key = len(body), None
+        if size >= SMALL or not body.isascii():
+            _check(body)
+        try:
+            found = _decode(body)
+        except FAULTS as fault:
+            found = _forgiving(body, fault)
+        messages = found.messages
         if messages and body.startswith(messages, start := body.find(_MESSAGES) + _MESSAGES_SIZE):
             outside = body[:start] + body[start + len(messages) :]
+            if len(outside) < _SHORT:
+                plain = _plain.get(key := (surface, outside))
+                if plain is not None and names_no_type(body):
+                    bound, estimate = text_tokens(size)
+                    return Asked(bound, estimate, BY_BYTES, *plain)
+        else:
+            outside = body
+        model = _models.get(found.model) or _checked(found.model)
         if len(outside) >= _SHORT:
             outside = _outside(found, outside)
         names = names_of(outside)
-        plain = len(_PLAIN.intersection(names)) == len(names)  # none that is rare, none twice
-        if plain and names_no_type(body):
-            return _plainly(surface, found, model, len(body))
-        if (_ESCAPED in outside or (not plain and doubled(names, _ONCE_BYTES))) and (told := _doubtful(found, body)):
+        are_plain = len(_PLAIN.intersection(names)) == len(names)  # none that is rare, none twice
+        if are_plain and names_no_type(body):
+            plain = _plainly(surface, found, model)
+            if key is not None:
+                if len(_plain) >= _MOST_PLAIN:
+                    _plain.clear()
+                _plain[key] = plain
+            bound, estimate = text_tokens(size)
+            return Asked(bound, estimate, BY_BYTES, *plain)
+        unsure = _ESCAPED in outside or (not are_plain and doubled(names, _ONCE_BYTES))
+        if unsure and (told := _doubtful(found, body)):
             return Asked(problem=told)
         return _asked(surface, found, model, body)
     except _Problem as wrong:
@@ -126,18 +152,19 @@ class _Problem(Exception):
     pass
 
 
-def _read(body: bytes) -> _Body:
+def _check(body: bytes) -> None:
+    """Refuse what the decoder would take although upstreams do not, or at a great cost."""
     if not body.isascii():
         try:
             body.decode("utf-8")
         except UnicodeDecodeError as fault:
             raise _Problem(f"the body is not UTF-8 (byte {fault.start}): send JSON in UTF-8") from None
-    if len(body) >= SMALL and crowded(body):
+    if crowded(body):
         raise _Problem(f"the body holds more than {MOST_OBJECTS:,} objects, lists or members: send fewer")
-    try:
-        return _decode(body)
-    except FAULTS as fault:
-        wrong = fault
+
+
+def _forgiving(body: bytes, wrong: Exception) -> _Body:
+    """The fields of a body that the decoder did not take; a `_Problem` where upstreams will not take it either."""
     if isinstance(wrong, msgspec.DecodeError) and not isinstance(wrong, msgspec.ValidationError):
         try:  # half a surrogate pair is JSON all the same, and some clients send it
             return _decode(without_surrogates(body))
@@ -185,17 +212,10 @@ def _doubtful(found: _Body, body: bytes) -> str:
     return ""
 
 
-def _plainly(surface: Surface, found: _Body, model: str, size: int) -> Asked:
-    """What is asked by a request of `size` bytes that is all text and has none of the fields that are rare."""
-    bound, estimate = text_tokens(surface, size)
-    new = found.max_completion_tokens
-    return Asked(
-        model=model, stream=found.stream or False,
-        max_output_tokens=found.max_tokens if new is None and surface is CHAT else _limit(surface, found),
-        limit_is_new=new is not None and surface is CHAT and found.max_tokens is None,
-        choices=1 if found.n is found.best_of is None else _choices(surface, found),
-        prompt_tokens_bound=bound, prompt_tokens_estimate=estimate, prompt_size_from=BY_BYTES,
-    )  # fmt: skip
+def _plainly(surface: Surface, found: _Body, model: str) -> _Plain:
+    """What is asked, beside the prompt, by a request that is all text and has none of the fields that are rare."""
+    is_new = surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None
+    return model, found.stream or False, _limit(surface, found), is_new, _choices(surface, found)
 
 
 def _asked(surface: Surface, found: _Body, model: str, body: bytes) -> Asked:

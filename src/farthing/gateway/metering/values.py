@@ -6,7 +6,7 @@ from fractions import Fraction
 import msgspec
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """What metering and enforcement need to know of a request.
 
     `problem`: why the request cannot be taken, one line without any of its content; the other fields then hold their
@@ -19,14 +19,18 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body); `prompt_tokens_estimate`: a likely size; `prompt_size_from` says how both were got, or why there is no bound.
     """
 
-    problem: str = ""
+    # What every request says comes first: the path of all requests fills these in by their place.
+    prompt_tokens_bound: int | None = None
+    prompt_tokens_estimate: int = 0
+    prompt_size_from: str = ""
     model: str = ""
-    other_models: tuple[str, ...] = ()
     stream: bool = False
-    stream_usage: bool = False
     max_output_tokens: int | None = None
     limit_is_new: bool = False
     choices: int = 1
+    problem: str = ""
+    other_models: tuple[str, ...] = ()
+    stream_usage: bool = False
     background: bool = False
     tier: str = ""
     user: str = ""
@@ -36,12 +40,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     audio: int = 0
     documents: int = 0
     tools: int = 0
-    prompt_tokens_bound: int | None = None
-    prompt_tokens_estimate: int = 0
-    prompt_size_from: str = ""
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Served(msgspec.Struct, frozen=True, gc=False):
     """What a provider's answer says was served.
 
     `quantities`: counts by meter in 1/scale units (see `units`), disjoint. `estimated`: they are not, or not all,
@@ -52,17 +53,18 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     that are no meter (parts of others, or free). `notes`: what else should be known, one line each.
     """
 
+    # What nearly every answer says comes first: such answers fill these in by their place.
     quantities: Mapping[str, int] = {}
-    estimated: bool = False
-    unknown: str = ""
-    complete: bool = True
     id: str = ""
     model: str = ""
     tier: str = ""
-    region: str = ""
-    upstream: str = ""
     finish: str = ""
     tool_calls: int = 0
+    region: str = ""
+    estimated: bool = False
+    unknown: str = ""
+    complete: bool = True
+    upstream: str = ""
     reported_usd: Fraction | None = None
     error: str = ""
     details: Mapping[str, int] = {}

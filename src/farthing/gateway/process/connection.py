@@ -8,15 +8,13 @@ application's to bound: it is given the body in pieces, and waits while a client
 import asyncio
 import math
 from collections import deque
-from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 import msgspec
 
 from farthing.gateway.process.cycle import STATUS_LINES, Cycle
-from farthing.gateway.process.heads import MOST_KNOWN_BYTES, stated_length
+from farthing.gateway.process.heads import MOST_DIGITS, Meaning, address, parts, without_offer
 from farthing.gateway.process.served import Served
 
 KEEP_ALIVE_S = 75.0
@@ -33,7 +31,6 @@ MOST_FRAMING = 16
 
 _MOST_WAITING_BYTES = 65536
 """What of a body may wait for the application, beyond one read."""
-_OFFERS = (b"upgrade", b"http2-settings")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -41,9 +38,9 @@ class Connection(asyncio.Protocol):
     """Made for each connection; those beyond the most are answered 503."""
 
     __slots__ = (
-        "_body_bytes", "_body_left", "_cycle", "_framing_bytes", "_head_bytes", "_headers", "_in_body", "_left_bytes",
-        "_loop", "_new_head", "_offered", "_parser", "_pipeline", "_reading_head", "_reading_paused", "_running",
-        "_seen_head", "_served", "_url", "due", "taken", "transport",
+        "_body_bytes", "_body_left", "_cycle", "_framing_bytes", "_head_bytes", "_headers", "_in_body", "_last_head",
+        "_left_bytes", "_loop", "_new_head", "_offered", "_parser", "_pipeline", "_reading_head",
+        "_reading_paused", "_resting", "_running", "_seen_head", "_served", "_url", "due", "taken", "transport",
     )  # fmt: skip
 
     def __init__(self, served: Served, loop: asyncio.AbstractEventLoop) -> None:
@@ -67,6 +64,10 @@ class Connection(asyncio.Protocol):
         """What is to come of the body of a request that the parser has not seen, since its head is known."""
         self._seen_head = b""
         """The last one that was not known."""
+        self._last_head: tuple[bytes, bytes, Meaning | None] = (b"", b"", None)
+        """The last one that was known and has a length: what is before the number and behind it, and its meaning."""
+        self._resting = True
+        """Nothing is asked that is not answered, nothing half read, and the connection stays open."""
         self._new_head: tuple[bytes, bytes] | None = None
         """One that came twice, and its number: to be kept, if the parser finds it plain."""
         self._body_bytes = 0
@@ -109,18 +110,16 @@ class Connection(asyncio.Protocol):
             self.taken = None
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return
-        if self._body_left:
-            data = self._body(data)
-        else:
-            cycle = self._cycle
-            if (cycle is None or cycle.answered) and not self._reading_head and not self._in_body:
-                data = self._known(data)
-        if data:
-            self._parse(data)
+        if self._resting:
+            self._known(data)
+        elif not self.transport.is_closing():
+            if self._body_left:
+                data = self._body(data)
+            if data:
+                self._parse(data)
 
     def _parse(self, data: bytes) -> None:
+        self._resting = False
         came, body_bytes = len(data), self._body_bytes
         while data:
             try:
@@ -145,24 +144,27 @@ class Connection(asyncio.Protocol):
 
     # --- around the parser ----------------------------------------------------------------------------
 
-    def _known(self, data: bytes) -> bytes:
-        """Begin the request that `data` begins with, where its head is known; what is left for the parser."""
-        end = data.find(b"\r\n\r\n", 0, MOST_KNOWN_BYTES)
-        if end < 0:
-            return data
-        after = end + 4
-        if stated := stated_length(data, 0, end + 2):
-            first, last = stated.span(1)
-            head, digits = data[:first] + data[last:end], data[first:last]
-            after += int(digits)
+    def _known(self, data: bytes) -> None:
+        """Begin the request that `data` begins with, where its head is known; the parser gets what is left."""
+        before, behind, found = self._last_head
+        first = len(before)
+        last = data.find(b"\r", first, first + MOST_DIGITS + 1)
+        digits = data[first:last]
+        if found is not None and digits.isdigit() and data.startswith(before) and data.startswith(behind, last):
+            start = last + len(behind)
         else:
-            head, digits = data[:end], b""
-        found = self._served.heads.get(head)
-        if found is None:
-            self._new_head = (head, digits) if head == self._seen_head else None
-            self._seen_head = head
-            return data
-        body, left = data[end + 4 : after], after - len(data)
+            first, last, start = parts(data)
+            digits = data[first:last]
+            found = self._look_up(data[:first], digits, data[last:start]) if start else None
+            if found is None:
+                self._parse(data)
+                return
+        body = data[start:]
+        left = int(digits or 0) - len(body)
+        rest = b""
+        if left < 0:
+            body, rest = body[:left], body[left:]
+        self._resting = False
         self.due = math.inf
         news = left <= 0 or body != b""
         cycle = Cycle(self, found.of(digits), self.transport, True, body, left > 0, news, not news)
@@ -172,7 +174,19 @@ class Connection(asyncio.Protocol):
             if len(body) > _MOST_WAITING_BYTES:
                 self.pause_reading()
         self._start(cycle)
-        return data[after:] if left < 0 else b""
+        if rest:
+            self._parse(rest)
+
+    def _look_up(self, before: bytes, digits: bytes, behind: bytes) -> Meaning | None:
+        """What the head of these `parts` means, if it is known."""
+        head = before + behind
+        found = self._served.heads.get(head)
+        if found is None:
+            self._new_head = (head, digits) if head == self._seen_head else None
+            self._seen_head = head
+        elif digits:
+            self._last_head = before, behind, found
+        return found
 
     def _body(self, data: bytes) -> bytes:
         """Take what is of the body; what is left for the parser."""
@@ -215,7 +229,7 @@ class Connection(asyncio.Protocol):
             return
         self._headers = []  # trailers are no headers: a proxy before us has not looked at them
         self._in_body = True
-        path, query = _address(self._url)
+        path, query = address(self._url)
         version = parser.get_http_version()
         scope = {
             "type": "http", "asgi": _ASGI, "http_version": version, "method": parser.get_method().decode("ascii"),
@@ -253,26 +267,22 @@ class Connection(asyncio.Protocol):
         every first request. The parser takes what follows such a head for the other protocol, so it begins anew.
         """
         method = self._parser.get_method()
-        head = [b"%s %s HTTP/%s\r\n" % (method, self._url, self._parser.get_http_version().encode())]
-        for name, value in self._headers:
-            if name == b"connection":
-                words = [word for word in value.split(b",") if word.strip().lower() not in _OFFERS]
-                value = b",".join(words)
-            if name not in _OFFERS:
-                head.append(b"%s: %s\r\n" % (name, value))
+        head = b"%s %s HTTP/%s\r\n" % (method, self._url, self._parser.get_http_version().encode())
+        head += without_offer(self._headers)
         self._offered = False
         if method == b"CONNECT":
             self._refuse(405, "this is no proxy")
             return b""
         self._begin_parsing()
-        return b"".join(head) + b"\r\n" + rest
+        return head + rest
 
     # --- the cycle's side -----------------------------------------------------------------------------
 
     def _start(self, cycle: Cycle) -> None:
         self._running = cycle
         served = self._served
-        cycle.task = task = self._loop.create_task(cycle.run(served))
+        # Of one name for all: a task without is given one of its own, at a price.
+        cycle.task = task = asyncio.Task(cycle.run(served), loop=self._loop, name="request")
         served.tasks.add(task)
 
     def pause_reading(self) -> None:
@@ -301,6 +311,7 @@ class Connection(asyncio.Protocol):
             self._start(self._pipeline.popleft())
         else:
             self.due = now + KEEP_ALIVE_S
+            self._resting = not (self._reading_head or self._in_body or self._body_left)
 
     # --- the worker's side ----------------------------------------------------------------------------
 
@@ -320,12 +331,14 @@ class Connection(asyncio.Protocol):
     def shutdown(self) -> None:
         """Take no other request: close when what was asked is answered."""
         if self._cycle is None or self._cycle.answered:
+            self._resting = False
             self.transport.close()
         else:
             self._cycle.keep_alive = False
 
     def hang_up(self) -> None:
         """Close when what is left to send is sent, or the client takes none of it."""
+        self._resting = False
         self.transport.close()
         self._linger(self._loop.time())
 
@@ -346,15 +359,3 @@ class Connection(asyncio.Protocol):
         head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
         self.transport.write(b"".join((STATUS_LINES[status], head, header, b"\r\n", body)))
         self.hang_up()
-
-
-@lru_cache(64)
-def _address(url: bytes) -> tuple[str, bytes]:
-    """The path of what a request asks for, without its escapes, and its query."""
-    if url.startswith(b"/") and b"#" not in url:
-        raw, _, query = url.partition(b"?")
-    else:
-        parsed = httptools.parse_url(url)
-        raw, query = parsed.path, parsed.query or b""
-    path = raw.decode("ascii")
-    return (unquote(path) if "%" in path else path), query

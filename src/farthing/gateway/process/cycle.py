@@ -142,8 +142,8 @@ class Cycle(msgspec.Struct, eq=False):
             return None
         self._news = False
         self._connection.resume_reading()
-        body, self.body = bytes(self.body), b""
-        return body
+        body, self.body = self.body, b""
+        return body if type(body) is bytes else bytes(body)
 
     async def receive(self) -> Message:
         """ASGI's `receive`."""
@@ -211,9 +211,9 @@ class Cycle(msgspec.Struct, eq=False):
         ):  # fmt: skip
             return False
         lines = b"\r\n".join(map(b": ".join, headers))
-        head = b"%b\r\n%b\r\ncontent-length: %d\r\n\r\n" % (STATUS_LINES[status], lines, len(body))
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(headers) + 6:
+        if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * len(headers) - 2:  # a line's end between two
             return False
+        head = b"%b\r\n%b\r\ncontent-length: %d\r\n\r\n" % (STATUS_LINES[status], lines, len(body))
         self._started = True
         if len(body) < _LARGE_BYTES:
             self.transport.write(head + body)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd
+from operator import mul
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,6 +47,16 @@ class Terms(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Sold(msgspec.Struct, frozen=True):
+    """How all answers of the same terms are priced that count the same meters, to requests that start at or after
+    `from_us` and before `until_us` (microseconds since 1970). `plan` is known, so a count of 0 adds nothing."""
+
+    plan: Plan
+    from_us: float
+    until_us: float
+    terms: Terms
+
+
 class Priced(msgspec.Struct, frozen=True, gc=False):
     """What an answer cost: `top` / `plan.bottom` dollars where `plan.known`.
 
@@ -63,20 +74,25 @@ class Priced(msgspec.Struct, frozen=True, gc=False):
         """The charge, exact; None: unknown, and `unknown` says why."""
         return Fraction(self.top, self.plan.bottom) if self.plan.known else None
 
+    def amounts(self) -> tuple[int | None, str | None]:
+        """The same in nanodollars, rounded up as `nano_up` does; and as text, as `str` writes a fraction: "23/5000"."""
+        plan = self.plan
+        if not plan.known:
+            return None, None
+        top, bottom = self.top, plan.bottom
+        common = gcd(top, bottom)
+        text = f"{top // common}/{bottom // common}" if common != bottom else str(top // bottom)
+        return -(-top * NANO // bottom), text
+
     @property
     def text(self) -> str | None:
-        """The same as text, as `str` writes a fraction: "23/5000"."""
-        plan, top = self.plan, self.top
-        if not plan.known:
-            return None
-        bottom = plan.bottom
-        common = gcd(top, bottom)
-        return f"{top // common}/{bottom // common}" if common != bottom else str(top // bottom)
+        """The second of `amounts`."""
+        return self.amounts()[1]
 
     @property
     def nano(self) -> int | None:
-        """The same in nanodollars, rounded up, as `nano_up` does."""
-        return -(-self.top * NANO // self.plan.bottom) if self.plan.known else None
+        """The first of `amounts`."""
+        return self.amounts()[0]
 
     @property
     def unknown(self) -> str:
@@ -222,9 +238,20 @@ class Seller:
         self._provider, self._model, self._region = provider, model, region
         self._offer = offer
         self._terms: dict[tuple[str, str, str], Terms] = {}
+        self._sold: dict[tuple[str, str, str, tuple[str, ...]], Sold] = {}
 
     def price(self, served: Served, tier_asked: str, started_us: int, ended_us: int) -> Priced:
         """The charge of an answer. `tier_asked`: holds where it states none. Times are microseconds since 1970."""
+        quantities = served.quantities
+        sold = self._sold.get((served.model, served.tier or tier_asked, served.region, tuple(quantities)))
+        if sold is not None and sold.from_us <= started_us < sold.until_us and not served.unknown:
+            plan = sold.plan
+            top = sum(map(mul, quantities.values(), plan.units), plan.each)
+            return Priced(plan, top, sold.terms, served.estimated)
+        return self._price(served, tier_asked, started_us, ended_us)
+
+    def _price(self, served: Served, tier_asked: str, started_us: int, ended_us: int) -> Priced:
+        """The same where such an answer was not priced before, or needs a closer look."""
         quantities = served.quantities
         if served.unknown and not served.estimated:
             return Priced(Plan(known=False, reason=served.unknown))
@@ -238,6 +265,10 @@ class Seller:
         if pricer is None:
             return Priced(Plan(known=False, reason=terms.reason), 0, terms, served.estimated)
         plan, top = pricer.under(terms.conditions, quantities, started_us, ended_us)
+        if pricer.only_starts and (lasting := pricer.lasting(terms.conditions, quantities, started_us)) is not None:
+            if len(self._sold) >= _MOST_TERMS:
+                self._sold.clear()
+            self._sold[*key, tuple(quantities)] = Sold(*lasting, terms)
         return Priced(plan, top, terms, served.estimated)
 
     def _find(self, key: tuple[str, str, str]) -> Terms:

@@ -112,18 +112,27 @@ class Purse:
 class Account:
     """The purses of a set of budgets: all are known, and of the period from `start_s` to `end_s`.
 
-    `tightest`: those among which is the one with least left (hard ones count before others).
+    `tightest`: those among which is the one with least left (hard ones count before others). `alike`: these are all of
+    them, and the account is remembered for its budgets. `used`: the tick of the last reservation, until `mark`.
     """
 
-    __slots__ = ("budgets", "end_s", "ids", "purses", "start_s", "tightest")
+    __slots__ = ("alike", "budgets", "end_s", "ids", "purses", "start_s", "tightest", "used")
 
     def __init__(self, budgets: Sequence[BudgetRef], purses: list[Purse]) -> None:
         self.budgets = budgets
         self.purses = purses
         self.ids = [purse.id for purse in purses]
         self.tightest = tightest(purses)
+        self.alike = False
+        self.used = 0
         self.start_s = max((purse.start_s for purse in purses), default=float("-inf"))
         self.end_s = min((purse.end_s for purse in purses), default=float("inf"))
+
+    def mark(self) -> None:
+        """Tell the purses when they were used: a reservation tells the account alone."""
+        for purse in self.purses:
+            purse.used = max(purse.used, self.used)
+        self.used = 0
 
 
 def tightest(purses: list[Purse]) -> list[Purse]:
@@ -133,9 +142,11 @@ def tightest(purses: list[Purse]) -> list[Purse]:
 
 class Hold(msgspec.Struct, eq=False, gc=False):
     """What one attempt has reserved: `amounts` by purse id, nanodollars (for the open row's `holds`); `charged`: the
-    same for the final row, once it is settled."""
+    same for the final row, once it is settled; `left`: nanodollars of the tightest budget then, where that was seen in
+    passing (else None: ask `Purses.remaining`)."""
 
-    purses: list[Purse]
+    account: Account
     amount: int
     amounts: dict[str, int]
     charged: dict[str, int] | None = None
+    left: int | None = None

@@ -14,8 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from farthing.gateway.spending.purse import Account, Purse, tightest
 from farthing.gateway.spending.purse import Hold as Hold
-from farthing.gateway.spending.purse import Purse, tightest
 from farthing.gateway.spending.shelf import MOST_PURSES, Shelf
 from farthing.gateway.spending.teller import Teller, Turned
 from farthing.ledger.bank import Bank, Granted, Want
@@ -32,6 +32,8 @@ TICK_S = 0.05
 TIGHT_S = 1.0
 """How long a purse that others were short of is leased to the need only, and what is settled of it goes back."""
 _POLL_S = 0.01
+_NO_LEAST = 1 << 64
+"""More than any budget's nanodollars."""
 
 Why = Literal["exhausted", "held", "unavailable"]
 
@@ -85,20 +87,21 @@ class Purses:
 
         `now`: seconds since 1970, which chooses the period.
         """
-        account = self._accounts.get(id(budgets)) or self._shelf.account(budgets)
-        if account is None or not account.start_s <= now < account.end_s:
+        account = self._accounts.get(id(budgets))
+        if account is None and (account := self._shelf.account(budgets)) is None:
             return None
-        purses, tick = account.purses, self._shelf.tick
-        for purse in purses:
+        if not account.start_s <= now < account.end_s:
+            return None
+        for purse in account.purses:
             left = purse.left - amount
             if left < purse.bank_free:
-                for taken in purses:  # of those before it, it goes back
+                for taken in account.purses:  # of those before it, it goes back
                     if taken is purse:
                         return None
                     taken.left += amount
             purse.left = left
-            purse.used = tick
-        return Hold(purses, amount, dict.fromkeys(account.ids, amount))
+        account.used = self._shelf.tick
+        return Hold(account, amount, dict.fromkeys(account.ids, amount))
 
     async def reserve(self, budgets: Sequence[BudgetRef], amount: int, now: float) -> Hold | Refused:
         """Reserve `amount` nanodollars of every budget or of none; asks the bank where leases do not suffice.
@@ -151,14 +154,18 @@ class Purses:
                 charged = hold.amount if charged is None else nano_up(charged)
             if charged < 0:
                 raise ValueError(f"a charge of {charged} nanodollars")
-            rest = hold.amount - charged
-            for purse in hold.purses:
-                purse.left += rest
+            account, rest, least = hold.account, hold.amount - charged, _NO_LEAST
+            for purse in account.purses:
+                purse.left = left = purse.left + rest
                 purse.leased -= charged
-            if rest < 0 or self._blindly:
-                for purse in hold.purses:
+                if left < least:
+                    least = left
+            if rest < 0 or self._blindly:  # (which changes nothing of what is left)
+                for purse in account.purses:
                     self._square(purse)
-            hold.charged = dict.fromkeys(hold.amounts, charged)
+            if account.alike:
+                hold.left = least if least > 0 else 0
+            hold.charged = dict.fromkeys(account.ids, charged)
         return hold.charged
 
     def release(self, hold: Hold) -> dict[str, int]:
@@ -169,13 +176,7 @@ class Purses:
         """Nanodollars left of the tightest budget, as far as this worker knows (hard ones count before others)."""
         account = self._accounts.get(id(budgets)) or self._shelf.account(budgets)
         purses = account.tightest if account is not None else tightest(self._shelf.known(budgets))
-        if not purses:
-            return None
-        least = purses[0].left
-        for purse in purses:  # (so few that a loop is faster than `min`)
-            if purse.left < least:
-                least = purse.left
-        return max(least, 0)
+        return max(min(purse.left for purse in purses), 0) if purses else None
 
     def _take(self, purses: list[Purse], amount: int) -> Hold | None:
         for purse in purses:
@@ -188,7 +189,8 @@ class Purses:
     def _held(self, purses: list[Purse], amount: int) -> Hold:
         for purse in purses:
             purse.used = self._shelf.tick
-        return Hold(purses, amount, {purse.id: amount for purse in purses})
+        account = Account((), purses)
+        return Hold(account, amount, dict.fromkeys(account.ids, amount))
 
     def _refuse(self, purse: Purse, amount: int, now: float) -> Refused:
         self.counters["refusals"] += 1

@@ -27,7 +27,7 @@ class Shelf:
         self.purses: dict[str, Purse] = {}
         self.current: dict[tuple[str, str], Purse] = {}
         self.accounts: dict[int, Account] = {}
-        """By the id of a tuple of budgets, which an account keeps alive. Empty again whenever `current` changes."""
+        """By the id of a tuple of budgets, which an account keeps alive. Forgotten whenever `current` changes."""
         self.tick = 0
 
     def account(self, budgets: Sequence[BudgetRef]) -> Account | None:
@@ -43,9 +43,19 @@ class Shelf:
         found = Account(budgets, purses)
         if type(budgets) is tuple:
             if len(self.accounts) >= self._most:
-                self.accounts.clear()
+                self._forget_accounts()
             self.accounts[id(budgets)] = found
+            found.alike = len(found.tightest) == len(purses) > 0
+        else:  # nobody asks it again when it was used
+            found.used = self.tick
+            found.mark()
         return found
+
+    def _forget_accounts(self) -> None:
+        for account in self.accounts.values():
+            account.mark()
+            account.alike = False
+        self.accounts.clear()
 
     def known(self, budgets: Sequence[BudgetRef]) -> list[Purse]:
         """The purses of `budgets` that are in memory, and of which the bank has been asked."""
@@ -84,14 +94,15 @@ class Shelf:
                 self.put_back(purse)  # leased under an easier rule: the bank decides again
             purse.tell(purse.bank_free + ref.limit - purse.ref.limit)
             purse.ref, purse.short, purse.alerted = ref, None, False
-            self.accounts.clear()
+            self._forget_accounts()
         if self.current.get(key) is not purse:
             self.current[key] = purse
-            self.accounts.clear()
+            self._forget_accounts()
         return purse
 
     def _evict(self) -> None:
         """Make room: a quarter of the purses, those unused the longest, their leases returned."""
+        self._forget_accounts()
         idle = [purse for purse in self.purses.values() if not (purse.held or purse.pins)]
         idle.sort(key=lambda purse: purse.used)
         for purse in idle[: self._most // 4 + 1]:
@@ -99,7 +110,7 @@ class Shelf:
             self._drop(purse)
 
     def _drop(self, purse: Purse) -> None:
-        self.accounts.clear()
+        self._forget_accounts()
         del self.purses[purse.id]
         self._tight.discard(purse)
         if self.current.get(purse.key) is purse:
@@ -133,6 +144,9 @@ class Shelf:
 
     def _sweep(self) -> list[str]:
         gone: list[str] = []
+        for account in self.accounts.values():
+            if account.used:
+                account.mark()
         for purse in list(self.purses.values()):
             idle = self.tick - purse.used
             if idle < _IDLE or purse.pins:

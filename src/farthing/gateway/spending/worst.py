@@ -115,8 +115,16 @@ class Ceilings:
         if prompt is None or output is None:
             return None
         output *= asked.choices
-        rates = self._rates(asked, prompt, output, where, started_us)
-        return rates.nano(prompt, output) if rates.linear else None
+        # `_rates` and `_Rates.nano`, in the words of a request that has a bound: every one comes by here.
+        rates = self._known.get((
+            self._piece(prompt, output, started_us) if self._cut else bisect_right(self._times, started_us),
+            asked.tier, where, False, not asked.images, not asked.audio, not output,
+        ))  # fmt: skip
+        if rates is None:
+            rates = self._rates(asked, prompt, output, where, started_us)
+        if not rates.linear:
+            return None
+        return -(-(prompt * rates.prompt + output * rates.output + rates.each) // rates.bottom)
 
     def worst(
         self,

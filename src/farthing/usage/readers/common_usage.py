@@ -100,8 +100,11 @@ def openai_meters(usage: ChatUsage | ResponsesUsage) -> dict[str, int] | None:
     of_read, of_made = usage.of_read, usage.of_made
     cached = usage.hit if of_read is None else of_read.cached or usage.hit
     reasoning = 0 if of_made is None else of_made.reasoning or 0
-    # A total above its parts says that something was counted beside them.
-    if cached > read or reasoning > made or usage.total > read + made:
+    if usage.total > read + made:
+        return None  # something was counted beside them
+    if read and made and not cached and not reasoning:
+        return {"input": read, "output": made}
+    if cached > read or reasoning > made:
         return None
     found = {"input": read - cached} if read > cached else {}
     if cached:
