@@ -67,7 +67,8 @@ def test_a_client_that_does_not_read_holds_back_the_upstream(gateway: Running, u
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
         link.sendall(head.encode() + body.encode())
-        time.sleep(2)
+        gateway.wait(lambda: any(record.output for record in upstream.records()), "the first of the answer")
+        time.sleep(1.5)
         (record,) = upstream.records()
         assert 0 < record.output < 8_000, "back-pressure"
         row = gateway.rows(before + 1, timeout_s=10)[-1]

@@ -454,6 +454,7 @@ def with_plain(of: Offer) -> Offer:
     return msgspec.structs.replace(of, prices=tuple(map(whole, of.prices)))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.data(), offers("m").map(with_plain), instants)
 def test_no_answer_costs_more_than_its_bound(data: st.DataObject, of: Offer, at: datetime) -> None:

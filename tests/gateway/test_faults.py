@@ -157,6 +157,7 @@ def test_half_a_whole_answer_is_a_502(gateway: Running, upstream: Upstream, prot
     assert (told.row.state, told.row.usd) == ("failed", None)
 
 
+@pytest.mark.slow
 @PROTOCOLS
 @pytest.mark.parametrize(("stream", "orders", "bound_s"), [
     (False, "fault=hang", 4), (True, "fault=hang", 1), (False, "fault=hang_mid", 1), (True, "first_ms=9000", 1),

@@ -209,6 +209,7 @@ def test_any_name_is_read_back(text: str) -> None:
     assert found == {of(upstream="main", model=clean, state="done", status="200"): 1}
 
 
+@pytest.mark.slow
 def test_names_are_bounded(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path, known=lambda name: name.startswith("ours-"))
     for number in range(6000):

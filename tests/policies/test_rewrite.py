@@ -148,6 +148,7 @@ def test_another_tokenizer_and_another_length_of_answers() -> None:
     assert after.measures == {"prompt": 132, "input": 120, "output": 144, "web_search": 2}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(counts, st.fractions(Fraction(1, 9), 9), st.fractions(Fraction(1, 9), 9))
 def test_stretching_and_stretching_back(stated: dict[str, int], tokens: Fraction, answers: Fraction) -> None:

@@ -87,6 +87,7 @@ def same(requests, chosen, prefix_cache=False, **settings):
     return run
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(workloads(), models, st.sampled_from([4, 16]), st.booleans())
 def test_one_replica(requests, model, block_size, prefix_cache):
@@ -105,6 +106,7 @@ def test_closed_loop(requests, chosen, concurrency, prefix_cache):
     same(requests, chosen, prefix_cache, closed_loop=concurrency)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(workloads(), models, st.data(), st.booleans())
 def test_priorities(requests, model, data, prefix_cache):
@@ -120,6 +122,7 @@ def test_a_model_whose_time_is_not_affine_in_the_context(requests, kv_tokens, ma
     same(requests, [model])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(workloads(), st.lists(models, min_size=1, max_size=2), st.booleans(), st.one_of(st.none(), st.integers(1, 12)))
 def test_lookahead(requests, chosen, prefix_cache, concurrency):
