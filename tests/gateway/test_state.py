@@ -15,6 +15,7 @@ from farthing.gateway.config import load
 from farthing.gateway.metering import Asked, Served, Surface
 from farthing.gateway.problem import Problem
 from farthing.gateway.state import Place, State
+from farthing.policies.routing import Ask, Context
 
 CONFIG = """
 [gateway]
@@ -139,12 +140,13 @@ def test_the_usual_way_is_what_passthrough_decides(tmp_path: Path) -> None:
     async def test(state: State) -> None:
         for model in ("one/gpt-4o-mini", "two/gpt-4o-mini", "one/no-such-model"):
             targets = state.routes.targets(model, Surface.CHAT)
-            usual = state.usual(targets)
-            assert usual is not None
+            decided = state.chain.decide(
+                Ask(request_id="", model=model), Context(targets=targets, retries=state.config.retries.count)
+            )
             for _ in range(2):
                 way = state.usual_way(model, Surface.CHAT)
-                assert way is not None and way.target == usual[0].target == model
-                assert way.log == usual[1] and way.place is state.place(model, Surface.CHAT)
+                assert way is not None and way.target == decided.target == model
+                assert way.log == decided.log() and way.place is state.place(model, Surface.CHAT)
         with pytest.raises(Problem, match="no upstream is known"):
             state.usual_way("no-such-model", Surface.CHAT)
         state.upstreams["two"].in_flight = 1  # it is full
@@ -189,9 +191,9 @@ def test_the_price_of_an_answer_has_a_name(tmp_path: Path) -> None:
     async def test(state: State) -> None:
         place, now = place_of(state), time.time_ns() // 1000
         served = Served(quantities={"input": 3}, model="gpt-4o-mini")
-        names = {state.price_name(state.price(served, place, Asked(), now, now)) for _ in range(3)}
+        names = {state.price_name(place.seller.price(served, "", now, now)) for _ in range(3)}
         assert len(names) == 1 and names != {""}
         for nothing in (Served(), Served(unknown="nobody knows"), Served(quantities={"input": 3}, model="other")):
-            assert state.price_name(state.price(nothing, place, Asked(), now, now)) == ""
+            assert state.price_name(place.seller.price(nothing, "", now, now)) == ""
 
     with_state(tmp_path, True, test)

@@ -9,7 +9,6 @@ from pathlib import Path
 from farthing.gateway.attempts import serve
 from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
-from farthing.gateway.gate import limited
 from farthing.gateway.http import (
     BrokenOff,
     ClientGone,
@@ -24,7 +23,6 @@ from farthing.gateway.http import (
     send_whole,
     wanted_headers,
 )
-from farthing.gateway.limits import Limited
 from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
 from farthing.gateway.own import own_answer
 from farthing.gateway.passthrough import is_passed, pass_through
@@ -196,17 +194,13 @@ class Gateway:
                 gate.check_scope(party.key, (asked.model, *asked.other_models), by.feature)
             started_us = time.time_ns() // 1000
             call = Call(
-                request, surface, headers, body, asked, party, by, watch, receive, send, cycle, started_us,
+                request, surface, headers, body, asked, party, by, watch, send, cycle, started_us,
                 started_us - time.monotonic_ns() // 1000,
             )  # fmt: skip
             if state.tracer is not None:
                 call.trace = state.tracer.begin(request, headers)
-            limiter, admission = party.limiter, None
-            if limiter is not None:
-                found = limiter.admit(asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices)
-                if isinstance(found, Limited):
-                    raise limited(found, party)
-                call.admission = admission = found
+            tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
+            call.admission = admission = gate.admit(party, tokens)
             try:
                 await serve(state, call)
             except Problem as problem:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from farthing.gateway.caller import Attribution
-from farthing.gateway.http import Receive, Send
+from farthing.gateway.http import Send
 from farthing.gateway.metering import Asked, Surface
 from farthing.gateway.problem import Header
 from farthing.gateway.process.cycle import Cycle
@@ -38,7 +38,6 @@ class Call(msgspec.Struct, eq=False):
     party: "Party"
     by: Attribution
     watch: Watch
-    receive: Receive
     send: Send
     cycle: Cycle | None
     started_us: int

@@ -216,7 +216,7 @@ class Passage:
             now_us = time.time_ns() // 1000
             at_us = min(one.at_s * 1_000_000, now_us) if one.at_s is not None else now_us
             place = self._state.place_of(self._upstream, one.surface, one.served.model)
-            priced = self._state.price(one.served, place, Asked(model=one.served.model, tier=one.tier), at_us, at_us)
+            priced = place.seller.price(one.served, one.tier, at_us, at_us)
             reported = one.served.reported_usd
             self._state.end(
                 Attempt(

@@ -17,7 +17,7 @@ from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
 from farthing.gateway.gate import Gate, refused, scope_text
 from farthing.gateway.http import Held
-from farthing.gateway.metering import Asked, Served, Surface
+from farthing.gateway.metering import Served, Surface
 from farthing.gateway.observe.content import Content
 from farthing.gateway.place import Place as Place
 from farthing.gateway.place import Way, place_of
@@ -31,7 +31,7 @@ from farthing.gateway.spending.worst import Worst
 from farthing.gateway.upstream import Upstream
 from farthing.ledger.budgets import NANO
 from farthing.ledger.row import Attempt
-from farthing.policies.routing import Ask, Chain, Context, Decision
+from farthing.policies.routing import Ask, Chain, Context
 from farthing.rates.card import Offer
 from farthing.rates.select import Unknown
 from farthing.units import METERS
@@ -74,7 +74,6 @@ class State:
         """The next configuration goes on with this one's tracer."""
         self._breakers = tuple(one.breaker for one in self.upstreams.values())
         self._some_can_be_full = any(one.settings.most_in_flight is not None for one in self.upstreams.values())
-        self._usual: dict[tuple[str, ...], tuple[Decision, str]] = {}
         self._places: dict[tuple[str, Surface], Place] = {}
         self._ways: dict[tuple[str, Surface], Way] = {}
         self._left_out = frozenset(config.left_out)
@@ -200,14 +199,10 @@ class State:
         """What `model` of `upstream`, which answers `surface`, is sent as, and what prices it."""
         return place_of(self.costs, upstream, surface, model)
 
-    def price(self, served: Served, place: Place, asked: Asked, started_us: int, ended_us: int) -> Priced:
-        """What was served costs this."""
-        return place.seller.price(served, asked.tier, started_us, ended_us)
-
     def least(self, call: Call, place: Place) -> Fraction | None:
         """What a request costs whose answer never came, as far as can be guessed: its prompt was read."""
         guess = Served(quantities={"input": max(call.asked.prompt_tokens_estimate, 1)}, estimated=True)
-        return self.price(guess, place, call.asked, call.started_us, call.now_us()).usd
+        return place.seller.price(guess, call.asked.tier, call.started_us, call.now_us()).usd
 
     def price_name(self, priced: Priced) -> str:
         """The name of the price record that a charge rests on."""
@@ -230,23 +225,10 @@ class State:
         ]  # fmt: skip
         return self._left_out.union(found) if found else self._left_out
 
-    def usual(self, targets: tuple[str, ...]) -> tuple[Decision, str] | None:
-        """What passthrough decides at a first attempt where every upstream can be asked, and its log: the same for all
-        requests with these targets. None where there are policies, which look at the request."""
-        if self.chain.specs:
-            return None
-        found = self._usual.get(targets)
-        if found is None:
-            if len(self._usual) >= _MOST_PLACES:
-                self._usual.clear()
-            context = Context(targets=targets, retries=self.config.retries.count)
-            decision = self.chain.decide(Ask(request_id="", model=""), context)
-            found = self._usual[targets] = (decision, decision.log())
-        return found
-
     def usual_way(self, model: str, surface: Surface) -> Way | None:
-        """Where the first attempt at `model` goes as `unavailable`, `usual` and `place` say, looked up in one step;
-        None where they must be asked, for something is out of the usual. Raises `Problem` as `Routes.targets` does."""
+        """Where passthrough sends a first attempt at `model`, looked up in one step: the same for all requests. None
+        where something is out of the usual, or policies look at the request. Raises `Problem` as `Routes.targets`
+        does."""
         way = self._ways.get((model, surface)) or self._find_way(model, surface)
         if any(map(_TRIPPED, self._breakers)) or (self._some_can_be_full and self.unavailable()):
             return None
@@ -256,15 +238,14 @@ class State:
         """The same, remembered where it stays so but for a tripped breaker."""
         if self.chain.specs or self._left_out:
             return None
-        usual = self.usual(self.routes.targets(model, surface))
-        if usual is None or usual[0].target is None:
-            return None
-        place = self.place(usual[0].target, surface)
-        if isinstance(place, str):
+        context = Context(targets=self.routes.targets(model, surface), retries=self.config.retries.count)
+        decision = self.chain.decide(Ask(request_id="", model=""), context)
+        place = self.place(decision.target, surface) if decision.target is not None else ""
+        if decision.target is None or isinstance(place, str):
             return None
         if len(self._ways) >= _MOST_PLACES:
             self._ways.clear()
-        way = self._ways[model, surface] = Way(usual[0].target, usual[1], place)
+        way = self._ways[model, surface] = Way(decision.target, decision.log(), place)
         return way
 
     def retry_after_s(self) -> int:

@@ -32,11 +32,6 @@ class Response(msgspec.Struct, eq=False):
 
     # --- for who reads it -------------------------------------------------------------------------
 
-    async def begun(self) -> None:
-        """Wait for status and headers. Raises `Broken`."""
-        while not self.status:
-            await self.more()
-
     def more(self) -> "asyncio.Future[None]":
         """Done when more has come, or nothing will. Raises `Broken` where that is so already."""
         if self._broke:
