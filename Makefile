@@ -2,16 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+NATIVE := $(shell find src -name '*.pyx' -o -name '*.pxd')
+COMPILED := .venv/.compiled
 
 .PHONY: setup local run test test-all check bench bench-gateway lock clean
 
-setup: $(READY)
+setup: $(READY) $(COMPILED)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+$(COMPILED): $(READY) setup.py $(NATIVE) $(wildcard $(patsubst %.pxd,%.py,$(NATIVE)))
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $(COMPILED)
 
 local: setup        ## the optional extra: a real engine and a small model, for `host bench` and its tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-local.txt
@@ -40,10 +46,11 @@ bench-gateway: setup    ## the gateway beside others, each on one core (PEERS=li
 
 lock: setup         ## refresh constraints.txt (with hashes; it names no address)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	echo "setuptools==82.0.1" | $(BIN)/uv pip compile pyproject.toml - --extra dev --generate-hashes --no-header \
+	printf "setuptools==82.0.1\ncython==3.3.1\n" | $(BIN)/uv pip compile pyproject.toml - --extra dev --generate-hashes --no-header \
 	  --no-annotate --universal --python-version 3.11 -o constraints.txt
 	sed -n 's/^local = \[//p' pyproject.toml | tr -d '"] ' | tr , '\n' | $(BIN)/uv pip compile - --generate-hashes \
 	  --no-header --no-annotate --universal --python-version 3.11 -o constraints-local.txt
 
 clean:
+	find src -name '*.so' -delete -o -name '*.c' -delete
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,12 +1,15 @@
-"""The gateway's application alone, in this process, its upstream a constant: what Python does for one request.
+"""A worker's event loop without its sockets, its upstream a constant: what a request costs, from its bytes to the
+answer's.
 
-`python -m benchmarks.gateway.inside [--bytecodes]`: CPU µs of the event loop's thread a request (no sockets, no HTTP,
-no client library), which other work on the machine disturbs least; with --bytecodes what of Python it is, by function.
+`python -m benchmarks.gateway.inside [--bytecodes]`: CPU µs of the event loop's thread a request, and its instructions
+where the system counts them, which other work on the machine disturbs least; with --bytecodes what of Python it is, by
+function.
 """
 
 import argparse
 import asyncio
 import gc
+import itertools
 import os
 import sys
 import tempfile
@@ -18,52 +21,39 @@ from types import CodeType, FrameType
 from typing import Any
 
 from benchmarks.gateway.contenders import CONTENDERS
+from benchmarks.gateway.counter import Instructions
 from benchmarks.gateway.measure import request
-from benchmarks.gateway.upstream import BODY
+from benchmarks.gateway.upstream import answer
 
 
-class Response:
-    """What the client gives for the mock's answer: `Request` and `Response` in one."""
-
-    status = 200
-    headers = [("content-type", "application/json"), ("content-length", str(len(BODY))), ("x-request-id", "r")]  # noqa: RUF012
-
-    async def answer(self) -> "Response":
-        return self
-
-    def whole(self) -> bytes:
-        return BODY
-
-    def close(self) -> None:
-        return None
-
-
-class Client:
-    """A client's connection, and its transport: nothing is waited for, and what is sent goes nowhere."""
-
-    taken = None
+class Wire:
+    """A connection's transport, of a client's or an upstream's: what is written goes nowhere."""
 
     def __init__(self) -> None:
-        self.transport = self
         self.statuses: set[bytes] = set()
+        self.writes = 0
 
     def is_closing(self) -> bool:
         return False
 
     def write(self, data: bytes) -> None:
         self.statuses.add(data[9:12])
+        self.writes += 1
+
+    def pause_reading(self) -> None:
+        return None
 
     def resume_reading(self) -> None:
         return None
 
-    def on_answered(self) -> None:
+    def close(self) -> None:
         return None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.inside", description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--bytecodes", action="store_true")
+    parser.add_argument("--bytecodes", action="store_true", help="those of Python, by function")
     options = parser.parse_args()
     import uvloop
 
@@ -73,34 +63,39 @@ def main() -> None:
 
 
 async def _measure(folder: Path, requests: int, bytecodes: bool) -> None:
-    from farthing.gateway import upstream
     from farthing.gateway.app import Gateway
+    from farthing.gateway.client.connection import Connection as Upstream
     from farthing.gateway.config import load
-    from farthing.gateway.process.cycle import Cycle
-    from farthing.gateway.process.heads import BY_NAME
+    from farthing.gateway.process.connection import Connection
+    from farthing.gateway.process.served import Served
 
     setup = CONTENDERS[0].setup(folder, 4141, 4142)
     os.environ.update(setup.environ)
     config = load(folder / "farthing.toml", os.environ, data=folder / "data")
-    upstream.Upstream.post = lambda *_, **__: Response()  # type: ignore[method-assign,assignment]
-    head, _, body = request(4141, setup.path, setup.headers).partition(b"\r\n\r\n")
-    pairs = [line.partition(b": ") for line in head.split(b"\r\n")[1:]]
-    headers = [(name.lower(), value) for name, _, value in pairs]
-    scope = {
-        "type": "http", "method": "POST", "path": setup.path, "raw_path": setup.path.encode(), "query_string": b"",
-        "headers": headers, BY_NAME: dict(headers), "http_version": "1.1",
-    }  # fmt: skip
-    client = Client()
-
+    asked = request(4141, setup.path, setup.headers)
+    answers = itertools.cycle([answer(n) for n in range(1000)])
     gateway = Gateway(config, config.data)
     await gateway.start()
+    served = Served(gateway, 10)
+    served.at_once = gateway.at_once
+    client, wire, away = Connection(served, asyncio.get_running_loop()), Wire(), Wire()
+    client.connection_made(wire)  # type: ignore[arg-type]
+    pool = gateway._state.upstreams["mock"].open()  # type: ignore[union-attr]
+    upstream = Upstream(pool)
+    upstream.connection_made(away)  # type: ignore[arg-type]
+    pool.give(upstream)
 
     async def ask(count: int) -> None:
         for n in range(count):
-            cycle = Cycle(client, dict(scope), client, True)  # type: ignore[arg-type]
-            cycle.came(body)
-            cycle.ended()
-            await gateway(dict(scope), cycle.receive, cycle.send)
+            before = away.writes
+            client.data_received(asked)
+            while away.writes == before:  # (the first ones, whose heads are not known yet, are served in tasks)
+                await asyncio.sleep(0)
+                if not served.tasks and away.writes == before:
+                    raise SystemExit(f"nothing was sent to the upstream; the answer: {sorted(wire.statuses)}")
+            upstream.data_received(next(answers))
+            while served.tasks:
+                await asyncio.sleep(0)
             if n % 100 == 99:
                 await asyncio.sleep(0)
 
@@ -108,16 +103,28 @@ async def _measure(folder: Path, requests: int, bytecodes: bool) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
+    counter = _counter()
     for _ in range(3):
-        began = time.thread_time()
+        began, first = time.thread_time(), counter.read() if counter is not None else 0
         await ask(requests)
-        print(f"{(time.thread_time() - began) / requests * 1e6:6.1f} µs a request", flush=True)
+        told = f"{(time.thread_time() - began) / requests * 1e6:6.1f} µs a request"
+        if counter is not None:
+            told += f", {(counter.read() - first) / requests:9,.0f} instructions"
+        print(told, flush=True)
         await asyncio.sleep(0.5)
-    if client.statuses != {b"200"}:
-        raise SystemExit(f"answers of status {sorted(client.statuses)}")
+    if wire.statuses != {b"200"}:
+        raise SystemExit(f"answers of status {sorted(wire.statuses)}")
     if bytecodes:
         await _count(ask)
     await gateway.stop(1)
+
+
+def _counter() -> Instructions | None:
+    try:
+        return Instructions()
+    except OSError as error:
+        print(f"({error.strerror or error})", file=sys.stderr)
+        return None
 
 
 async def _count(ask: Callable[[int], Awaitable[None]], requests: int = 128) -> None:

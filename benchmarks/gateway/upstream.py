@@ -20,8 +20,11 @@ BODY = (
     b'{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
     b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default"}'
 ) % (b"forty tokens of a pleasant answer " * 8)
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: r\r\ncontent-length: %d\r\n\r\n"
-BEFORE, _, AFTER = (HEAD % len(BODY) + BODY).partition(ID % 0)
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ndate: Sun, 22 Nov 2026 12:00:00 GMT\r\ncontent-type: application/json\r\n"
+    b"x-request-id: c-00000000\r\nopenai-processing-ms: 812\r\ncontent-length: %d\r\n\r\n"
+)
+_BEFORE, _BETWEEN, _AFTER = (HEAD % len(BODY) + BODY).split(ID % 0)
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _EVENT = (
     b'data: {"id":"c-00000000","object":"chat.completion.chunk","created":1790000000,"model":"gpt-4o-mini-2024-07-18",'
@@ -37,6 +40,12 @@ MODELS = b'{"object":"list","data":[{"id":"gpt-4o-mini","object":"model","create
 _CHUNKS = re.compile(rb"n_chunks=(\d+) gap_ms=(\d+)")
 _IDS = itertools.count(1)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
+
+
+def answer(n: int) -> bytes:
+    """The `n`th whole answer: head and body name it."""
+    own = ID % n
+    return b"".join((_BEFORE, own, _BETWEEN, own, _AFTER))
 
 
 def framed(data: bytes) -> bytes:
@@ -75,7 +84,7 @@ class Mock(asyncio.Protocol):
             self.transport.write(STREAM + chunk)
             self.more(chunks - 1, gap_ms / 1e3, chunk, last)
         else:
-            self.transport.write(BEFORE + ID % next(_IDS) + AFTER)
+            self.transport.write(answer(next(_IDS)))
 
     def more(self, left: int, gap_s: float, chunk: bytes, last: bytes) -> None:
         if self.transport.is_closing():

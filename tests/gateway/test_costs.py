@@ -110,7 +110,7 @@ def test_what_answers_may_name_is_remembered_within_bounds() -> None:
         seller.price(
             Served(quantities={"input": 1}, model=f"m-2026-{n // 28 % 12 + 1:02}-{n % 28 + 1:02}"), "", NOW, NOW
         )
-    assert len(seller._terms) <= 64 and len(seller._sold) <= 64
+    assert len(seller._terms) <= 64 and seller.remembered <= 64
 
 
 ALL = offer(rate("input", "2"), rate("output", "10"), rate("cache_read", "0.2"), rate("page", "5"))
@@ -143,7 +143,7 @@ def test_what_is_remembered_of_answers_prices_the_next_as_if_it_were_the_first(
             assert found.amounts() == first.amounts()
             assert (found.unknown, found.estimated, found.price) == (first.unknown, first.estimated, first.price)
             assert (found.offer, found.note) == (first.offer, first.note)
-    event("remembered" if seller._sold else "not")
+    event("remembered" if seller.remembered else "not")
 
 
 def test_a_price_that_changes_is_remembered_for_its_time() -> None:

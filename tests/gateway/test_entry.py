@@ -1,5 +1,6 @@
 """The rows of an attempt: the open one says all that is known when it is sent, the final one adds how it ended."""
 
+import time
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from farthing.charges.quick import Plan
 from farthing.gateway import shared as shareds
+from farthing.gateway.call import Call
 from farthing.gateway.caller import Attribution
 from farthing.gateway.entry import Entry
 from farthing.gateway.metering import Asked, Served, Surface
@@ -46,20 +48,23 @@ def state_of(shared: Kept, charges: list[Any]) -> Any:
     return SimpleNamespace(
         shared=shared, token_meters=State.token_meters, price_name=lambda _: "named",
         purses=SimpleNamespace(settle=settle), least=lambda *_: None,
+        reserve_stated=lambda *_: SimpleNamespace(amounts={"purse": 9}, left=None),
     )  # fmt: skip
 
 
-def call_of(told: dict[str, Any], number: int) -> Any:
+def call_of(told: dict[str, Any], number: int, budgets: tuple[Any, ...] = ()) -> Call:
     by = {name: told[name] for name in ("feature", "request_type", "user", "segment", "session", "tags")}
-    return SimpleNamespace(
-        id=f"r{number}", asked=Asked(model=told["model"], tier=told["tier"], stream=told["stream"]),
-        by=Attribution(**by), surface=told["surface"], now_us=lambda: 1_000_000 + number, tokens=0, trace=None,
-        party=SimpleNamespace(key=SimpleNamespace(id=told["key"]) if told["key"] else None, budgets=()),
+    asked = Asked(model=told["model"], tier=told["tier"], stream=told["stream"])
+    party: Any = SimpleNamespace(key=SimpleNamespace(id=told["key"]) if told["key"] else None, budgets=budgets)
+    nothing: Any = None
+    return Call(
+        f"r{number}", told["surface"], {}, b"", asked, party, Attribution(**by), nothing, nothing, None
     )  # fmt: skip
 
 
 def opened(shared: Kept, told: dict[str, Any], number: int, priced: Any = None, charges: Any = None) -> tuple[Any, Any]:
-    call = call_of(told, number)
+    """The entry and its call; where `charges` are kept, 9 nanodollars of a budget are held."""
+    call = call_of(told, number, () if charges is None else ("a budget",))
     entry = Entry(state_of(shared, [] if charges is None else charges), call, number)
     seller = SimpleNamespace(price=lambda *_: priced)
     place: Any = SimpleNamespace(provider=told["provider"], region=told["region"], seller=seller)
@@ -72,7 +77,7 @@ def opened(shared: Kept, told: dict[str, Any], number: int, priced: Any = None, 
 @given(st.lists(st.fixed_dictionaries(FIELDS), min_size=1, max_size=12), st.integers(1, 4))
 def test_each_open_row_says_what_its_own_request_said(requests: list[dict[str, Any]], most: int) -> None:
     """Rows are made of blanks that are kept, few of them here: none takes a word of another request."""
-    shared, before = Kept(), shareds._MOST_BLANKS
+    shared, before, began_us = Kept(), shareds._MOST_BLANKS, time.time_ns() // 1000
     shareds._MOST_BLANKS = most
     try:
         for number, told in enumerate(requests):
@@ -81,8 +86,9 @@ def test_each_open_row_says_what_its_own_request_said(requests: list[dict[str, A
     finally:
         shareds._MOST_BLANKS = before
     for number, (told, row) in enumerate(zip(requests, shared.rows, strict=True)):
+        assert began_us <= row.started_us <= time.time_ns() // 1000 + 1
         assert row == Attempt(
-            attempt=row.attempt, request=f"r{number}", number=number, started_us=1_000_000 + number,
+            attempt=row.attempt, request=f"r{number}", number=number, started_us=row.started_us,
             worker="host:1:2", key=told["key"], protocol=told["surface"].protocol, surface=told["surface"].path,
             provider=told["provider"], upstream=told["upstream"], model_asked=told["model"], tier_asked=told["tier"],
             region=told["region"], streamed=told["stream"], feature=told["feature"],
@@ -113,15 +119,15 @@ def test_the_final_row_adds_the_end(served: Served, region: str, reported: str |
     shared, charges = Kept(), list[Any]()
     priced = Priced(Plan(known=True, bottom=1000), 6)  # 6/1000 dollars: 6,000,000 nanodollars
     entry, call = opened(shared, TOLD, 1, priced, charges)
-    entry._hold = SimpleNamespace(amounts={"purse": 9}, left=None)
-    entry.first_us = 1_000_002
+    entry.first_us = call.started_us + 2
     row = entry.end("done", served=served, status=200)
     [before, after] = shared.rows
     assert row is after and entry.done and entry.priced is priced and charges == [6_000_000] and call.tokens == tokens
+    assert before.holds == {"purse": 9} and before.started_us <= (row.ended_us or 0)
     known = {name: getattr(before, name) for name in before.__struct_fields__}
     assert row == Attempt(
         **known | {
-            "state": "done", "ended_us": 1_000_001, "first_us": 1_000_002, "status": 200, "region": region,
+            "state": "done", "ended_us": row.ended_us, "first_us": entry.first_us, "status": 200, "region": region,
             "quantities": served.quantities, "usd": "3/500", "price": "named", "reported_usd": reported,
             "holds": {"purse": 7},
         }
@@ -131,6 +137,5 @@ def test_the_final_row_adds_the_end(served: Served, region: str, reported: str |
 def test_what_has_no_price_is_unknown_and_charges_what_was_held() -> None:
     shared, charges = Kept(), list[Any]()
     entry, _ = opened(shared, TOLD, 1, Priced(Plan(known=False, reason="no price")), charges)
-    entry._hold = SimpleNamespace(amounts={"purse": 9}, left=None)
     row = entry.end("done", served=Served(quantities={"input": 1}), status=200)
     assert (row.usd, row.unknown, charges) == (None, "no price", [None])

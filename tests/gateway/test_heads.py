@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.gateway.http import wanted_headers
-from farthing.gateway.process.cycle import BY_NAME
 from farthing.gateway.process.heads import MOST_KNOWN, MOST_KNOWN_BYTES
+from farthing.gateway.process.wire import BY_NAME
 from tests.gateway.test_cycle import App, Talk, answering, echo
 
 LINES = b"Host: x\r\nAuthorization: Bearer k\r\nContent-Length: %d\r\nUser-Agent: caf\xe9\r\nX-Empty: \r\n\r\n"

@@ -54,7 +54,7 @@ def test_each_value_is_judged_alone(upstream: list[tuple[str, str]]) -> None:
 
 def test_the_names_that_are_kept_have_a_bound() -> None:
     passed_headers([(f"x-{n}", "") for n in range(3 * http._MOST_NAMES)])
-    assert 0 < len(http._TOLD) <= http._MOST_NAMES
+    assert 0 < len(http._names) <= http._MOST_NAMES
 
 
 async def whole(receive: Any, headers: dict[bytes, bytes], most: int, held: Held) -> bytes:

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from math import floor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.gateway import limits as limits_module
-from farthing.gateway import shared_lock, shared_table
-from farthing.gateway.limit_words import MOST_TOKENS
+from farthing.gateway import shared_table
+from farthing.gateway.limit_moment import MOST_TOKENS
 from farthing.gateway.limits import Admission, Limit, Limited, Limits
+from farthing.gateway.problem import Header
 from farthing.problems import FarthingError
 
 FORK = multiprocessing.get_context("fork")
@@ -38,9 +41,15 @@ def admitted(found: Admission | Limited) -> Admission:
 
 
 def told(found: Admission | Limited) -> dict[str, str]:
+    if isinstance(found, Admission):
+        assert found.lines == lines_of(found.headers)
     headers = {name.decode(): value.decode() for name, value in found.headers}
     after = found.retry_after_s if isinstance(found, Limited) else None
     return headers if after is None else {**headers, "retry-after": str(after)}
+
+
+def lines_of(headers: Sequence[Header]) -> bytes:
+    return b"".join(name + b": " + value + b"\r\n" for name, value in headers)
 
 
 def refused(found: Admission | Limited) -> Limited:
@@ -108,6 +117,53 @@ def test_headers_tell_the_tightest_limit(tmp_path: Path) -> None:
     assert told(found)["retry-after"] == "30"
     assert told(found)["x-ratelimit-remaining-requests"] == "0"
     assert told(found)["x-ratelimit-reset-requests"] == "41s"  # the newest, of second 1011, counts until 1072
+
+
+SOME = st.integers(0, 300) | st.integers(0, 10**12) | st.integers(2**33, 2**61) | st.none()
+
+
+@settings(deadline=None, max_examples=200)
+@given(stated=st.lists(st.tuples(SOME, SOME), max_size=4), uses=st.lists(st.integers(0, 200), min_size=1, max_size=5))
+def test_headers_tell_the_least_left_of_any_limits(
+    stated: list[tuple[int | None, int | None]], uses: list[int]
+) -> None:
+    """Against plain minima; limits beyond what a word counts are told as stated."""
+    with TemporaryDirectory() as folder:
+        limits = opened(Path(folder), Clock())
+        limiter = limits.limiter(
+            [
+                Limit(id=f"{number}", requests_per_minute=requests, tokens_per_minute=tokens)
+                for number, (requests, tokens) in enumerate(stated)
+            ]
+        )
+        count = taken = 0
+        for tokens in uses:
+            found = limiter.admit(tokens)
+            if isinstance(found, Admission):
+                count, taken = count + 1, taken + tokens
+            expected: list[Header] = []
+            left: list[Header] = []
+            for name, used, limit in ((b"requests", count, 0), (b"tokens", taken, 1)):
+                of = [most for one in stated if (most := one[limit]) is not None]
+                most = min(of, key=lambda most: max(most - used, 0), default=None)
+                if most is not None:
+                    reset = b"1m1s" if min(used, most) else b"0s"
+                    expected += [(b"x-ratelimit-limit-" + name, b"%d" % most), (b"x-ratelimit-reset-" + name, reset)]
+                    left.append((b"x-ratelimit-remaining-" + name, b"%d" % max(most - used, 0)))
+            assert list(found.headers) == expected + left
+            if isinstance(found, Admission):
+                assert found.lines == lines_of(expected + left)
+        limits.close()
+
+
+@pytest.mark.parametrize("most", [2**61 + 1, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 10**30])
+def test_a_limit_beyond_64_bits_is_told_as_stated(tmp_path: Path, most: int) -> None:
+    limits = opened(tmp_path, Clock())
+    one = admitted(limits.admit([Limit(id="x", requests_per_minute=most, tokens_per_minute=most)], 7))
+    found = told(one)
+    assert found["x-ratelimit-limit-requests"] == found["x-ratelimit-limit-tokens"] == str(most)
+    assert found["x-ratelimit-remaining-requests"] == str(most - 1)
+    assert found["x-ratelimit-remaining-tokens"] == str(most - 7)
 
 
 def test_no_limits_no_headers(tmp_path: Path) -> None:
@@ -566,7 +622,8 @@ def test_a_kill_between_two_writes_is_mended(tmp_path: Path) -> None:
     clock = Clock(1000.0)
     limits = opened(tmp_path, clock)
     limit = [Limit(id="x", requests_per_minute=2)]
-    at = admitted(limits.admit(limit)).moment.uses[0][0]
+    admitted(limits.admit(limit))
+    at = limits.table.find(shared_table.name_hash("x"), 1000) + shared_table.TOTAL
     limits.table.words[at] += 1  # killed before the second's count was raised, too
     assert isinstance(limits.admit(limit), Limited)
     clock.now_s = 1001.0
@@ -634,7 +691,7 @@ def test_what_is_put_off_is_done_by_whoever_waits_for_the_lock(tmp_path: Path, m
 
 
 def test_without_a_robust_mutex_a_file_lock_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_lock, "kind", lambda: "")
+    monkeypatch.setattr(shared_table, "lock_kind", lambda: "")
     clock = Clock()
     one, two = opened(tmp_path, clock), opened(tmp_path, clock)
     limit = [Limit(id="x", tokens_per_minute=1000, concurrent=2)]
@@ -647,6 +704,92 @@ def test_without_a_robust_mutex_a_file_lock_does(tmp_path: Path, monkeypatch: py
     assert refused(two.admit(limit, 101)).what == "tokens"
     one.close()
     two.close()
+
+
+def test_the_memory_is_not_read_after_the_end(tmp_path: Path) -> None:
+    clock = Clock()
+    limits = opened(tmp_path, clock)
+    limiter = limits.limiter([Limit(id="x", tokens_per_minute=1000, concurrent=5)])
+    one = admitted(limiter.admit(10))
+    assert limits.table.lock()
+    limits.table.shared.give_back()
+    limits.close()
+    for tokens in (0, 10**30, -5):
+        one.end(tokens)
+        assert refused(limiter.admit(tokens)).what == "busy"
+    assert one.headers and one.lines
+    with pytest.raises(ValueError, match="closed"):
+        limiter.told_now(1)
+    with pytest.raises(ValueError):
+        limits.limiter([Limit(id="y")])
+
+
+def test_a_table_that_is_closed_under_the_lock(tmp_path: Path) -> None:
+    """Whatever the clock does: no memory is touched that is not mapped any more."""
+    limits = opened(tmp_path, Clock())
+    limiter = limits.limiter([Limit(id="x", tokens_per_minute=1000)])
+    one = admitted(limiter.admit(10))
+
+    class Closing(Clock):
+        def __call__(self) -> float:
+            limits.close()
+            return self.now_s
+
+    other = Limits(limits.table, Closing()).limiter([Limit(id="x", tokens_per_minute=1000)])
+    with pytest.raises(ValueError, match="closed"):
+        other.admit(1)
+    one.end(5)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_a_broken_table_breaks_nothing_else(data: st.DataObject) -> None:
+    """Any words in an entry and in the count of workers: an answer or a `ValueError`, and others as before."""
+    with TemporaryDirectory() as folder:
+        clock = Clock()
+        limits = opened(Path(folder), clock, entries=16)
+        limiter = limits.limiter([Limit(id="x", requests_per_minute=5, tokens_per_minute=1000, concurrent=3)])
+        words, one = limits.table.words, admitted(limiter.admit(10))
+        base = limits.table.find(shared_table.name_hash("x"), 1000)
+        word = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, 1, -1, 2**61, 2**62, -(2**63), 2**63 - 1])
+        for _ in range(data.draw(st.integers(1, 4))):
+            places = st.integers(base, base + shared_table.ENTRY - 1) | st.just(shared_table.USED_SLOTS)
+            words[data.draw(places)] = data.draw(word)
+        rest = words[base + shared_table.ENTRY :].tobytes()
+        for _ in range(3):
+            clock.now_s += data.draw(st.sampled_from([0.0, 1.0, 70.0]))
+            with suppress(ValueError):
+                assert limiter.admit(data.draw(st.integers(-5, 2000))).headers is not None
+                one.end(data.draw(st.integers(0, 10**12)))
+        if words[base] == shared_table.name_hash("x"):  # else it may have been given another one
+            assert words[base + shared_table.ENTRY :].tobytes() == rest
+        assert limits.table.lock()  # it was given back
+        limits.table.give_back()
+        limits.close()
+
+
+def test_an_admission_is_made_by_a_limiter_alone(tmp_path: Path) -> None:
+    limits, others = opened(tmp_path / "a", Clock()), opened(tmp_path / "b", Clock())
+    with pytest.raises(TypeError):
+        Admission()
+    empty = Admission.__new__(Admission)
+    for what in (lambda: empty.headers, lambda: empty.lines, lambda: empty.end(5)):
+        with pytest.raises(AttributeError):
+            what()
+    limiter, other = (one.limiter([Limit(id="x", tokens_per_minute=9)]) for one in (limits, others))
+    for odd in (None, "x", 1.5):
+        with pytest.raises(TypeError):
+            limiter.admit(odd)
+        with pytest.raises(TypeError):
+            limiter.admit(1, odd)
+    for places in ([], [(1, 2, 3)], [(-1, 0, 0, 0)], [(0, 0, 0, 2**62)], [(2**62, 0, 0, 0)], [(2**70, 0, 0, 0)]):
+        with pytest.raises((ValueError, OverflowError)):
+            limiter.brought(5000.0, 5060.0, 1, places)
+    for slots in (-1, 2**62):
+        with pytest.raises(ValueError):
+            limiter.brought(5000.0, 5060.0, slots, [(0, 0, 0, 0)])
+    admitted(limiter.admit(1))  # nothing of that had an effect
+    admitted(other.admit(1))
 
 
 # --- processes --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.gateway.observe import metrics as module
+from farthing.gateway.observe.attempt_sums import pico
 from farthing.gateway.observe.metrics import Metrics
 from farthing.gateway.observe.metrics_store import MOST_SERIES, Labels, Series, Snapshot
 from farthing.gateway.observe.metrics_text import COUNTERS, GAUGES, render
@@ -249,7 +250,7 @@ def test_money_is_right_to_the_picodollar(over: int, under: int) -> None:
     from fractions import Fraction
 
     text = str(Fraction(over, under))
-    assert abs(Fraction(module._pico([text])[0], 10**12) - Fraction(over, under)) <= Fraction(1, 2 * 10**12)
+    assert abs(Fraction(pico(text), 10**12) - Fraction(over, under)) <= Fraction(1, 2 * 10**12)
 
 
 def test_odd_amounts_do_no_harm(tmp_path: Path) -> None:

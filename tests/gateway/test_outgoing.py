@@ -73,7 +73,7 @@ def test_the_upstreams_key_is_sent_and_the_clients_is_not(auth, name, value):
         b"openai-organization": b"org", b"openai-project": b"p", b"x-forwarded-for": b"1.2.3.4", b"user-agent": b"me",
         b"content-length": b"3", b"connection": b"keep-alive", b"x-farthing-user": b"u",
     }  # fmt: skip
-    made = pairs(upstream(auth=auth, key=SECRET).headers(client, "a1", False))
+    made = pairs(lines(upstream(auth=auth, key=SECRET), client))
     named = dict(made)
     assert named.get(name) == value
     assert len(named) == len(made)
@@ -84,16 +84,16 @@ def test_the_upstreams_key_is_sent_and_the_clients_is_not(auth, name, value):
 
 def test_configured_headers_go_before_the_clients():
     up = upstream(headers=(("user-agent", "ours"), ("x-more", "1")))
-    made = pairs(up.headers({b"user-agent": b"theirs"}, "a1", False))
+    made = pairs(lines(up, {b"user-agent": b"theirs"}))
     assert [value for name, value in made if name == "user-agent"] == ["ours"]
 
 
 def test_anthropic_upstreams_get_a_version_and_translated_requests_none_of_the_other_protocols_headers():
     up = upstream(protocol="anthropic")
     stated = {b"anthropic-version": b"2023-01-01", b"openai-beta": b"x", b"anthropic-beta": b"y"}
-    assert dict(pairs(up.headers(stated, "a", False)))["anthropic-version"] == "2023-01-01"
-    assert dict(pairs(up.headers({}, "a", False)))["anthropic-version"] == "2023-06-01"
-    translated = dict(pairs(up.headers(stated, "a", True)))
+    assert dict(pairs(lines(up, stated)))["anthropic-version"] == "2023-01-01"
+    assert dict(pairs(lines(up, {})))["anthropic-version"] == "2023-06-01"
+    translated = dict(pairs(lines(up, stated, translated=True)))
     assert translated["anthropic-version"] == "2023-06-01" and not {"openai-beta", "anthropic-beta"} & set(translated)
 
 
@@ -110,11 +110,12 @@ def test_the_address_is_the_configurations():
 
 def test_no_value_of_a_clients_header_can_begin_another_one():
     for bad in (b"a\r\nauthorization: Bearer other", b"a\nb: c", b"a\0b"):
-        assert bad not in upstream().headers({b"user-agent": bad}, "a1", False)
+        assert bad not in lines(upstream(), {b"user-agent": bad})
 
 
+@pytest.mark.parametrize("translated", [False, True])
 @pytest.mark.parametrize("protocol", ["openai", "anthropic"])
-def test_the_lines_that_are_kept_are_those_of_the_same_client(protocol):
+def test_what_is_passed_on_of_the_clients_headers(protocol, translated):
     up = upstream(protocol=protocol, headers=(("x-title", "ours"),))
     clients = [
         {}, {b"user-agent": b"a"}, {b"user-agent": b"b"}, {b"accept": b"a"}, {b"user-agent": b"a", b"x-title": b"t"},
@@ -122,37 +123,32 @@ def test_the_lines_that_are_kept_are_those_of_the_same_client(protocol):
         {b"user-agent": b"a", b"x-request-id": b"1", b"traceparent": b"t"}, {b"x-request-id": b"2"},
         {b"user-agent": b"long" * 100}, {b"user-agent": b"a", b"x-session-id": b"1\r\n"}, {b"cookie": b"c"},
     ]  # fmt: skip
-    asked = [(client, attempt, translated) for client in clients for attempt in "ab" for translated in (False, True)]
-    first = [up.headers(*one) for one in asked]
-    assert [up.headers(*one) for one in asked] == first == [upstream_like(up, *one) for one in asked]
-    for (client, attempt, translated), lines in zip(asked, first, strict=True):
-        expected = {"accept-encoding": "identity", "x-title": "ours", "x-farthing-attempt-id": attempt}
+    for client in clients:
+        expected = {"accept-encoding": "identity", "x-title": "ours", "x-farthing-attempt-id": "a"}
         for name, value in client.items():
             others = name.startswith((b"anthropic-", b"openai-"))
             if name not in (b"x-title", b"cookie") and b"\r" not in value and not (translated and others):
                 expected[name.decode()] = value.decode()
         if protocol == "anthropic":
             expected.setdefault("anthropic-version", "2023-06-01")
-        assert sorted(pairs(lines)) == sorted(expected.items())
+        assert sorted(pairs(lines(up, client, translated=translated))) == sorted(expected.items())
 
 
-def upstream_like(up: Upstream, client, attempt, translated) -> bytes:
-    """The lines that an upstream makes which has seen no other client."""
-    return Upstream(up.settings, Breaker(Rule())).headers(client, attempt, translated)
+def test_a_traced_request_has_a_parent_of_ours_alone():
+    stated = {b"traceparent": b"theirs", b"tracestate": b"kept"}
+    made = dict(pairs(lines(upstream(), stated, traced=True)))
+    assert "traceparent" not in made and made["tracestate"] == "kept"
+    assert dict(pairs(lines(upstream(), stated)))["traceparent"] == "theirs"
 
 
-def test_the_lines_that_are_kept_have_a_bound():
-    up = upstream()
-    for n in range(3000):
-        up.headers({b"user-agent": b"%d" % n}, "a", False)
-        up.headers({b"user-agent": b"%d" % n + b"x" * 300}, "a", False)
-    assert 0 < len(up._lasting) <= 1024
-    assert max(len(one) for said in up._lasting for one in said if isinstance(one, bytes)) <= 256
+def lines(up: Upstream, client, **how) -> bytes:
+    """The lines of a request whose attempt is "a"."""
+    return up.lines(client, **how) + b"a\r\n"
 
 
 def test_a_request_is_sent_as_json_of_its_length_to_the_path():
-    request = upstream(query=(("api-version", "v1"),)).post("chat/completions", b"x: y\r\n", b"{}")
-    assert request._head == (
-        b"POST /v1/chat/completions?api-version=v1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\nx: y\r\n"
-        b"content-type: application/json\r\ncontent-length: 2\r\n\r\n"
+    request = upstream(query=(("api-version", "v1"),)).post("chat/completions", b"x: y\r\nz: ", "a1", b"{}")
+    assert request._data == (
+        b"POST /v1/chat/completions?api-version=v1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\nx: y\r\nz: a1\r\n"
+        b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
     )

@@ -249,6 +249,44 @@ def test_more_than_everything_leaves_nothing(house: House) -> None:
     asyncio.run(main())
 
 
+def test_what_was_held_under_a_higher_limit_goes_back_where_it_is_not_spent(house: House) -> None:
+    async def main() -> None:
+        purses = house.worker()
+        high, low = BudgetRef("key:k_1", 2000, "day"), BudgetRef("key:k_1", 348, "day")
+        house.write("w1", purses.settle(await held(purses, 232, high), 232))
+        late = await held(purses, 399, high)
+        await refused(purses, 291, low)
+        house.write("w1", purses.settle(late, 119))  # 232 + 119 are spent, 3 more than the new limit
+        assert (await refused(purses, 27, low)).remaining == 0
+        for _ in range(10):
+            await purses.tick()
+        assert house.state(low) == PurseState(spent=351) and not purses.blindly
+        await purses.close()
+
+    asyncio.run(main())
+
+
+def test_a_limit_that_is_lowered_while_the_bank_is_asked(house: House) -> None:
+    async def main() -> None:
+        purses = house.worker()
+        high, low = BudgetRef("key:k_1", 2000, "day"), BudgetRef("key:k_1", 348, "day")
+        asking = asyncio.ensure_future(purses.reserve((high,), 200, NOON))
+        for _ in range(2):  # until the bank is asked; its answer cannot be here yet
+            await asyncio.sleep(0)
+        found = await purses.reserve((low,), 200, NOON)  # after the other's 200 and what came with it
+        hold = await asking
+        assert isinstance(hold, Hold) and isinstance(found, Refused)
+        house.write("w1", purses.settle(hold, 0))
+        assert purses.try_reserve((low,), 1, NOON) is None  # nothing is left of what the higher limit gave
+        await purses.tick()  # (it goes back to the bank)
+        for amount in (340, 8):
+            await held(purses, amount, low)
+        await refused(purses, 1, low)
+        await purses.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("remembered", [True, False])
 def test_a_lease_in_use_is_not_idle(house: House, remembered: bool) -> None:
     async def main() -> None:
@@ -726,7 +764,11 @@ def test_absurd_names_and_amounts_do_no_harm(house: House) -> None:
             assert house.look.states([purse])[purse].spent == 10
             assert (await refused(purses, 10**30, budget)).retry_after_s is None
         soft = BudgetRef("all", 10, "day", False)
-        assert isinstance(await purses.reserve([soft], 2**63, NOON), Refused)
+        for amount in (2**62, 2**63, 10**30):
+            assert (await refused(purses, amount, soft)).why == "unavailable"
+        hold = await held(purses, 10, soft)
+        purses.settle(hold, 10**30)  # an absurd charge is said as it is, and the worker goes on
+        assert hold.charged == {"all/day@2026-11-18": 10**30} and purses.remaining([soft]) == 0
         await purses.close()
 
     asyncio.run(main())

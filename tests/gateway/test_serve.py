@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from farthing.gateway.config.values import Config
-from farthing.gateway.process import connection
+from farthing.gateway.process import connection, wire
 from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.listen import close, listen, port_of
 from farthing.gateway.process.served import Served, sweep
@@ -92,7 +92,7 @@ def test_a_connection_serves_one_request_after_another(tmp_path: Path) -> None:
             writer.write(HEAD + b"\r\n")
             status, headers, _ = await answer(reader)
             assert status == 200 and "server" not in headers and "connection" not in headers
-            await server.pass_time(connection.KEEP_ALIVE_S - 2)  # not long enough
+            await server.pass_time(wire.KEEP_ALIVE_S - 2)  # not long enough
         writer.write(b"POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
         writer.write(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
         assert (await answer(reader))[2].endswith(b" 5")
@@ -108,7 +108,7 @@ def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path) -> None:
         writer.write(HEAD + b"\r\n")
         await answer(used)
         writer.write(b"\r\n\r\n")  # empty lines between requests are no sign of life
-        await server.pass_time(connection.KEEP_ALIVE_S + 1)
+        await server.pass_time(wire.KEEP_ALIVE_S + 1)
         assert await fresh.read() == b"" and await used.read() == b""
         await server.settled()
 
@@ -228,7 +228,7 @@ def test_an_answer_that_is_never_read_is_given_up_and_a_slow_reader_is_not(tmp_p
         client.setblocking(False)
         server.clients.append(SimpleNamespace(transport=SimpleNamespace(abort=client.close)))
         await loop.sock_sendall(client, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
-        await server.pass_time(connection.KEEP_ALIVE_S + 1)  # 20 MB wait to be sent: it is closed behind them
+        await server.pass_time(wire.KEEP_ALIVE_S + 1)  # 20 MB wait to be sent: it is closed behind them
         assert len(server.state.connections) == 1
         taken = 0
         while taken < 10_000_000:

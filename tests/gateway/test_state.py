@@ -180,9 +180,10 @@ def test_what_is_left_is_told_as_it_would_be_asked(tmp_path: Path) -> None:
         ):  # fmt: skip
             priced = place.seller.price(served, "", call.started_us, call.started_us)
             state.purses.settle(hold, priced.nano)
-            told = state.priced_headers(call, priced, hold.left)
-            assert hold.left is not None and told == state.priced_headers(call, priced)
-            assert told[-1] == (b"x-farthing-budget-remaining-usd", b"99999.999999550")  # 3 x $0.15 a million are spent
+            told = state.priced_lines(call, priced, hold.left)
+            assert hold.left is not None and told == state.priced_lines(call, priced)
+            # 3 x $0.15 a million are spent
+            assert told.endswith(b"\r\nx-farthing-budget-remaining-usd: 99999.999999550\r\n")
 
     with_state(tmp_path, True, test)
 

@@ -19,6 +19,7 @@ from farthing.ledger import journal as journals
 from farthing.ledger import ledger as ledgers
 from farthing.ledger import writer as writers
 from farthing.ledger.days import close_days
+from farthing.ledger.intake import LIGHT
 from farthing.ledger.journal import FOLDER, Frame, Journal, frames, missing, packed, segments
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.row import Attempt
@@ -232,7 +233,7 @@ def test_an_end_wakes_the_writer_and_an_open_row_lets_it_sleep(tmp_path: Path, m
         for end in ends[1:]:
             ledger.write([start(end)])
             time.sleep(0.05)
-        assert not in_database(tmp_path) and ledger._writer._asleep == writers._LIGHT
+        assert not in_database(tmp_path) and ledger._writer._intake.asleep == LIGHT
         for batch in ([ends[2]], [start(done(9, ledger=ledger)), ends[0]]):
             ledger.write(batch)
             until = time.monotonic() + 10
@@ -319,8 +320,8 @@ def test_a_recovery_that_is_cut_short_is_done_again(
     dead.flush(timeout_s=10)
     with dead._writer._lock:  # what follows is in the journal only
         dead._writer._batch = []
-        dead._journal.append(packed([ends[2], start(ends[5])]), dead._writer._accepted + 2)
-        dead._journal.append(packed([ends[4]]), dead._writer._accepted + 3)
+        dead._journal.append(packed([ends[2], start(ends[5])]), dead._writer._intake.accepted + 2)
+        dead._journal.append(packed([ends[4]]), dead._writer._intake.accepted + 3)
     killed(dead)
 
     owner: Any = {"unlink": Path, "bury": ledgers.Worker}.get(where, SqliteStore)
@@ -535,7 +536,7 @@ def test_random_faults_of_database_and_journal(tmp_path: Path, monkeypatch: pyte
         else:
             with ledger._writer._lock:
                 if ledger._writer._unjournaled:
-                    unsure |= {row.attempt for row in (*ledger._writer._pending, *ledger._writer._batch)}
+                    unsure |= {row.attempt for row in (*ledger._writer._intake.pending, *ledger._writer._batch)}
                     unsure |= {row.attempt for row in ledger._writer._opens.rows()}
                     unsure |= {name for name in expected if name not in in_database(tmp_path)}
             killed(ledger)

@@ -4,10 +4,10 @@ import asyncio
 import sys
 import time
 import traceback
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
-from farthing.gateway.attempts import serve
-from farthing.gateway.call import Call
 from farthing.gateway.config.values import Config
 from farthing.gateway.http import (
     BrokenOff,
@@ -15,22 +15,20 @@ from farthing.gateway.http import (
     Receive,
     Scope,
     Send,
-    body_at_once,
     client_left,
     hung_up,
-    own_cycle,
-    read_body,
     send_whole,
     wanted_headers,
 )
-from farthing.gateway.metering import SURFACES, Asked, Surface, read_request
+from farthing.gateway.metering import SURFACES
 from farthing.gateway.own import own_answer
 from farthing.gateway.passthrough import is_passed, pass_through
 from farthing.gateway.problem import Problem, error_body, error_headers
+from farthing.gateway.process.cycle import Cycle
 from farthing.gateway.shared import Shared
 from farthing.gateway.state import State
-from farthing.gateway.watch import watched
-from farthing.ledger.ledger import attempt_id
+from farthing.gateway.visit import Metered, Visit
+from farthing.gateway.watch import Sweep, sweep_of
 
 TICK_S = 1.0
 
@@ -45,6 +43,7 @@ class Gateway:
         self._state: State | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] | None = None
+        self.sweep: Sweep
         self._closing: set[asyncio.Task[None]] = set()
         self.in_flight = 0
         self.draining = False
@@ -54,6 +53,7 @@ class Gateway:
         self._shared = Shared.open(self._config, self._folder)
         self._state = State(self._config, self._shared)
         self._state.preload()
+        self.sweep = sweep_of(asyncio.get_running_loop())
         self._ticking = asyncio.create_task(self._tick())
 
     async def stop(self, grace_s: float) -> None:
@@ -114,29 +114,34 @@ class Gateway:
         if scope["type"] != "http":
             return
         path: str = scope["path"]
-        surface = SURFACES.get(path)
-        request = attempt_id()
-        started = [False]
-        state = self._state
-        self.in_flight += 1
-        if state is not None:
-            state.in_flight += 1
+        surface, state = SURFACES.get(path), self._state
+        visit: Visit
+        if surface is not None and state is not None and scope["method"] == "POST":
+            visit = metered = Metered(self, state, path, surface, wanted_headers(scope), receive, send)
+            work = metered.serve()
+        else:
+            visit = Visit(path, receive, send)
+            work = self._unmetered(visit, state, scope)
+        self._came(state)
+        await self.guarded(visit, state, work)
+
+    def at_once(self, cycle: Cycle) -> bool:
+        """Serve a request without a task, as long as nothing is waited for (`Served.at_once`); whether it is taken."""
+        state, surface = self._state, SURFACES.get(cycle.path)
+        if surface is None or state is None or cycle.meaning is None or cycle.method != "POST":
+            return False
+        self._came(state)
+        Metered(self, state, cycle.path, surface, cycle.meaning.headers, cycle.receive, cycle.send).at_once()
+        return True
+
+    async def guarded(self, visit: Visit, state: State | None, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` serve the request, and tell its client what went wrong."""
         try:
-            if state is None:
-                raise Problem(503, "the gateway is starting", retry_after_s=1)
-            if surface is not None:
-                if scope["method"] != "POST":
-                    raise Problem(405, f"{path} takes POST", headers=[(b"allow", b"POST")])
-                await self._metered(state, request, surface, scope, receive, send, started)
-            elif is_passed(path):
-                self._admit_work(state)
-                await pass_through(state, request, scope, receive, send, started)
-            else:
-                await own_answer(self, state, request, scope, send)
+            await work
         except Problem as problem:
-            if not started[0]:
-                headers = [*error_headers(problem), (b"x-farthing-request-id", request.encode())]
-                await send_whole(send, problem.status, headers, error_body(_protocol(path), problem))
+            if not visit.answered:
+                headers = [*error_headers(problem), (b"x-farthing-request-id", visit.id.encode())]
+                await send_whole(visit.send, problem.status, headers, error_body(_protocol(visit.path), problem))
                 if state is not None:
                     state.shared.metrics_refused(problem)
         except (ClientGone, BrokenOff):
@@ -144,21 +149,44 @@ class Gateway:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            if isinstance(error, RuntimeError) and hung_up(receive):
+            if isinstance(error, RuntimeError) and hung_up(visit.receive):
                 return  # uvloop's word for a connection that was cut off while something was sent
             traceback.print_exc(file=sys.stderr)
-            if started[0] or client_left(receive):
+            if visit.answered or client_left(visit.receive):
                 return  # told already; the connection is closed
             fault = Problem(500, "the gateway failed; its log tells more", code="internal", again=True)
-            headers = [*error_headers(fault), (b"x-farthing-request-id", request.encode())]
-            await send_whole(send, 500, headers, error_body(_protocol(path), fault))
+            headers = [*error_headers(fault), (b"x-farthing-request-id", visit.id.encode())]
+            await send_whole(visit.send, 500, headers, error_body(_protocol(visit.path), fault))
         finally:
-            self.in_flight -= 1
-            if state is not None:
-                state.in_flight -= 1
+            self.gone(state)
 
-    def _admit_work(self, state: State) -> None:
-        """Refuse work that could not be served, or not be recorded."""
+    def _came(self, state: State | None) -> None:
+        """A request is in flight."""
+        self.in_flight += 1
+        if state is not None:
+            state.in_flight += 1
+
+    def gone(self, state: State | None) -> None:
+        """It is over."""
+        self.in_flight -= 1
+        if state is not None:
+            state.in_flight -= 1
+
+    async def _unmetered(self, visit: Visit, state: State | None, scope: Scope) -> None:
+        """Answer what is not metered. Raises `Problem`."""
+        if state is None:
+            raise Problem(503, "the gateway is starting", retry_after_s=1)
+        path = visit.path
+        if path in SURFACES:
+            raise Problem(405, f"{path} takes POST", headers=[(b"allow", b"POST")])
+        if is_passed(path):
+            self.admit_work(state)
+            await pass_through(state, visit, scope)
+        else:
+            await own_answer(self, state, visit.id, scope, visit.send)
+
+    def admit_work(self, state: State) -> None:
+        """Raise `Problem` (503) for work that could not be served, or not be recorded."""
         if self.draining:
             raise Problem(503, "the gateway is stopping", retry_after_s=1)
         if self.in_flight > state.config.bounds.in_flight:
@@ -167,58 +195,6 @@ class Gateway:
             raise Problem(
                 503, "the ledger cannot take more rows, so nothing can be metered: see /readyz", retry_after_s=5
             )
-
-    async def _metered(
-        self, state: State, request: str, surface: Surface, scope: Scope, receive: Receive, send: Send,
-        started: list[bool],
-    ) -> None:  # fmt: skip
-        self._admit_work(state)
-        config, gate, held = state.config, state.gate, state.held
-        headers = wanted_headers(scope)
-        watch = watched(config.timeouts.total_s)
-        held_bytes = 0
-        try:
-            caller = gate.caller(headers)
-            cycle = own_cycle(receive)
-            body = body_at_once(cycle, headers, config.bounds.body_bytes, held)
-            if body is None:
-                body = await read_body(receive, headers, config.bounds.body_bytes, config.timeouts.body_s, watch, held)
-            held_bytes = len(body)
-            asked: Asked = read_request(surface, body)
-            if asked.problem:
-                raise Problem(400, asked.problem, code="bad_request")
-            by, party = caller.by, caller.party
-            if asked.metadata or asked.user or asked.session:
-                by, party = gate.who(caller.key, headers, asked)
-            if party.scoped:
-                gate.check_scope(party.key, (asked.model, *asked.other_models), by.feature)
-            started_us = time.time_ns() // 1000
-            call = Call(
-                request, surface, headers, body, asked, party, by, watch, send, cycle, started_us,
-                started_us - time.monotonic_ns() // 1000,
-            )  # fmt: skip
-            if state.tracer is not None:
-                call.trace = state.tracer.begin(request, headers)
-            tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
-            call.admission = admission = gate.admit(party, tokens)
-            try:
-                await serve(state, call)
-            except Problem as problem:
-                call.status = call.status or problem.status
-                raise
-            finally:
-                started[0] = call.answered
-                if state.tracer is not None and call.trace is not None:
-                    state.tracer.request(
-                        call.trace, request, method="POST", path=f"/v1/{surface.path}", status=call.status,
-                        started_us=call.started_us, ended_us=call.now_us(),
-                    )  # fmt: skip
-                # (It has ended already where the answer went out, and mostly with as many tokens.)
-                if admission is not None and (admission.in_flight or admission.tokens != call.tokens):
-                    admission.end(call.tokens)
-        finally:
-            held.drop(held_bytes)
-            watch.end()
 
 
 def _protocol(path: str) -> str:

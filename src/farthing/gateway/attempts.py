@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from farthing.gateway.state import State
 
 
-async def serve(state: "State", call: Call) -> None:
-    """Answer `call`. Raises `Problem` where no attempt could be made, or none answered."""
+async def serve(state: "State", call: Call, first: Exchange | None = None) -> None:
+    """Answer `call`. `first`: its first attempt, if that was begun. Raises `Problem` where no attempt could be made, or
+    none answered."""
     failures: tuple[Failure, ...] = ()
     last: Failed | None = None
-    way = state.usual_way(call.asked.model, call.surface)
+    way = state.usual_way(call.asked.model, call.surface) if first is None else None
     if way is not None:
-        last = await Exchange(state, call, way.target, way.log, Entry(state, call, 1)).run(way.place)
+        first = Exchange(state, call, way.target, way.log, Entry(state, call, 1), way.place)
+    if first is not None:
+        last = await first.run()
         if last is None or last.failure.began:
             return
         failures = (last.failure,)
@@ -45,7 +48,7 @@ async def serve(state: "State", call: Call) -> None:
             again = decision.target == last.failure.target
             state.shared.metrics.count("retries" if again else "fallbacks", split_target(decision.target)[0])
         place = state.place(decision.target, call.surface)
-        last = await Exchange(state, call, decision.target, log, Entry(state, call, number)).run(place)
+        last = await Exchange(state, call, decision.target, log, Entry(state, call, number), place).run()
         if last is None:
             return
         failures = (*failures, last.failure)

@@ -4,8 +4,6 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from farthing.gateway.caller import Attribution
 from farthing.gateway.http import Send
 from farthing.gateway.metering import Asked, Surface
@@ -15,42 +13,52 @@ from farthing.gateway.translation import Protocol
 from farthing.gateway.watch import Watch
 
 if TYPE_CHECKING:
+    from farthing.gateway.admission import Admission
     from farthing.gateway.gate import Party
-    from farthing.gateway.limits import Admission
     from farthing.gateway.observe.spans import Trace
+    from farthing.gateway.upstream import Upstream
 
 
-_monotonic_ns = time.monotonic_ns
+_time_ns, _monotonic_ns = time.time_ns, time.monotonic_ns
 
 
-class Call(msgspec.Struct, eq=False):
+class Call:
     """A request: what was asked, by whom, and how to answer.
 
-    `answered`: an answer with `status` has begun to go out. `trace`: where it stands in a trace, if that is recorded.
-    `admission`: under which limits it counts, if any.
+    `lines`: by upstream what is passed on of `headers` (`Upstream.lines`), where requests with the same headers share
+    it. `answered`: an answer with `status` has begun to go out. `tokens`: consumed by all attempts, for the limits.
+    `trace`: where it stands in a trace, if that is recorded. `admission`: under which limits it counts, if any.
+    `blamed`: upstreams that failed it (a request counts once in a circuit breaker).
     """
 
-    id: str
-    surface: Surface
-    headers: Mapping[bytes, bytes]
-    body: bytes
-    asked: Asked
-    party: "Party"
-    by: Attribution
-    watch: Watch
-    send: Send
-    cycle: Cycle | None
-    started_us: int
-    _ahead_us: int
-    """Of the clock that does not jump."""
-    tokens: int = 0
-    """Consumed by all attempts, for the limits."""
-    answered: bool = False
-    status: int = 0
-    trace: "Trace | None" = None
-    admission: "Admission | None" = None
-    blamed: frozenset[str] = frozenset()
-    """Upstreams that failed it: a request counts once in a circuit breaker."""
+    __slots__ = (
+        "_ahead_us", "admission", "answered", "asked", "blamed", "body", "by", "cycle", "headers", "id", "lines",
+        "party", "send", "started_us", "status", "surface", "tokens", "trace", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self, id: str, surface: Surface, headers: Mapping[bytes, bytes], body: bytes, asked: Asked, party: "Party",
+        by: Attribution, watch: Watch, send: Send, cycle: Cycle | None, lines: "dict[Upstream, bytes] | None" = None,
+    ) -> None:  # fmt: skip
+        self.id = id
+        self.surface = surface
+        self.headers = headers
+        self.body = body
+        self.asked = asked
+        self.party = party
+        self.by = by
+        self.watch = watch
+        self.send = send
+        self.cycle = cycle
+        self.lines = lines
+        self.started_us = _time_ns() // 1000
+        self._ahead_us = self.started_us - _monotonic_ns() // 1000
+        self.tokens = 0
+        self.answered = False
+        self.status = 0
+        self.trace: Trace | None = None
+        self.admission: Admission | None = None
+        self.blamed: frozenset[str] = frozenset()
 
     @property
     def protocol(self) -> Protocol:
@@ -78,9 +86,16 @@ class Call(msgspec.Struct, eq=False):
         if self.admission is not None:
             self.admission.end(self.tokens)
 
+    def own_lines(self) -> bytes:
+        """The header lines that every answer carries."""
+        made = b"x-farthing-request-id: %b\r\n" % self.id.encode()
+        return made if self.admission is None else made + self.admission.lines
+
     def own_headers(self) -> list[Header]:
-        """What every answer carries."""
-        made = [(b"x-farthing-request-id", self.id.encode())]
-        if self.admission is not None:
-            made += self.admission.headers
-        return made
+        """The same as pairs."""
+        return pairs_of(self.own_lines())
+
+
+def pairs_of(lines: bytes) -> list[Header]:
+    """Header lines ("name: value", each with its end) as pairs."""
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])]

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
 from farthing.gateway.call import Call
 from farthing.gateway.metering import Served
 from farthing.gateway.metering.surfaces import COUNT_TOKENS
 from farthing.gateway.shared import ledger_full
+from farthing.ledger.attempts import attempt_id, ended, opened
 from farthing.ledger.health import LedgerFull
-from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
 
 if TYPE_CHECKING:
@@ -21,31 +20,38 @@ if TYPE_CHECKING:
     from farthing.gateway.state import Place, State
     from farthing.gateway.upstream import Upstream
 
+_NOTHING: Any = None
+"""Until there is something."""
 _NONE: Mapping[str, int] = {}
 _GOES_ON = "the response goes on in the background: what it costs is known when it is fetched"
 
 
-class Entry(msgspec.Struct, eq=False):
+class Entry:
     """The account of one attempt. `opened`: its open row is written; `done`: it is settled, and its row has ended.
 
     `attempt`: its id, once it has begun. `first_us`: when the first byte of the answer came. `priced`: what it cost,
-    once it is done.
+    once it is done. `left`: of the tightest budget then, nanodollars; None: to be asked.
     """
 
-    _state: "State"
-    _call: Call
-    _number: int
-    attempt: str = ""
-    opened: bool = False
-    done: bool = False
-    first_us: int | None = None
-    _started_us: int = 0
-    _hold: "Hold | None" = None
-    _place: "Place" = cast("Place", None)  # from `begin` on
-    _row: Attempt = cast(Attempt, None)  # from `open` on
-    priced: "Priced" = cast("Priced", None)
-    left: int | None = None
-    """Of the tightest budget once it is settled, nanodollars; None: to be asked."""
+    __slots__ = (
+        "_call", "_hold", "_number", "_place", "_row", "_started_us", "_state", "attempt", "done", "first_us", "left",
+        "opened", "priced",
+    )  # fmt: skip
+
+    def __init__(self, state: "State", call: Call, number: int) -> None:
+        self._state = state
+        self._call = call
+        self._number = number
+        self.attempt = ""
+        self.opened = False
+        self.done = False
+        self.first_us: int | None = None
+        self.left: int | None = None
+        self._started_us = 0
+        self._hold: Hold | None = None
+        self._place: Place = _NOTHING  # from `begin` on
+        self._row: Attempt = _NOTHING  # from `open` on
+        self.priced: Priced = _NOTHING
 
     def begin(self, place: "Place") -> bool:
         """Take `place` up, and reserve what the request itself bounds, without waiting. Whether that is all there is to
@@ -88,11 +94,10 @@ class Entry(msgspec.Struct, eq=False):
             "" if key is None else key.id, call.surface, place.provider, upstream.name, place.region, asked.model,
             asked.tier, asked.stream,
         )  # fmt: skip
-        self._row = row = replace(
-            shared.blanks.get(lasting) or shared.blank(lasting), attempt=self.attempt, request=call.id,
-            number=self._number, started_us=self._started_us, feature=by.feature, request_type=by.request_type,
-            user=by.user, segment=by.segment, session=by.session, tags=by.tags, decision=log,
-            holds=_NONE if hold is None else hold.amounts,
+        self._row = row = opened(
+            shared.blanks.get(lasting) or shared.blank(lasting), self.attempt, call.id, self._number, self._started_us,
+            by.feature, by.request_type, by.user, by.segment, by.session, by.tags, log,
+            _NONE if hold is None else hold.amounts,
         )  # fmt: skip
         try:
             shared.ledger.write([row])
@@ -105,7 +110,7 @@ class Entry(msgspec.Struct, eq=False):
         meant: int | None = None,
     ) -> Attempt:  # fmt: skip
         """Price what was served, settle the hold, write the final row. `meant`: the status of an error behind 200."""
-        call, state, opened, hold = self._call, self._state, self._row, self._hold
+        call, state, begun, hold = self._call, self._state, self._row, self._hold
         asked = call.asked
         if served is None:
             served = Served(unknown=unknown, complete=False)
@@ -128,13 +133,10 @@ class Entry(msgspec.Struct, eq=False):
             call.tokens += sum([count for meter, count in quantities.items() if meter in state.token_meters])
         if served.region or served.reported_usd is not None:
             told = None if served.reported_usd is None else str(served.reported_usd)
-            opened = replace(opened, region=served.region or opened.region, reported_usd=told)
-        # (With more than 15 arguments by name Python makes a dictionary of them first.)
-        row = replace(
-            opened, state=name, ended_us=ended_us, first_us=self.first_us, model_served=served.model,
-            tier_served=served.tier, status=status, error=error, quantities=quantities, usd=text,
-            unknown=plan.reason, price=plan.price_name or state.price_name(priced), estimated=served.estimated,
-            answer=served.id, holds=holds,
+            begun = replace(begun, region=served.region or begun.region, reported_usd=told)
+        row = ended(
+            begun, name, ended_us, self.first_us, served.model, served.tier, status, error, quantities, text,
+            plan.reason, plan.price_name or state.price_name(priced), served.estimated, served.id, holds,
         )  # fmt: skip
         if call.trace is None:
             state.shared.end(row)

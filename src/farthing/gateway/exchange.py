@@ -3,18 +3,18 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from farthing.gateway.call import Call
-from farthing.gateway.client import Response
+from farthing.gateway.call import Call, pairs_of
+from farthing.gateway.client import Request, Response
 from farthing.gateway.encoding import unpacker
 from farthing.gateway.entry import Entry
 from farthing.gateway.failing import BROKEN, RETRYABLE, Failed, SendFailed, again_s, fault_of
+from farthing.gateway.hiding import Pairs
 from farthing.gateway.http import (
     ClientGone,
     passed_headers,
+    passed_lines,
     passed_status,
     send_whole,
 )
@@ -40,43 +40,66 @@ if TYPE_CHECKING:
     from farthing.gateway.state import Place, State
 
 
+_NOTHING: Any = None
+"""Until there is something."""
+_JSON = "application/json"
 _SMALL = 1 << 20  # an answer of a stated length up to this is read in one go
 
 
-class Exchange(msgspec.Struct, eq=False):
-    """One attempt. Whatever happens in it, its entry ends: the hold is settled, the row final."""
+class Exchange:
+    """One attempt at `place` (or why there is none). Whatever happens in it, its entry ends: the hold is settled, the
+    row final.
 
-    _state: "State"
-    _call: Call
-    _target: str
-    _log: str
-    _entry: Entry
-    _held: int = 0
-    """Bytes of a long answer, while it is in memory."""
-    # Known before anything is sent:
-    _place: "Place" = cast("Place", None)
-    _upstream: Upstream = cast("Upstream", None)
-    _out: Outgoing = cast("Outgoing", None)
+    `run` is all of it. `at_once`, and then `came`, do what can be done without waiting before `run`, to which nothing
+    may be left.
+    """
 
-    async def run(self, place: "Place | str") -> Failed | None:
-        """The attempt at `place` (or why there is none); None where the client has its answer.
+    __slots__ = (
+        "_begun", "_call", "_early", "_entry", "_failed", "_fault", "_held", "_log", "_out", "_place", "_request",
+        "_state", "_target", "_unsent", "_upstream", "_why",
+    )  # fmt: skip
+
+    def __init__(self, state: "State", call: Call, target: str, log: str, entry: Entry, place: "Place | str") -> None:
+        self._state = state
+        self._call = call
+        self._target = target
+        self._log = log
+        self._entry = entry
+        self._why = place if isinstance(place, str) else ""
+        self._place: Place = _NOTHING if isinstance(place, str) else place
+        self._held = 0  # bytes of a long answer, while it is in memory
+        # Known before anything is sent:
+        self._upstream: Upstream = _NOTHING
+        self._out: Outgoing = _NOTHING
+        self._request: Request | None = None  # on its way; None again when it is over
+        self._early: Response | None = None  # what `at_once` sent the request for
+        # What `run` is to go on from:
+        self._begun = False
+        self._fault: Exception | None = None
+        self._failed: Failed | None = None
+        self._unsent: tuple[int, bytes, bytes] | None = None  # the client's answer, where that is to be waited for
+
+    async def run(self) -> Failed | None:
+        """The attempt, or what is left of it; None where the client has its answer.
 
         Raises `Problem` where the request cannot be sent.
         """
         state, call, entry = self._state, self._call, self._entry
-        if isinstance(place, str):
+        if self._why:
             name, _ = split_target(self._target)
-            return self._failed(f"upstream {name!r} {place}", 502, error="connect", retryable=False)
-        self._place, self._upstream = place, place.upstream
+            return self._fail(f"upstream {name!r} {self._why}", 502, error="connect", retryable=False)
         try:
-            cap = None if entry.begin(place) else await entry.reserve()
-            if (cycle := call.cycle) is not None and cycle.disconnected:
-                raise ClientGone  # nothing was sent, and nobody waits for it
-            self._out = outgoing(
-                place.upstream, call.surface, place.surface, call.body, call.asked, place.sent, cap, call.id
-            )  # fmt: skip
-            entry.open(place.upstream, self._log)
-            return await self._send()
+            if self._failed is None and self._unsent is None:
+                if self._request is None:
+                    if self._fault is not None:
+                        raise self._fault
+                    whole = not self._begun and entry.begin(self._place)
+                    self._open(None if whole else await entry.reserve())
+                self._failed = await self._send()
+            if self._unsent is not None:
+                status, lines, body = self._unsent
+                await send_whole(call.send, status, pairs_of(lines), body)
+            return self._failed
         except Refused as refused:
             told = refused_error(call.protocol, refused)
             entry.end("failed", error="untranslatable") if entry.opened else entry.release()
@@ -95,25 +118,97 @@ class Exchange(msgspec.Struct, eq=False):
                 else:
                     entry.release()
 
+    # --- without waiting --------------------------------------------------------------------------
+
+    def at_once(self, done: Callable[[], None]) -> bool:
+        """Begin the attempt; whether its request is sent, and `done` will be called when `came` is to be asked."""
+        try:
+            self._begun = True
+            if not self._entry.begin(self._place):
+                return False
+            self._open(None)
+            if self._request is not None:
+                self._early = self._request.begin(done)
+        except Exception as fault:
+            self._fault = fault
+        return self._early is not None
+
+    def came(self) -> bool:
+        """Take the answer, if it came whole and is a plain one; whether the client has it, and all is done."""
+        response, upstream = self._early, self._upstream
+        if response is None or response.status != 200:
+            return False
+        try:
+            head = response.head
+            assert head is not None
+            named = head.named
+            if "content-encoding" in named or named.get("content-type") != _JSON:
+                return False
+            pairs = upstream.hiding.pairs(head.pairs)
+            if pairs is not head.pairs:
+                named = dict(pairs)
+            body = response.whole()
+            if body is None:
+                return False
+            self._failed = self._whole(200, pairs, named, body)
+        except Exception as fault:
+            self._fault = fault
+            return False
+        self._over()
+        return self._failed is None and self._unsent is None
+
     # --- the exchange -----------------------------------------------------------------------------
 
-    async def _send(self) -> Failed | None:
-        call, upstream, out, entry = self._call, self._upstream, self._out, self._entry
-        timeouts, watch, breaker = upstream.settings.timeouts, call.watch, upstream.breaker
-        headers = upstream.headers(call.headers, entry.attempt, out.reply is not None, call.trace)
-        request = upstream.post(out.surface.path, headers, out.body)
+    def _open(self, cap: int | None) -> None:
+        """Write the open row, and make the request ready. `cap`: the most output to ask for, where there is one.
+
+        Raises `Refused` for what the upstream's protocol cannot carry, `Problem`, and `ClientGone`.
+        """
+        call, entry, place = self._call, self._entry, self._place
+        if (cycle := call.cycle) is not None and cycle.disconnected:
+            raise ClientGone  # nothing was sent, and nobody waits for it
+        self._upstream = upstream = place.upstream
+        self._out = out = outgoing(
+            upstream, call.surface, place.surface, call.body, call.asked, place.sent, cap, call.id
+        )
+        entry.open(upstream, self._log)
+        trace, kept, lines = call.trace, call.lines, None
+        if kept is not None and trace is None and out.reply is None:
+            lines = kept.get(upstream)
+            if lines is None:
+                lines = kept[upstream] = upstream.lines(call.headers)
+        if lines is None:
+            lines = upstream.lines(call.headers, translated=out.reply is not None, traced=trace is not None)
+        self._request = upstream.post(out.surface.path, lines, entry.attempt, out.body, trace)
+        timeouts, breaker = upstream.settings.timeouts, upstream.breaker
         if breaker.tripped:
             breaker.sent(time.monotonic())
         upstream.in_flight += 1
         # An answer that is not streamed comes whole, after minutes: only the request's own deadline bounds it.
-        watch.expect("the answer's first byte", timeouts.first_byte_s if call.asked.stream else timeouts.total_s)
+        first_s = timeouts.first_byte_s if call.asked.stream else timeouts.total_s
+        call.watch.expect("the answer's first byte", first_s)
+
+    def _over(self) -> None:
+        """Nothing more is expected of the upstream."""
+        if self._request is not None:
+            self._request.close()
+            self._request = None
+            self._call.watch.rest()
+            self._upstream.in_flight -= 1
+
+    async def _send(self) -> Failed | None:
+        call, upstream, request = self._call, self._upstream, self._request
+        watch, breaker = call.watch, upstream.breaker
         try:
+            if self._fault is not None:
+                raise self._fault
+            assert request is not None
             response = await request.answer()
             status = response.status
             pairs = upstream.hiding.pairs(response.headers)
             named = dict(pairs)
             unpack = None
-            if status != 200 or "content-encoding" in named or named.get("content-type") != "application/json":
+            if status != 200 or "content-encoding" in named or named.get("content-type") != _JSON:
                 if status >= 300:
                     self._blame() if status in BROKEN else breaker.succeeded()
                 unpack = unpacker(named, self._state.config.bounds.answer_bytes)
@@ -123,16 +218,9 @@ class Exchange(msgspec.Struct, eq=False):
                     return await self._relay(response, status, pairs, named, unpack)
             body = response.whole()
             if body is None:
-                watch.expect("the rest of the answer", timeouts.idle_s)
+                watch.expect("the rest of the answer", upstream.settings.timeouts.idle_s)
                 body = await self._read(response, named)
-            if unpack is not None:
-                body = unpack(body)
-            body = upstream.hiding.body(body)
-            entry.first_us = call.now_us()
-            watch.rest()
-            if 200 <= status < 300:
-                return await self._answer(status, pairs, named, body)
-            return self._refused(status, pairs, named, body)
+            return self._whole(status, pairs, named, unpack(body) if unpack is not None else body)
         except asyncio.CancelledError:
             late = watch.late
             if not late:
@@ -147,9 +235,16 @@ class Exchange(msgspec.Struct, eq=False):
             self._blame()
             return self._silent(fault)
         finally:
-            request.close()
-            watch.rest()
-            upstream.in_flight -= 1
+            self._over()
+
+    def _whole(self, status: int, pairs: Pairs, named: dict[str, str], body: bytes) -> Failed | None:
+        """The answer is there, whole."""
+        body = self._upstream.hiding.body(body)
+        self._entry.first_us = self._call.now_us()
+        self._call.watch.rest()
+        if 200 <= status < 300:
+            return self._answer(status, pairs, named, body)
+        return self._refused(status, pairs, named, body)
 
     def _blame(self) -> None:
         """The upstream failed this request: once, however often it is tried again."""
@@ -179,9 +274,7 @@ class Exchange(msgspec.Struct, eq=False):
                 raise SendFailed("broken", full.message, sent=True) from None
         return b"".join(parts)
 
-    async def _answer(
-        self, status: int, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes
-    ) -> Failed | None:
+    def _answer(self, status: int, pairs: Pairs, named: dict[str, str], body: bytes) -> Failed | None:
         """A whole answer: metered, priced, recorded, then passed on."""
         call, out = self._call, self._out
         served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
@@ -190,7 +283,7 @@ class Exchange(msgspec.Struct, eq=False):
             self._blame()
             self._entry.end("failed", served=served, status=status, error="broken")
             failure = Failure(target=self._target, status=status, error="broken")
-            return self._failed(f"upstream {self._upstream.name!r} sent an answer that is none", 502, failure=failure)
+            return self._fail(f"upstream {self._upstream.name!r} sent an answer that is none", 502, failure=failure)
         if served.error and not served.quantities and out.surface is not Surface.RESPONSES:
             # (A response of OpenAI's that failed is an answer of its own form.)
             stated = stated_error(body)
@@ -211,40 +304,35 @@ class Exchange(msgspec.Struct, eq=False):
                 failure = Failure(target=self._target, status=status, error="broken")
                 return Failed(failure, told.status, [(b"content-type", b"application/json")], told.body)
             body, notes = answer.body, (*notes, *map(str, answer.notes))
-            headers: list[Header] = [(b"content-type", b"application/json")]
+            lines = b"content-type: application/json\r\n"
         else:
-            headers = passed_headers(pairs, call.admission is not None)
+            lines = passed_lines(pairs, call.admission is not None)
         cycle = call.cycle
         left = cycle is not None and cycle.disconnected
         row = self._entry.end("cancelled" if left else "done", served=served, status=status, error=served.error)
         if self._state.content is not None:
             self._state.content.keep(row, out.body, answered)
-        headers += call.own_headers()
-        headers += self._state.priced_headers(call, self._entry.priced, self._entry.left)
+        lines += call.own_lines() + self._state.priced_lines(call, self._entry.priced, self._entry.left)
         if notes:
-            headers.append(_noted(notes))
+            lines += b"%b: %b\r\n" % _noted(notes)
         call.answered, call.status = True, status
         if not left:
             call.leave()
-            if cycle is None or not cycle.answer(status, headers, body):
-                await send_whole(call.send, status, headers, body)
+            if cycle is None or not cycle.answer(status, (), body, lines):
+                self._unsent = status, lines, body
         return None
 
-    def _refused(self, status: int, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes) -> Failed:
+    def _refused(self, status: int, pairs: Pairs, named: dict[str, str], body: bytes) -> Failed:
         """The upstream answered with an error (or a redirection, which is never followed with a key)."""
         call, out = self._call, self._out
         served = read_response(out.surface, self._place.provider, body, named, status=status, asked=call.asked)
         if status < 400:
             self._entry.end("failed", status=status, error="redirect")
-            return self._failed(
-                f"upstream {self._upstream.name!r} answered {status}, a redirection", 502, error="broken"
-            )
+            return self._fail(f"upstream {self._upstream.name!r} answered {status}, a redirection", 502, error="broken")
         self._entry.end("failed", served=served, status=status, error=served.error or str(status))
         return self._told(status, served.error or str(status), pairs, named, body)
 
-    def _told(
-        self, status: int, error: str, pairs: list[tuple[str, str]], named: dict[str, str], body: bytes
-    ) -> Failed:
+    def _told(self, status: int, error: str, pairs: Pairs, named: dict[str, str], body: bytes) -> Failed:
         """What the policies and the client are told of an error of the upstream's, whose row has ended."""
         call, out = self._call, self._out
         wait_s = again_s(named)
@@ -253,7 +341,7 @@ class Exchange(msgspec.Struct, eq=False):
             retryable = False  # it wants to be left alone for longer than we wait: elsewhere, or the client is told
         failure = Failure(target=self._target, status=status, error=error, retryable=retryable)
         if status == 401:  # its message is about the gateway's key, and may quote it
-            return self._failed(
+            return self._fail(
                 f"upstream {self._upstream.name!r} refused the gateway's credentials", 502, failure=failure,
                 code="upstream_credentials",
             )  # fmt: skip
@@ -274,9 +362,9 @@ class Exchange(msgspec.Struct, eq=False):
         self._entry.end("failed", error=failed.kind, unknown=unknown)
         status = 504 if failed.kind == "timeout" else 502
         failure = Failure(target=self._target, error=failed.kind, retryable=failed.again)
-        return self._failed(f"upstream {self._upstream.name!r}: {failed}", status, failure=failure)
+        return self._fail(f"upstream {self._upstream.name!r}: {failed}", status, failure=failure)
 
-    def _failed(
+    def _fail(
         self, message: str, status: int, *, error: str = "", retryable: bool = False, failure: Failure | None = None,
         code: str = "upstream_failed",
     ) -> Failed:  # fmt: skip
@@ -289,7 +377,7 @@ class Exchange(msgspec.Struct, eq=False):
     # --- streams ----------------------------------------------------------------------------------
 
     async def _relay(
-        self, response: Response, status: int, pairs: list[tuple[str, str]], named: dict[str, str],
+        self, response: Response, status: int, pairs: Pairs, named: dict[str, str],
         unpack: Callable[[bytes], bytes] | None,
     ) -> Failed | None:  # fmt: skip
         """A streamed answer, passed on as it comes."""
@@ -323,7 +411,7 @@ class Exchange(msgspec.Struct, eq=False):
                 kept = [("content-type", "application/json"), *(pair for pair in pairs if pair[0] != "content-type")]
                 return self._told(stated.status, relay.served().error, kept, named, stated.body)
             failure = Failure(target=self._target, error=relay.retry, retryable=relay.refused)
-            return self._failed(f"upstream {self._upstream.name!r} broke off its answer", 502, failure=failure)
+            return self._fail(f"upstream {self._upstream.name!r} broke off its answer", 502, failure=failure)
         return None
 
     def _end_stream(self, relay: Relay, status: int) -> None:

@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import msgspec
 
+from farthing.gateway.admission import Admission
 from farthing.gateway.caller import NOBODY, PASSING, SAYING, Attribution, attribution, merged, token_of
 from farthing.gateway.config.values import Config, LimitRule
-from farthing.gateway.limits import Admission, Limit, Limited, Limiter
+from farthing.gateway.limits import Limit, Limited, Limiter
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.gateway.shared import Shared
@@ -65,7 +66,7 @@ class Gate:
         """Who asks, by the headers; remembered as long as its key is known to hold. Raises `Problem` (401, 503)."""
         said = tuple(map(headers.get, SAYING))
         found = self._callers.get(said)
-        if found is not None and (found.look is None or self._keys.holds(found.look)):
+        if found is not None and self.holds(found):
             return found
         look = self._look(token_of(headers))
         key = look.key if look is not None else None
@@ -76,6 +77,10 @@ class Gate:
                 self._callers.clear()
             self._callers[said] = found
         return found
+
+    def holds(self, caller: Caller) -> bool:
+        """Whether `caller` would be found the same now."""
+        return caller.look is None or self._keys.holds(caller.look)
 
     def key_of(self, token: str) -> Key | None:
         """The virtual key that `token` is; None where none is needed. Raises `Problem` (401, 503)."""

@@ -1,11 +1,12 @@
 """An upstream's key is in no answer: some quote it in their errors, and a broken one may anywhere."""
 
+from collections.abc import Sequence
 from operator import itemgetter
 
 SHORTEST = 8
 """A shorter key is not looked for: it would be found in ordinary text."""
 HIDDEN = b"(hidden)"
-Pairs = list[tuple[str, str]]
+Pairs = Sequence[tuple[str, str]]
 _value_of = itemgetter(1)
 
 

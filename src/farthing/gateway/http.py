@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from farthing.gateway.problem import Header, Problem
-from farthing.gateway.process.cycle import BY_NAME, Cycle
+from farthing.gateway.process.cycle import Cycle
+from farthing.gateway.process.head_lines import fit_lines, fit_name, fit_pairs
+from farthing.gateway.process.wire import BY_NAME
 from farthing.gateway.watch import Watch
 
 Message = MutableMapping[str, Any]
@@ -35,8 +36,8 @@ _HELD_BACK = frozenset(
     }
 )  # fmt: skip
 _OURS = "x-farthing-"
-_LONGEST = 8192
-_FIT = bytes({9, *range(32, 256)} - {127})  # for a header's value: no other control characters
+_LONGEST_BYTES = 8192
+"""A longer value of a header is not passed on."""
 
 
 class ClientGone(Exception):
@@ -188,20 +189,25 @@ def passed_status(status: int) -> int:
     return status if status < 600 else 502
 
 
-_TOLD: dict[str, bytes | None] = {}
-_TOLD_LIMITED: dict[str, bytes | None] = {}
-_MOST_NAMES = 1024
-_value_of = itemgetter(1)
-
-
-def _told(name: str, limited: bool) -> bytes | None:
+class _Names(dict[str, bytes | None]):
     """The name that a header is passed on under, None where it is held back; kept, as upstreams send the same ones."""
-    known, lower = _TOLD_LIMITED if limited else _TOLD, name.lower()
-    if len(known) >= _MOST_NAMES:
-        known.clear()
-    held_back = lower in _HELD_BACK or lower.startswith(_OURS) or (limited and "ratelimit-" in lower)
-    found = known[name] = None if held_back else lower.encode("ascii", "ignore")
-    return found
+
+    def __init__(self, limited: bool) -> None:
+        super().__init__()
+        self._limited = limited
+
+    def __missing__(self, name: str) -> bytes | None:
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        lower = name.lower()
+        held_back = lower in _HELD_BACK or lower.startswith(_OURS) or (self._limited and "ratelimit-" in lower)
+        told = lower.encode("latin-1")
+        found = self[name] = told if fit_name(told) and not held_back else None
+        return found
+
+
+_MOST_NAMES = 1024
+_names, _names_limited = _Names(False), _Names(True)
 
 
 def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -> list[Header]:
@@ -210,19 +216,9 @@ def passed_headers(upstream: Sequence[tuple[str, str]], limited: bool = False) -
     `upstream`: as the client read them, as Latin-1. `limited`: the gateway has limits of its own, so those of its
     account at the upstream are not the client's.
     """
-    known = _TOLD_LIMITED if limited else _TOLD
-    made: list[Header] = []
-    for name, value in upstream:
-        try:
-            told = known[name]
-        except KeyError:
-            told = _told(name, limited)
-        if told is not None:
-            made.append((told, value.encode("latin-1")))
-    if not _is_fit(b"".join(map(_value_of, made))):  # all at once: hardly ever is one of them unfit
-        made = [(told, value) for told, value in made if _is_fit(value)]
-    return made
+    return fit_pairs(upstream, _names_limited if limited else _names, _LONGEST_BYTES)
 
 
-def _is_fit(value: bytes) -> bool:
-    return len(value) <= _LONGEST and not value.translate(None, _FIT)
+def passed_lines(upstream: Sequence[tuple[str, str]], limited: bool = False) -> bytes:
+    """`passed_headers` as the lines of a head: "name: value" and a line's end, each."""
+    return fit_lines(upstream, _names_limited if limited else _names, _LONGEST_BYTES)

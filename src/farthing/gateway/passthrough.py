@@ -15,7 +15,6 @@ from farthing.gateway.http import (
     ClientGone,
     Receive,
     Scope,
-    Send,
     client_left,
     passed_headers,
     passed_status,
@@ -32,6 +31,7 @@ from farthing.ledger.row import Attempt
 if TYPE_CHECKING:
     from farthing.gateway.state import State
     from farthing.gateway.upstream import Upstream
+    from farthing.gateway.visit import Visit
 
 _PASSED = {
     "/v1/files": "files", "/v1/uploads": "files", "/v1/batches": "batches", "/v1/responses": "responses",
@@ -56,9 +56,7 @@ def surface_of(path: str) -> str:
     return ""
 
 
-async def pass_through(
-    state: "State", request: str, scope: Scope, receive: Receive, send: Send, started: list[bool]
-) -> None:
+async def pass_through(state: "State", visit: "Visit", scope: Scope) -> None:
     """Send the request on and its answer back. Raises `Problem`."""
     headers = wanted_headers(scope)
     path: str = scope["path"]
@@ -74,8 +72,8 @@ async def pass_through(
         raise Problem(404, f"{scope['method']} {path} is not passed on: it is not known to be free", code="not_found")
     admission = state.gate.admit(state.gate.party(key, by), 0)
     try:
-        passage = Passage(state, upstream, request, surface, key.id if key else "", by)
-        await passage.run(headers, scope, receive, send, started)
+        passage = Passage(state, upstream, visit.id, surface, key.id if key else "", by)
+        await passage.run(headers, scope, visit)
     finally:
         if admission is not None:
             admission.end(0)
@@ -108,14 +106,12 @@ class Passage:
             "attempt": attempt_id(), "surface": surface, "started_us": time.time_ns() // 1000,
         }  # fmt: skip
 
-    async def run(
-        self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send, started: list[bool]
-    ) -> None:
+    async def run(self, headers: dict[bytes, bytes], scope: Scope, visit: "Visit") -> None:
         """Pass it, and record it. The passing itself costs nothing, which is known."""
         self._state.shared.write(Attempt(**self._row))
         status, error = None, "internal"
         try:
-            status, error = await self._exchange(headers, scope, receive, send, started)
+            status, error = await self._exchange(headers, scope, visit)
         except asyncio.CancelledError:
             error = "stopped"
             raise
@@ -133,12 +129,11 @@ class Passage:
             name = "cancelled" if error == "client_left" else "failed" if error else "done"
             self._state.end(Attempt(**self._row, state=name, ended_us=ended_us, status=status, error=error, usd="0"))
 
-    async def _exchange(
-        self, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send, started: list[bool]
-    ) -> tuple[int, str]:
+    async def _exchange(self, headers: dict[bytes, bytes], scope: Scope, visit: "Visit") -> tuple[int, str]:
         """The status of the answer, and what went wrong with it."""
         upstream = self._upstream
         watch = watched(upstream.settings.timeouts.total_s)
+        receive, send = visit.receive, visit.send
         request = self._request(headers, scope, receive)
         watch.expect("the answer", upstream.settings.timeouts.total_s)
         try:
@@ -149,7 +144,7 @@ class Passage:
                     told = f"upstream {upstream.name!r} refused the gateway's credentials"
                     raise Problem(502, told, code="upstream_credentials")
                 made = [*passed_headers(pairs), (b"x-farthing-request-id", self._row["request"].encode())]
-                started[0] = True
+                visit.answered = True
                 await send({"type": "http.response.start", "status": passed_status(status), "headers": made})
                 hiding = upstream.hiding.stream()
                 reader = self._reader(scope, status)
@@ -169,11 +164,11 @@ class Passage:
         except asyncio.CancelledError:
             if not watch.late:
                 raise
-            if started[0]:
+            if visit.answered:
                 raise BrokenOff("timeout") from None
             raise Problem(504, f"upstream {upstream.name!r} did not answer in time", code="upstream_failed") from None
         except (Fault, ConnectionError):  # the latter: of the client, with its upload half sent
-            if started[0]:
+            if visit.answered:
                 raise BrokenOff from None
             if client_left(receive):
                 raise ClientGone from None
@@ -188,7 +183,8 @@ class Passage:
         query = quote(scope["query_string"], safe=_SAFE + "?%")
         target += (b"&" if b"?" in target else b"?") + query.encode() if query else b""
         pool = self._upstream.open()
-        head = pool.origin.start(method, target) + self._upstream.headers(headers, self._row["attempt"], False)
+        head = pool.origin.start(method, target) + self._upstream.lines(headers)
+        head += b"%b\r\n" % self._row["attempt"].encode()
         if method not in ("POST", "PUT", "PATCH"):
             return pool.request(head + b"\r\n", bare=method == "HEAD")
         kind, length = headers.get(b"content-type", b""), headers.get(b"content-length", b"")

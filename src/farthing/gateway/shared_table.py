@@ -4,7 +4,7 @@
     words 128 k …      entry k: name's hash, last second, total, 61 seconds, 63 workers
 
 A word is eight bytes. Everything is read and changed under the lock, but one: a worker lowers its own cell of an
-entry without it, since only that worker writes it. The lock is in the header (`shared_lock`; a lock on the file where
+entry without it, since only that worker writes it. The lock is in the header (`shared_words`; a lock on the file where
 the system has no such thing), a killed worker lets it go, and no write inside it leaves an entry unreadable. Each
 worker owns a slot, a lock on a small file of its own: what a dead worker's cells still say is dropped as soon as
 somebody asks.
@@ -14,12 +14,14 @@ import errno
 import fcntl
 import mmap
 import os
+import platform
+import struct
 import time
-from collections.abc import Callable
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-from farthing.gateway import shared_lock
+from farthing.gateway.shared_words import LOCK_BYTES, ROBUST, SharedWords, make_lock
 from farthing.problems import FarthingError
 
 ENTRY = 128
@@ -36,12 +38,11 @@ _WAYS = 16  # entries that a name may stand in: so many are looked at where a ne
 _MAGIC = 0x6661_7274_6861_0002  # "fartha" and the version of this layout
 _HEADER = {"magic": 0, "entries": 1, "boot": 2, "lock": 4}
 USED_SLOTS = 3  # in the header, too: slots that were ever taken are below it
-_LOCK = slice(16 * 8, 16 * 8 + shared_lock.SIZE)  # bytes of the header
+_LOCK_AT = LOCK_BYTES  # in the header, too, in bytes
 _OWNED = 64  # in the header, from here on: whether a slot was taken and not given back
 _NO_WAIT = fcntl.LOCK_EX | fcntl.LOCK_NB
 _PATIENCE_S = 0.25
 _PROBE_S = 0.25
-_MOST_PUT_OFF = 65_536
 
 
 class SharedTable:
@@ -55,9 +56,7 @@ class SharedTable:
         self._file, self._map = _open(folder / "table", entries)
         try:
             self.words = memoryview(self._map).cast("q")
-            self._attempt, self._had, self.give_back = _lock_of(self._file, self._map)
-            self.attempt = self._attempt
-            self._put_off: list[Callable[[], None]] = []
+            self.shared = SharedWords(self._map, _LOCK_AT if lock_kind() else -1, self._file)
             self._entries = self.words[_HEADER["entries"]]
             self._next_probe_s = 0.0
             self._slot_file = -1
@@ -74,57 +73,44 @@ class SharedTable:
         if self.lock():
             self._drop(self.slot)
             self.give_back()
-        self.attempt = self._attempt = _never
         os.close(self._slot_file)
         self._slot_file = -1
         self.words.release()
+        self.shared.close()
         self._map.close()
         os.close(self._file)
         self._file = -1
 
     # --- the lock -----------------------------------------------------------------------------
 
-    # `attempt()` tries to take it, and answers 0 where it was had; else `had(answer)` says whether it is had all the
-    # same. `give_back()` lets it go. None of them is a method here: a request calls each of them twice.
+    def lock(self) -> bool:
+        """Take the lock; whether it was had."""
+        answer = self.shared.attempt()
+        return not answer or self.had(answer)
 
     def had(self, answer: int) -> bool:
         """Whether the lock is had after an attempt that answered so; waits for it for a quarter of a second.
 
-        False where its holder was stopped inside it, and after `close`.
+        False where its holder was stopped inside it, and after `close`. Raises `OSError` where it is no lock.
         """
         if self._file < 0:
             return False
         # Held for a few microseconds at a time, so at first only the processor is given away.
         until = time.monotonic() + _PATIENCE_S
         pause_s = 0.0
-        while answer and not self._had(answer):
+        while answer:
+            if answer != errno.EBUSY:
+                raise OSError(answer, "the lock of the shared table is broken")
             if time.monotonic() >= until:
                 return False
             time.sleep(pause_s)
             pause_s = min(pause_s + 0.000_02, 0.001)
-            answer = self.attempt()
+            answer = self.shared.attempt()
         return True
 
-    def lock(self) -> bool:
-        """Take the lock; whether it was had."""
-        answer = self.attempt()
-        return not answer or self.had(answer)
-
-    def put_off(self, work: Callable[[], None]) -> None:
-        """Have `work` done under the lock, which cannot be had now, as soon as it is: before anything else is done."""
-        if len(self._put_off) < _MOST_PUT_OFF:
-            self._put_off.append(work)
-            self.attempt = self._attempt_and_work
-
-    def _attempt_and_work(self) -> int:
-        answer = self._attempt()
-        if answer and not self._had(answer):
-            return errno.EBUSY
-        self.attempt = self._attempt
-        for work in self._put_off:
-            work()
-        self._put_off.clear()
-        return 0
+    def give_back(self) -> None:
+        """Let the lock go."""
+        self.shared.give_back()
 
     # --- entries, under the lock --------------------------------------------------------------
 
@@ -228,8 +214,10 @@ class SharedTable:
         return found
 
 
-def _never() -> int:
-    return errno.EBUSY
+@cache
+def lock_kind() -> str:
+    """Which robust mutex this process has, in a word ("glibc64"): one table holds one kind. "" where it has none."""
+    return f"{platform.libc_ver()[0] or 'libc'}{8 * struct.calcsize('P')}" if ROBUST else ""
 
 
 _EMPTY = memoryview(bytes(8 * (ENTRY - 1))).cast("q")
@@ -269,21 +257,6 @@ def _open(path: Path, entries: int) -> tuple[int, mmap.mmap]:
         os.close(file)  # somebody replaced it while we waited, or we removed it: again
 
 
-def _lock_of(file: int, mapped: mmap.mmap) -> tuple[Callable[[], int], Callable[[int], bool], Callable[[], object]]:
-    """How the lock is tried for, what an answer means, and how it is given back (see `shared_lock.held`)."""
-    if shared_lock.kind():
-        return shared_lock.held(memoryview(mapped)[_LOCK])
-
-    def attempt() -> int:
-        try:
-            fcntl.flock(file, _NO_WAIT)
-        except BlockingIOError:
-            return errno.EBUSY
-        return 0
-
-    return attempt, lambda _: False, lambda: fcntl.flock(file, fcntl.LOCK_UN)
-
-
 def _is_ready(path: Path, file: int, entries: int) -> bool:
     size, boot = os.fstat(file).st_size, _boot()
     if size and not _is_ours(path, file, size, boot):
@@ -306,7 +279,7 @@ def _is_ours(path: Path, file: int, size: int, boot: int) -> bool:
     stated = {name: header[at] for name, at in _HEADER.items()}
     whole = size == 8 * ENTRY * (stated["entries"] + 1)
     ours = stated["magic"] == _MAGIC and whole and stated["boot"] == boot
-    if ours and stated["lock"] != name_hash(shared_lock.kind()):
+    if ours and stated["lock"] != name_hash(lock_kind()):
         raise FarthingError(
             f"{path}: a process of another system (its C library differs) uses it: give this one a --data of its own"
         )
@@ -323,11 +296,11 @@ def _make(path: Path, file: int, entries: int, boot: int) -> None:
         raise FarthingError(
             f"{path}: no room for the table of limits, {size >> 20} MiB: {error.strerror or error}"
         ) from None
-    if shared_lock.kind():
+    if lock_kind():
         with mmap.mmap(file, 0) as mapped:
-            shared_lock.make(memoryview(mapped)[_LOCK])
+            make_lock(mapped, _LOCK_AT)
     for name, value in (
-        ("entries", entries), ("boot", boot), ("lock", name_hash(shared_lock.kind())), ("magic", _MAGIC),
+        ("entries", entries), ("boot", boot), ("lock", name_hash(lock_kind())), ("magic", _MAGIC),
     ):  # fmt: skip
         os.pwrite(file, value.to_bytes(8, "little", signed=True), 8 * _HEADER[name])
 

@@ -24,9 +24,10 @@ from farthing.gateway.place import Way, place_of
 from farthing.gateway.problem import Header, Problem
 from farthing.gateway.routes import Routes, split_target, surface_at
 from farthing.gateway.shared import Shared
-from farthing.gateway.spending.amount_text import nano_text, usd_text
+from farthing.gateway.spending.amount_text import nano_text
 from farthing.gateway.spending.costs import Costs, Priced
 from farthing.gateway.spending.purses import Hold, Refused
+from farthing.gateway.spending.selling import cost_lines, reason_text
 from farthing.gateway.spending.worst import Worst
 from farthing.gateway.upstream import Upstream
 from farthing.ledger.budgets import NANO
@@ -276,25 +277,15 @@ class State:
         if trace is not None and self.tracer is not None:
             self.tracer.attempt(trace, row)
 
-    def priced_headers(self, call: Call, priced: Priced, left: int | None = None) -> list[Header]:
+    def priced_lines(self, call: Call, priced: Priced, left: int | None = None) -> bytes:
         """The cost of a whole answer, and what is left of the budgets. `left`: the latter, as `Hold.left` has it."""
-        plan = priced.plan
-        if plan.known:
-            made = [(b"x-farthing-cost-usd", usd_text(priced.top, plan.bottom))]
-            if priced.estimated:
-                made.append((b"x-farthing-cost-estimated", b"true"))
-        else:
-            made = [(b"x-farthing-cost-unknown", plan.reason[:200].encode("ascii", "replace") or b"unknown")]
-        if left is None:
-            return made + self.budget_headers(call)
-        made.append((b"x-farthing-budget-remaining-usd", nano_text(left)))
-        return made
+        return cost_lines(priced, self.purses.remaining(call.party.budgets) if left is None else left)
 
     def stream_headers(self, call: Call, place: Place) -> list[Header]:
         """What can be told before a stream has ended: what is left of the budgets, and that there is no price."""
         made: list[Header] = []
         if isinstance(place.expected, Unknown):
-            made.append((b"x-farthing-cost-unknown", place.expected.reason[:200].encode("ascii", "replace")))
+            made.append((b"x-farthing-cost-unknown", reason_text(place.expected.reason)))
         return made + self.budget_headers(call)
 
     def budget_headers(self, call: Call) -> list[Header]:

@@ -17,14 +17,8 @@ if TYPE_CHECKING:
 _RETURN, _LINE, _NUL = b"\r\n\0"
 _VERSION = b"anthropic-version: 2023-06-01\r\n"  # of Anthropic's API, which refuses a request that names none
 _OTHERS = (b"anthropic-", b"openai-")
-_PASSING = FORWARDED & {
-    b"idempotency-key", b"x-request-id", b"x-client-request-id", b"traceparent", b"tracestate", b"x-grok-conv-id",
-    b"x-session-id", b"x-session-affinity",
-}  # fmt: skip
-"""Headers that say something else with each request, or each few."""
-_LASTING = tuple(sorted(FORWARDED - _PASSING))
-_MOST_SAID = 1024
-_LONGEST = 256
+_FORWARDED = tuple(sorted(FORWARDED))
+_PARENT = b"traceparent"
 
 
 class Upstream:
@@ -55,7 +49,6 @@ class Upstream:
         self._passed_translated = frozenset(name for name in self._passed if not name.startswith(_OTHERS))
         self._versioned = self.protocol != "anthropic" or b"anthropic-version" in named
         self._starts: dict[str, bytes] = {}
-        self._lasting: dict[tuple[bool | bytes | None, ...], bytes] = {}
 
     def open(self) -> Pool:
         """The connections, none of them made yet. The first call reads the certificates, which takes milliseconds."""
@@ -73,53 +66,33 @@ class Upstream:
         """What a request line says for `path` ("chat/completions"), which is fit for an address: path and query."""
         return f"{self._origin.base}/{path}{self._query}".encode()
 
-    def headers(
-        self, client: Mapping[bytes, bytes], attempt: str, translated: bool, trace: "Trace | None" = None
-    ) -> bytes:
-        """The header lines of a request: the configured ones, and of the client's those that may pass.
+    def lines(self, client: Mapping[bytes, bytes], *, translated: bool = False, traced: bool = False) -> bytes:
+        """The header lines of a request that are the same for all its attempts: the configured ones, and of the
+        client's those that may pass.
 
-        A translated request carries nothing of the other protocol's. `trace`: the attempt is a span of it.
+        A translated request carries nothing of the other protocol's, a traced one a `traceparent` of ours. Of the last
+        line there is half: the attempt's id is to follow.
         """
-        said = (translated, *map(client.get, _LASTING))
-        lasting = self._lasting.get(said)
-        if lasting is None:
-            lasting = self._lines(said)
-        if trace is None and _PASSING.isdisjoint(client):
-            return b"%b%b\r\n" % (lasting, attempt.encode())
-        made = [lasting, attempt.encode(), b"\r\n"]
-        passed = self._passed_translated if translated else self._passed
-        for name in _PASSING & client.keys():
-            if name in passed and (trace is None or name != b"traceparent") and is_fit(client[name]):
-                made.append(_line(name, client[name]))
-        if trace is not None:
-            made.append(_line(b"traceparent", trace.header(attempt).encode()))
-        return b"".join(made)
-
-    def _lines(self, said: tuple[bool | bytes | None, ...]) -> bytes:
-        """The lines that are the same for many requests, and the beginning of the attempt's, after them. `said`:
-        whether it is translated, and the client's headers of `_LASTING`; what they come to is kept."""
-        translated, values = said[0], dict(zip(_LASTING, said[1:], strict=True))
         passed = self._passed_translated if translated else self._passed
         made = [self._always]
-        for name, value in values.items():
-            if isinstance(value, bytes) and name in passed and is_fit(value):
+        for name in _FORWARDED:
+            value = client.get(name)
+            if value is not None and name in passed and is_fit(value) and not (traced and name == _PARENT):
                 made.append(_line(name, value))
-        if not self._versioned and (translated or values[b"anthropic-version"] is None):
+        if not self._versioned and (translated or b"anthropic-version" not in client):
             made.append(_VERSION)
-        lines = b"".join((*made, b"x-farthing-attempt-id: "))
-        if len(self._lasting) >= _MOST_SAID:
-            self._lasting.clear()
-        if all(value is None or len(value) <= _LONGEST for value in values.values() if not isinstance(value, bool)):
-            self._lasting[said] = lines
-        return lines
+        made.append(b"x-farthing-attempt-id: ")
+        return b"".join(made)
 
-    def post(self, path: str, headers: bytes, body: bytes) -> Request:
-        """A request with JSON in it, for `async with`. `path` is of a surface; `headers` as `headers` made them."""
+    def post(self, path: str, lines: bytes, attempt: str, body: bytes, trace: "Trace | None" = None) -> Request:
+        """A request with JSON in it. `path` is of a surface; `lines` as `lines` made them; the attempt is a span of
+        `trace`, if that is given."""
         start = self._starts.get(path)
         if start is None:
             start = self._starts[path] = self._origin.start("POST", self.target(path))
-        head = b"%b%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (start, headers, len(body))
-        return Request(self._pool or self.open(), head, body)
+        if trace is not None:
+            lines = _line(_PARENT, trace.header(attempt).encode()) + lines
+        return (self._pool or self.open()).post(start, lines, body, attempt)
 
     def answers(self, surface: Surface) -> bool:
         """Whether it answers `surface` itself."""

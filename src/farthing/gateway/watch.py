@@ -2,8 +2,7 @@
 
 import asyncio
 from asyncio import current_task, get_running_loop
-
-import msgspec
+from collections.abc import Callable
 
 SWEEP_S = 0.05
 """How often the timer looks, while there are requests in flight: a wait ends twice so much late at most."""
@@ -17,6 +16,16 @@ class Sweep:
         self.time = loop.time
         self.watches: set[Watch] = set()
         self.ticking = False
+
+    def watch(
+        self, task: "asyncio.Task[object] | None", deadline_s: float, take_up: Callable[[], None] | None = None
+    ) -> "Watch":
+        """A watch over `task`, or over a request that is no task's until `take_up` is called; both for `deadline_s`."""
+        watch = Watch(self, task, self.time() + deadline_s, take_up)
+        self.watches.add(watch)
+        if not self.ticking:
+            self.begin()
+        return watch
 
     def begin(self) -> None:
         """Look from now on, until there is nothing to look at."""
@@ -36,14 +45,15 @@ class Sweep:
 _sweep: Sweep | None = None
 
 
-def _of(loop: asyncio.AbstractEventLoop) -> Sweep:
-    """The running loop's: a worker has one loop."""
+def sweep_of(loop: asyncio.AbstractEventLoop) -> Sweep:
+    """The loop's, which is asked to do nothing else: a worker has one loop."""
     global _sweep
-    _sweep = Sweep(loop)
+    if _sweep is None or _sweep.loop is not loop:
+        _sweep = Sweep(loop)
     return _sweep
 
 
-class Watch(msgspec.Struct, eq=False):
+class Watch:
     """Cancels its task when what is expected does not come in time.
 
     watch = watched(600)
@@ -55,19 +65,31 @@ class Watch(msgspec.Struct, eq=False):
         raise                        # cancellation back. Else somebody else cancelled the task.
     finally:
         watch.rest()                 # and `watch.end()` when the request is over
+
+    `task`: what waits; None as long as nothing does. `take_up`: makes a task of what waits without one. `paused`:
+    something else is waited for (a slow client), so that only the deadline counts.
     """
 
-    _sweep: Sweep
-    _task: "asyncio.Task[object] | None"
-    _deadline: float
-    _alive_at: float = 0.0
-    """When a look found that there had been a sign of life; 0 where none has looked since. (Signs of life are many, and
-    looks are few: so none of the former asks for the time.)"""
-    _seconds: float = 0.0
-    _what: str = ""
-    _fired: str = ""
-    paused: bool = False
-    """Something else is waited for (a slow client): only the deadline counts."""
+    __slots__ = ("_alive_at", "_deadline", "_fired", "_seconds", "_sweep", "_what", "paused", "take_up", "task")
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        task: "asyncio.Task[object] | None",
+        deadline: float,
+        take_up: Callable[[], None] | None = None,
+    ) -> None:
+        self.task = task
+        self.take_up = take_up
+        self.paused = False
+        self._sweep = sweep
+        self._deadline = deadline
+        self._alive_at = 0.0
+        """When a look found that there had been a sign of life; 0 where none has looked since. (Signs of life are many,
+        and looks are few: so none of the former asks for the time.)"""
+        self._seconds = 0.0
+        self._what = ""
+        self._fired = ""
 
     @property
     def left_s(self) -> float:
@@ -91,6 +113,7 @@ class Watch(msgspec.Struct, eq=False):
 
     def end(self) -> None:
         """The request is over."""
+        self.take_up = None
         self._sweep.watches.discard(self)
 
     def extend(self, seconds: float) -> None:
@@ -106,30 +129,27 @@ class Watch(msgspec.Struct, eq=False):
         return now >= self._deadline or (not self.paused and now >= self._alive_at + self._seconds)
 
     def ring(self) -> None:
-        """End the wait."""
+        """End the wait. Where that is no task's yet, it becomes one's: the next look ends it."""
+        if self.task is None:
+            if self.take_up is not None:
+                self.take_up()
+            return
         self._fired = self._what
         if self.paused or self._deadline < self._alive_at + self._seconds:
             self._fired += " (within the request's time)"
         self._what = ""  # once
-        if self._task is not None:
-            self._task.cancel()
+        self.task.cancel()
 
     @property
     def late(self) -> str:
         """What did not come in time, "" where the cancellation was not this watch's. Ask once, where it is caught."""
         fired, self._fired = self._fired, ""
-        if fired and self._task is not None:
-            self._task.uncancel()
+        if fired and self.task is not None:
+            self.task.uncancel()
         return fired
 
 
 def watched(deadline_s: float) -> Watch:
     """A watch over this task, of which the whole request may take `deadline_s`: no wait is longer than what is left."""
-    loop, sweep = get_running_loop(), _sweep
-    if sweep is None or sweep.loop is not loop:
-        sweep = _of(loop)
-    watch = Watch(sweep, current_task(loop), sweep.time() + deadline_s)
-    sweep.watches.add(watch)
-    if not sweep.ticking:
-        sweep.begin()
-    return watch
+    loop = get_running_loop()
+    return sweep_of(loop).watch(current_task(loop), deadline_s)

@@ -7,17 +7,13 @@ charge exactly; a charge per second of an hourly price does not end in decimals 
 from collections.abc import Iterable
 from fractions import Fraction
 
+from farthing.ledger.femto import femtodollars
 from farthing.money import ZERO, Usd
 
 PLACES = 15
 FEMTO = 10**PLACES
 LARGEST = (1 << 63) - 1
 """The largest whole number that a column holds: 9,223 dollars in femtodollars; a larger charge stays text."""
-
-_DIVIDES = {
-    str(divisor): FEMTO // divisor for divisor in (2**twos * 5**fives for twos in range(16) for fives in range(16))
-}
-"""The denominators that end in 15 decimals, as text, and how many femtodollars one part is: 256 of them."""
 
 
 def packed(text: str | None) -> int | str | None:
@@ -27,11 +23,11 @@ def packed(text: str | None) -> int | str | None:
     """
     if text is None:
         return None
-    top, bar, bottom = text.partition("/")
     number: int
-    part = _DIVIDES.get(bottom)
-    if part is not None and top.isdecimal() and (number := int(top) * part) <= LARGEST:
-        return number  # nearly always
+    quick = femtodollars(text)
+    if quick is not None:  # nearly always
+        return quick
+    top, bar, bottom = text.partition("/")
     if not (bar and top.removeprefix("-").isdecimal() and bottom.isdecimal()):
         amount = exact(text)
         numerator, denominator = amount.numerator, amount.denominator

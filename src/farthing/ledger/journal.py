@@ -18,6 +18,7 @@ from zlib import crc32
 
 import msgspec
 
+from farthing.ledger.frame import Latest, Segment, framed
 from farthing.ledger.pack import bare, mended
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Prices
@@ -31,7 +32,7 @@ WHOLE = (1 << 62) - 1
 TOGETHER = 4_096  # rows brought in at a time
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 _FRAME = struct.Struct("<IIQ")
-_head, _write = _FRAME.pack, os.write
+_write = os.write
 _FIELDS = frozenset(Attempt.__struct_fields__)
 encode = msgspec.msgpack.Encoder().encode
 """The rows of a frame as they are; where it raises one of `BAD`, see `packed`."""
@@ -48,19 +49,7 @@ class Frame(NamedTuple):
     prices: Prices
 
 
-class _Segment:
-    """A file; a plain class, since each row changes it."""
-
-    __slots__ = ("handle", "path", "size", "through")
-
-    def __init__(self, path: Path, handle: int) -> None:
-        self.path = path
-        self.handle = handle  # -1: closed, and then synced
-        self.through = 0
-        self.size = 0
-
-
-class Journal:
+class Journal(Latest):
     """The journal of one living worker in `folder`. Not safe for threads: its writer's lock guards it."""
 
     def __init__(self, folder: Path, worker: str, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -68,15 +57,17 @@ class Journal:
         self._stem = file_stem(worker)
         self._limit = segment_bytes
         self._number = 0
-        self._old: deque[_Segment] = deque()
-        self._now: _Segment | None = None
+        self._old: deque[Segment] = deque()
+        self.now = None
 
     def append(self, body: bytes, through: int) -> None:
         """Append a frame of rows (`packed`), all or nothing. Raises `OSError` where the disk takes none."""
-        segment = self._now
-        if segment is None or segment.size >= self._limit:
+        if self.now is not None and self.now.torn:
+            self._cut(self.now)
+        segment = self.now
+        if segment is None or segment.size >= segment.limit:
             segment = self._next()
-        frame = _head(len(body), crc32(body, through), through) + body
+        frame = framed(body, through)
         written = _write(segment.handle, frame)
         if written != len(frame):
             self._cut(segment)
@@ -84,28 +75,29 @@ class Journal:
         segment.size += written
         segment.through = through
 
-    def _next(self) -> _Segment:
+    def _next(self) -> Segment:
         """A new segment, or the present one still where none can be made."""
         path = self.folder / f"{self._stem}.{self._number + 1:08d}{SUFFIX}"
         try:
             handle = os.open(path, _FLAGS, 0o600)
         except OSError:
-            if self._now is not None:
-                return self._now
+            if self.now is not None:
+                return self.now
             raise
         self._number += 1
-        if self._now is not None:
-            self._old.append(self._now)
-        self._now = _Segment(path, handle)
-        return self._now
+        if self.now is not None:
+            self._old.append(self.now)
+        self.now = Segment(path, handle, self._limit)
+        return self.now
 
-    def _cut(self, segment: _Segment) -> None:
+    def _cut(self, segment: Segment) -> None:
         """Take half a frame off the end; where even that fails, nothing more is written behind it."""
         try:
             os.ftruncate(segment.handle, segment.size)
+            segment.torn = False
         except OSError:
             self._old.append(segment)
-            self._now = None
+            self.now = None
 
     def mend(self, *, parents: bool = False) -> None:
         """Give files that were taken away their names back, with all that is in them. Raises `OSError` where that
@@ -141,21 +133,21 @@ class Journal:
     @property
     def bytes(self) -> int:
         """How long the segment is that is written now."""
-        return self._now.size if self._now is not None else 0
+        return self.now.size if self.now is not None else 0
 
     def empty(self, through: int) -> None:
         """Empty the segment that is written now, if it holds nothing after ticket `through`."""
-        if self._now is not None and self._now.through <= through:
+        if self.now is not None and self.now.through <= through:
             with suppress(OSError):
-                os.ftruncate(self._now.handle, 0)
-                self._now.size = 0
+                os.ftruncate(self.now.handle, 0)
+                self.now.size = 0
 
     def paths(self) -> list[Path]:
         """The files, in the order in which they were written."""
         return [segment.path for segment in self._segments()]
 
-    def _segments(self) -> list[_Segment]:
-        return [*self._old, *([self._now] if self._now is not None else ())]
+    def _segments(self) -> list[Segment]:
+        return [*self._old, *([self.now] if self.now is not None else ())]
 
     def close(self, *, remove: bool) -> None:
         """Let go of the files, and `remove` them where the store has all that is in them."""
@@ -165,10 +157,10 @@ class Journal:
             if remove:
                 segment.path.unlink(missing_ok=True)
         self._old.clear()
-        self._now = None
+        self.now = None
 
 
-def _named(segment: _Segment) -> bool:
+def _named(segment: Segment) -> bool:
     try:
         there = segment.path.stat()
     except FileNotFoundError:
@@ -176,7 +168,7 @@ def _named(segment: _Segment) -> bool:
     return os.path.samestat(there, os.fstat(segment.handle))
 
 
-def _copied(segment: _Segment) -> int:
+def _copied(segment: Segment) -> int:
     """A handle on a copy of the segment, at its path; that on the nameless one is closed."""
     segment.path.unlink(missing_ok=True)
     handle = os.open(segment.path, _FLAGS, 0o600)

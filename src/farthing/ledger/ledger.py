@@ -7,7 +7,6 @@ ledger.close()
 """
 
 import atexit
-import itertools
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from farthing.ledger import journal as journals
+from farthing.ledger.attempts import attempt_id as attempt_id
 from farthing.ledger.journal import WHOLE, Journal, frames, missing, segments
 from farthing.ledger.pricing import price_name, record_json
 from farthing.ledger.row import Attempt
@@ -31,32 +31,6 @@ OpenStore = Callable[[str], Store]
 """Opens the store of hot rows for the worker whose id it is given."""
 T = TypeVar("T")
 _OPEN_TRIES_S = 10.0
-
-
-def attempt_id(now_us: int | None = None) -> str:
-    """A new id, unique everywhere: 32 hexadecimal digits that begin with the time, so that rows are appended.
-
-    (Random ids would be kept just as safely, but each would touch a page of the database of its own.) The time in
-    microseconds, ten digits that are this process's, drawn once, and a count. (Written as one number, which takes less
-    than three.)
-    """
-    if now_us is None:
-        now_us = time.time_ns() // 1000
-    return f"{(now_us & _TIME) << 72 | _process | next(_count) & _COUNT:032x}"
-
-
-def _draw_process() -> None:
-    """Draw this process's digits; anew after a fork."""
-    global _process
-    _process = int.from_bytes(os.urandom(5)) << 32
-
-
-_TIME = (1 << 56) - 1  # fourteen digits
-_COUNT = (1 << 32) - 1  # eight
-_process = 0
-_count = itertools.count()
-_draw_process()
-os.register_at_fork(after_in_child=_draw_process)
 
 
 class Ledger:

@@ -8,8 +8,7 @@ the bank does not count as free).
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -19,11 +18,11 @@ from farthing.ledger.amounts import LARGEST
 from farthing.ledger.pack import PLAIN, Row
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import DONE, OPEN
+from farthing.ledger.sums import summed
 
 HOLD_S = 900
 """How long after its start an attempt that was lost keeps its hold: upstream may yet charge for it."""
 TOGETHER = 256  # rows in one statement at most
-_STATE = PLAIN.index("state")
 _ID = PLAIN.index("attempt")
 _encode = msgspec.json.Encoder().encode
 
@@ -38,39 +37,16 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     ended: Sequence[str]
 
 
-def settlement(
-    attempts: Sequence[Attempt], made: Sequence[Row], worker: str, ended_before: Collection[str]
-) -> Settlement:
+def settlement(attempts: Sequence[Attempt], made: list[Row], worker: str, ended_before: Collection[str]) -> Settlement:
     """What writing `attempts`, whose rows are `made`, does to purses.
 
     `worker`: whose leases are meant where an attempt names none. `ended_before`: those that are settled already.
     """
-    names = _names(made)
-    ended = [name for name, row in zip(names, made, strict=True) if row[_STATE] >= DONE]
-    charged: dict[str, list[tuple[str, int]]] = {}  # by worker: purses and amounts
-    held: list[tuple[str, str, int]] = []
-    if any(attempt.holds for attempt in attempts):
-        settled = set(ended_before)
-        for name, attempt, row in zip(names, attempts, made, strict=True):
-            state = row[_STATE]
-            if state >= DONE:
-                if name in settled:
-                    continue
-                settled.add(name)  # of several ends in one batch the first counts, as it does for the row
-                of = attempt.worker or worker
-                if (listed := charged.get(of)) is None:
-                    listed = charged[of] = []
-                try:  # noqa: SIM105 (`suppress` would cost as much as the rest of it)
-                    listed += attempt.holds.items()
-                except (AttributeError, TypeError):
-                    pass  # a fault of the caller's must not stop the ledger
-            elif state == OPEN:
-                with suppress(AttributeError, TypeError):
-                    held += [(name, purse, n) for purse, n in _sums(attempt.holds.items()).items()]
+    charged, held, ended = summed(attempts, made, _names(made), worker, ended_before)
     spent: dict[str, int] = {}
     leased: dict[tuple[str, str], int] = {}
-    for of, listed in charged.items():
-        for purse, amount in _sums(listed).items():
+    for of, amounts in charged.items():
+        for purse, amount in amounts.items():
             leased[purse, of] = min(LARGEST, amount)
             spent[purse] = min(LARGEST, spent.get(purse, 0) + amount)
     return Settlement(spent=spent, leased=leased, held=held, ended=ended)
@@ -95,20 +71,6 @@ def ended_before(connection: sqlite3.Connection, made: Sequence[Row]) -> frozens
         (_encode(_names(made)).decode(),),
     ).fetchall()
     return frozenset(msgspec.json.decode(found))
-
-
-def _sums(amounts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """The amounts by purse, those that can be counted; a purse is called as it is stored."""
-    found: dict[str, int] = {}
-    for purse, n in amounts:
-        if type(n) is int and 0 <= n <= LARGEST:
-            found[purse] = found.get(purse, 0) + n
-    sums: dict[str, int] = {}
-    for purse, n in found.items():
-        if isinstance(purse, str):
-            name = purse if purse.isascii() else purse.encode("utf-8", "replace").decode()
-            sums[name] = sums.get(name, 0) + n
-    return sums
 
 
 def settle(connection: sqlite3.Connection, found: Settlement) -> None:

@@ -7,14 +7,15 @@ of dead workers found.
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from farthing.ledger import settle
-from farthing.ledger.pack import BAD_ROW, PLAIN, RARE, Packer, Row, mended_row, rows, whole
+from farthing.ledger.pack import BAD_ROW, PLAIN, RARE, Row, mended_row, rows, whole
+from farthing.ledger.packer import Packer, flat
 from farthing.ledger.place import put_back
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import connect_in_place
@@ -187,7 +188,7 @@ class SqliteStore:
         self._packer.renew(epoch)
         return int(batch)
 
-    def _insert(self, attempts: Sequence[Attempt], made: Sequence[Row], batch: int) -> int:
+    def _insert(self, attempts: Sequence[Attempt], made: list[Row], batch: int) -> int:
         """Write the rows; how many of them are new, or replace what was there."""
         lengths = {len(row) for row in made}
         if len(lengths) < 2:
@@ -200,14 +201,14 @@ class SqliteStore:
             changed += self._insert_alike(list(compress(attempts, chosen)), list(compress(made, chosen)), batch)
         return changed
 
-    def _insert_alike(self, attempts: Sequence[Attempt], made: Sequence[Row], batch: int) -> int:
+    def _insert_alike(self, attempts: Sequence[Attempt], made: list[Row], batch: int) -> int:
         """The same for rows of one length."""
         start = changed = 0
         for size, insert in _INSERTS[len(made[0])].items() if made else ():
             while len(made) - start >= size:
                 part = made[start : start + size]
                 try:
-                    changed += self._connection.execute(insert, list(chain.from_iterable(part))).rowcount
+                    changed += self._connection.execute(insert, flat(part)).rowcount
                 except BAD_ROW:  # a value that SQLite cannot hold; find it, keep the others
                     for attempt, row in zip(attempts[start : start + size], part, strict=True):
                         changed += self._insert_one(attempt, row, batch)

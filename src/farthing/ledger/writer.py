@@ -20,7 +20,8 @@ from weakref import WeakSet
 from farthing.ledger.ground import Ground
 from farthing.ledger.health import Health as Health
 from farthing.ledger.health import LedgerFull as LedgerFull
-from farthing.ledger.journal import BAD, TOGETHER, Journal, encode, frames, missing, packed, packed_prices
+from farthing.ledger.intake import AWAKE, DEEP, LIGHT, Intake
+from farthing.ledger.journal import TOGETHER, Journal, frames, missing, packed, packed_prices
 from farthing.ledger.row import Attempt
 from farthing.ledger.store import Mark, Store
 from farthing.ledger.waiting import OpenRows
@@ -38,7 +39,6 @@ _EMPTY_S = 10.0  # after so long without a row, or with so many bytes in it at a
 _EMPTY_BYTES = 65_536  # emptied: names in it should not outlive the ledger's
 _PATIENCE_S = 1.0  # a lock is usually gone by then
 _RETRY_S = (0.02, 1.0)  # back-off between tries: the first and the longest
-_AWAKE, _LIGHT, _DEEP = range(3)  # the thread: at work; asleep until an attempt ends; asleep until any row comes
 
 
 class Writer:
@@ -53,22 +53,20 @@ class Writer:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._safe = threading.Condition(self._lock)
-        # Shared, under the lock. Tickets count the rows accepted so far.
-        self._pending: list[Attempt] = []
-        self._held = 0  # rows that the thread has, and which are not safe yet
-        self._last_ticket = most_rows  # as many may be pending beside them; -1: none is accepted any more
+        # Shared, under the lock. Tickets count the rows accepted so far. (`Intake.fault` is never empty while the
+        # ground's is not.)
+        self._intake = Intake(self._lock, journal, self._accept, most_rows)
+        self.write = self._intake.write
+        self._held = 0  # rows that the thread has, and which are not safe yet; `most_rows` may be pending beside them
         self._prices: dict[str, tuple[str, str]] = {}
         self._callbacks: deque[tuple[int, Callable[[], object]]] = deque()
-        self._accepted = 0
         self._durable = 0
         self._wanted = 0  # up to this ticket somebody waits
         self._unjournaled = 0  # the last ticket whose rows the journal refused
-        self._asleep = _AWAKE
         self._closing = False
         self._ended = False
         self._deadline = float("inf")
         self._reason = ""
-        self._journal_fault = ""  # never empty while the ground's is not
         self._ground = Ground(store, journal)
         self._failing_since: float | None = None
         # The thread's own.
@@ -83,41 +81,42 @@ class Writer:
 
     # --- any thread ---------------------------------------------------------------------------
 
-    def write(self, attempts: Sequence[Attempt]) -> int:
-        """Accept rows; the ticket that `flush` and `when_durable` take. Raises `LedgerFull`, and accepts none then."""
+    write: Callable[[Sequence[Attempt]], int]
+    """Accept rows; the ticket that `flush` and `when_durable` take. Raises `LedgerFull`, and accepts none then."""
+
+    def _accept(self, attempts: Sequence[Attempt]) -> int:
+        """`write`, where the usual way in (`Intake`) does not do."""
+        intake = self._intake
         if not attempts:
-            return self._accepted
-        try:
-            body = encode(attempts)
-        except BAD:
-            body = packed(attempts)
+            return intake.accepted
+        body = packed(attempts)
         with self._lock:
-            through = self._accepted + len(attempts)
-            if through > self._last_ticket:
+            through = intake.accepted + len(attempts)
+            if through > intake.last_ticket:
                 self._refuse()
-            self._accepted = through
+            intake.accepted = through
             try:
                 self._journal.append(body, through)
             except OSError as error:
                 self._note_fault(f"the journal: {error.strerror or error}", through)
             else:
-                if self._journal_fault:
+                if intake.fault:
                     self._note_fault(self._ground.fault, through)
-            self._pending += attempts
-            if self._asleep:
+            intake.pending += attempts
+            if intake.asleep:
                 self._wake(attempts)
             return through
 
     def _note_fault(self, fault: str, through: int) -> None:
         """The journal did not keep the rows up to `through`, for `fault`; "": it is well again."""
-        self._journal_fault = fault
+        self._intake.fault = fault
         if fault:
             self._unjournaled = through
 
     def _wake(self, attempts: Sequence[Attempt]) -> None:
         """Wake the thread, if these rows are what it waits for. To be called with the lock."""
-        if self._asleep == _DEEP or _any_ended(attempts):
-            self._asleep = _AWAKE
+        if self._intake.asleep == DEEP or _any_ended(attempts):
+            self._intake.asleep = AWAKE
             self._work.notify()
 
     def _refuse(self) -> None:
@@ -127,24 +126,24 @@ class Writer:
             raise LedgerFull("the ledger's writer thread has ended")
         if self._forked:
             raise LedgerFull("the ledger was opened by another process, from which this one was forked")
-        why = "; ".join(filter(None, (self._reason, self._journal_fault))) or "the writer is behind"
+        why = "; ".join(filter(None, (self._reason, self._intake.fault))) or "the writer is behind"
         raise LedgerFull(f"{self._waiting():,} rows wait already: {why}")
 
     def _waiting(self) -> int:
-        return len(self._pending) + self._held
+        return len(self._intake.pending) + self._held
 
     def remember_price(self, name: str, offer: str, record: str) -> None:
         """Keep a price record with the next batch, so that rows can be priced again under it."""
         with self._lock:
             self._prices[name] = (offer, record)
             with suppress(OSError):
-                self._journal.append(packed_prices({name: (offer, record)}), self._accepted)
+                self._journal.append(packed_prices({name: (offer, record)}), self._intake.accepted)
             self._work.notify()
 
     def flush(self, ticket: int | None = None, timeout_s: float | None = None) -> bool:
         """Wait until the rows up to `ticket` (all so far) are durable; whether they are."""
         with self._lock:
-            wanted = self._accepted if ticket is None else min(ticket, self._accepted)
+            wanted = self._intake.accepted if ticket is None else min(ticket, self._intake.accepted)
             self._wanted = max(self._wanted, wanted)
             self._work.notify()
             return self._safe.wait_for(lambda: self._durable >= wanted or self._ended, timeout_s) and (
@@ -166,7 +165,7 @@ class Writer:
             failing_s = 0.0 if self._failing_since is None else time.monotonic() - self._failing_since
             alive = not (self._ended or self._forked)
             ground = self._ground
-            reason = "; ".join(filter(None, (self._reason or ground.amiss, self._journal_fault)))
+            reason = "; ".join(filter(None, (self._reason or ground.amiss, self._intake.fault)))
             return Health(
                 ok=alive and not (ground.amiss or ground.fault or self._closing) and self._waiting() * 2 < self._most,
                 reason=reason if alive else "the writer thread has ended",
@@ -181,11 +180,11 @@ class Writer:
         ground = self._ground
         ground.look(parents=self._pressed(), at_once=at_once)
         if ground.fault:
-            self._journal_fault = ground.fault
-            if self._durable < self._accepted:
-                self._unjournaled = self._accepted
+            self._intake.fault = ground.fault
+            if self._durable < self._intake.accepted:
+                self._unjournaled = self._intake.accepted
         if ground.amiss:
-            self._asleep = _AWAKE
+            self._intake.asleep = AWAKE
             self._work.notify()
 
     def _pressed(self) -> bool:
@@ -196,7 +195,7 @@ class Writer:
         """Write what waits and end; how many rows could not be made durable anywhere (0, unless both are gone)."""
         with self._lock:
             self._closing = True
-            self._last_ticket = -1
+            self._intake.last_ticket = -1
             self._deadline = time.monotonic() + timeout_s
             self._work.notify()
         self._thread.join(timeout_s + 5)
@@ -216,7 +215,7 @@ class Writer:
         finally:
             with self._lock:
                 self._ended = True
-                self._last_ticket = -1
+                self._intake.last_ticket = -1
                 self._safe.notify_all()
 
     def _keep_writing(self) -> None:
@@ -263,33 +262,33 @@ class Writer:
             return
         if not self._hurried():
             longest: float | None
-            if self._opens or self._pending:
-                self._asleep, longest = _LIGHT, _LOOK_S
+            if self._opens or self._intake.pending:
+                self._intake.asleep, longest = LIGHT, _LOOK_S
             else:
                 self._empty_journal(_EMPTY_BYTES)
-                self._asleep, longest = _DEEP, _EMPTY_S if self._journal.bytes else None
+                self._intake.asleep, longest = DEEP, _EMPTY_S if self._journal.bytes else None
             told = self._work.wait(longest)
-            self._asleep = _AWAKE
+            self._intake.asleep = AWAKE
             if not told:
                 self._empty_journal(1)
-        some = 0 < len(self._pending) < BATCH_ROWS
-        if some and not self._closing and self._wanted <= self._durable and _any_ended(self._pending):
+        some = 0 < len(self._intake.pending) < BATCH_ROWS
+        if some and not self._closing and self._wanted <= self._durable and _any_ended(self._intake.pending):
             self._work.wait(GATHER_S)  # woken only by a flush
 
     def _empty_journal(self, least: int) -> None:
         """Empty the journal, if it has `least` bytes and the store has every row."""
-        if self._journal.bytes >= least and not (self._pending or self._opens or self._prices or self._spilled):
+        if self._journal.bytes >= least and not (self._intake.pending or self._opens or self._prices or self._spilled):
             self._journal.empty(self._durable)
 
     def _hurried(self) -> bool:
         told = self._closing or self._wanted > self._durable or bool(self._prices) or bool(self._ground.amiss)
-        return told or _any_ended(self._pending)
+        return told or _any_ended(self._intake.pending)
 
     def _take(self) -> tuple[int, dict[str, tuple[str, str]]]:
         """Sort what is pending into ended attempts and open ones; the ticket that is reached, and price records."""
-        before, self._sorted = self._sorted, self._accepted
-        self._batch += self._opens.sort(self._pending, before, time.monotonic() + OPEN_AFTER_S)
-        self._pending = []
+        before, self._sorted = self._sorted, self._intake.accepted
+        self._batch += self._opens.sort(self._intake.pending, before, time.monotonic() + OPEN_AFTER_S)
+        self._intake.pending = []
         self._count()
         return self._sorted, dict(self._prices)
 
@@ -297,7 +296,7 @@ class Writer:
         """Count what waits with this thread. To be called with the lock, when that has changed."""
         self._held = len(self._batch) + len(self._opens)
         # (What is pending are the tickets after the last one that was sorted.)
-        self._last_ticket = -1 if self._closing or self._ended else self._sorted + self._most - self._held
+        self._intake.last_ticket = -1 if self._closing or self._ended else self._sorted + self._most - self._held
 
     def _stored(self) -> None:
         """The store has what was sorted, but for open rows that wait: say so to who waits, let go of the journal."""
@@ -335,7 +334,7 @@ class Writer:
             self._leave_to_journal()
         except Exception as fault:  # this thread must not end
             with self._lock:
-                self._journal_fault = f"the journal: {getattr(fault, 'strerror', None) or fault}"
+                self._intake.fault = f"the journal: {getattr(fault, 'strerror', None) or fault}"
         return _longer(delay)
 
     def _leave_to_journal(self) -> None:
@@ -343,7 +342,7 @@ class Writer:
         with self._lock:
             self._ground.mend_journal(self._pressed())
             if self._ground.fault:
-                self._journal_fault = self._ground.fault
+                self._intake.fault = self._ground.fault
                 raise OSError(ENOENT, self._ground.fault.removeprefix("the journal: "))
             through, _ = self._take()
             if not (self._batch or self._opens):
@@ -358,7 +357,7 @@ class Writer:
             os.fsync(handle)
         with self._lock:
             self._journal.synced(handles)
-            self._journal_fault = self._ground.fault
+            self._intake.fault = self._ground.fault
             self._spilled += len(self._batch) + len(self._opens)
             self._spilled_to = through
             self._batch = []
@@ -401,7 +400,7 @@ _writers: "WeakSet[Writer]" = WeakSet()
 
 def _refuse_in_child() -> None:
     for writer in _writers:
-        writer._forked, writer._last_ticket = True, -1
+        writer._forked, writer._intake.last_ticket = True, -1
 
 
 os.register_at_fork(after_in_child=_refuse_in_child)

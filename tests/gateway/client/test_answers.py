@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farthing.gateway.client import Broken, Pool, Response, connection
-from farthing.gateway.client.connection import MOST_HEAD_BYTES, Connection
+from farthing.gateway.client import Broken, Pool, Request, Response, connection
+from farthing.gateway.client.connection import Connection
+from farthing.gateway.client.wire import MOST_HEAD_BYTES, Kept
 from tests.gateway.client.serving import OK, ask, head, run, says, serving
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"
@@ -47,10 +48,11 @@ class Transport:
         self.reading = True
 
 
-class Pooled:
+class Pooled(Kept):
     """A pool that only counts what comes back."""
 
     def __init__(self) -> None:
+        super().__init__(1.0, 1, Request)
         self.given: list[Connection] = []
 
     def give(self, connection: Connection) -> None:
@@ -115,7 +117,7 @@ def test_an_answer_to_head_has_no_body_whatever_its_length_says() -> None:
 
 def test_until_the_end_where_nothing_tells_the_length() -> None:
     answer, connection, transport, pool = answered(b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo")
-    assert not answer.over
+    assert answer.whole() is None
     connection.eof_received()
     assert answer.over and body_of(answer) == b"hello" and transport.closed and not pool.given
 

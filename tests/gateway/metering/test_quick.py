@@ -20,7 +20,7 @@ from farthing.gateway.metering import (
     response,
 )
 from farthing.gateway.metering.members import doubled, names_of
-from farthing.gateway.metering.plain_answer import plain_answer
+from farthing.gateway.metering.plain_answers import plain_answer
 from farthing.gateway.metering.sse import Events, data_of
 from farthing.gateway.metering.words import word
 from tests.usage.test_common_usage import ANTHROPIC, ELSE, OPENAI, RESPONSES, usages
@@ -96,7 +96,7 @@ def none(*_: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_providers_answer_is_plain(surface: Surface, body: bytes, expected: Served) -> None:
-    assert plain_answer(surface, body) == read_response(surface, "", body) == expected
+    assert plain_answer(surface, body, {}) == read_response(surface, "", body) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_providers_answer_is_plain(surface: Surface, body: bytes, expected:
     ],
 )
 def test_what_is_not_plain(body: bytes) -> None:
-    assert plain_answer(Surface.CHAT, body) is None
+    assert plain_answer(Surface.CHAT, body, {}) is None
 
 
 TEXTS = st.sampled_from(["hi", "line\nline", "caf\u00e9", 'say "type":', "x" * 600])
@@ -148,7 +148,7 @@ def test_a_plain_request(
     stated = {name: fields[name] for name in data.draw(st.permutations(sorted(fields)))}
     body = json.dumps(stated, separators=between, ensure_ascii=ascii_only).encode()
     quick = [read_request(surface, body) for _ in range(2)]  # found, and remembered
-    with patch.object(request, "_PLAIN", frozenset()), patch.object(request, "_plain", {}):
+    with patch.object(request, "_PLAIN", frozenset()), patch.object(request, "_remembered", {}):
         assert quick == [read_request(surface, body)] * 2
 
 
@@ -168,7 +168,7 @@ def test_the_same_settings_around_other_messages(surface: Surface, others: str) 
     found = read_request(surface, body)
     assert found.choices == (2 if surface is Surface.CHAT else 1)
     assert found.images == others.count("image_url") // 2
-    with patch.object(request, "_plain", {}):
+    with patch.object(request, "_remembered", {}):
         assert found == read_request(surface, body)
 
 
@@ -176,7 +176,7 @@ def test_what_is_remembered_of_requests_is_bounded() -> None:
     for number in range(3000):
         body = SETTINGS.replace("9", f"{number}") % "[]"
         assert read_request(Surface.CHAT, body.encode()).max_output_tokens == number
-    assert len(request._plain) <= request._MOST_PLAIN
+    assert 0 < request._remembered[Surface.CHAT].count <= request._MOST_REMEMBERED
 
 
 @settings(deadline=None, max_examples=300)

@@ -1,33 +1,22 @@
-"""One request on its way, for `async with`."""
+"""One request on its way, for `async with`; or sent at once, where a connection is there (`begin`)."""
 
-from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from farthing.gateway.client.errors import Broken, Closing, NotConnected
 from farthing.gateway.client.response import Response
+from farthing.gateway.client.wire import Asked
 
 if TYPE_CHECKING:
     from farthing.gateway.client.connection import Connection
-    from farthing.gateway.client.pool import Pool
 
-_LARGE = 16 << 10
-"""From here on, head and body are not joined before they are sent."""
 _REFUSED = 300
 
 
-class Request(msgspec.Struct, eq=False):
-    """Sent when it is entered, or by `answer`; what is left of the answer is given up when it is left, or by `close`,
-    with its connection."""
+class Request(Asked):
+    """Sent when it is entered, or by `answer` or `begin`; what is left of the answer is given up when it is left, or by
+    `close`, with its connection."""
 
-    _pool: "Pool"
-    _head: bytes
-    _body: bytes = b""
-    _bare: bool = False
-    _upload: AsyncGenerator[bytes, None] | None = None
-    _length: int | None = None
-    _answer: Response | None = None
+    __slots__ = ()
 
     async def __aenter__(self) -> Response:
         return await self.answer()
@@ -38,38 +27,37 @@ class Request(msgspec.Struct, eq=False):
     async def answer(self) -> Response:
         """The answer, of which status and headers have come. Raises `NotConnected` where nothing was sent, `Broken`
         where the upstream may have worked on it (`Closing`: hardly)."""
-        pool, body = self._pool, self._body
-        data = self._head + body if len(body) < _LARGE else (self._head, body)
-        while (connection := pool.take()) is not None:
-            answer = connection.send(data, self._bare)
-            if answer is not None:
-                break
-        else:
-            connection = await pool.connect()
-            answer = connection.send(data, self._bare)
-            if answer is None:
-                raise NotConnected("it closed the connection at once")
-        self._answer = answer
+        answer = self._answer
+        if answer is None:
+            answer = await self._sent()
+        answer.done = None
         try:
             if self._upload is not None:
-                await self._send_body(connection, answer, self._upload)
+                await self._send_body(self._connection, answer)
             while not answer.status:
                 await answer.more()
         except BaseException as error:
             answer.close()
-            if isinstance(error, Broken) and connection.was_closing():
+            if isinstance(error, Broken) and self._connection.unread:
                 raise Closing(str(error)) from None
             raise
         return answer
 
-    def close(self) -> None:
-        """Nothing more of the answer is read."""
-        if self._answer is not None:
-            self._answer.close()
+    async def _sent(self) -> Response:
+        """Send it, on a new connection where none is kept."""
+        answer = self.begin(None)
+        if answer is None:
+            connection: Connection = await self._pool.connect()
+            answer = connection.send(self._data, self._bare)
+            if answer is None:
+                raise NotConnected("it closed the connection at once")
+            self._connection, self._answer = connection, answer
+        return answer
 
-    async def _send_body(self, connection: "Connection", answer: Response, body: AsyncGenerator[bytes, None]) -> None:
+    async def _send_body(self, connection: "Connection", answer: Response) -> None:
         """Send the body as it comes; no more of it once it is refused."""
-        left = self._length
+        body, left = self._upload, self._length
+        assert body is not None
         connection.begin_body()
         try:
             async for piece in body:

@@ -10,6 +10,7 @@ import msgspec
 
 from farthing.gateway.metering.answer import Answer
 from farthing.gateway.metering.decoding import FAULTS, Decoder
+from farthing.gateway.metering.plain_pieces import chat_piece
 from farthing.gateway.metering.words import code
 
 
@@ -69,6 +70,17 @@ class ChatGatherer:
         self.answer = answer
         self._begun = False
         self._calls = set[tuple[Any, Any]]()
+
+    def takes(self, chunk: bytes) -> bool:
+        """Take a chunk that is one event with the next piece of the answer and nothing else, if it is: as nearly all
+        are."""
+        if not self._begun:
+            return False
+        size = chat_piece(chunk)
+        if size > 0:
+            self.answer.pieces += 1
+            self.answer.text_bytes += size
+        return size >= 0
 
     def read(self, data: bytes) -> bool:
         """Take one event's data; whether it holds usage and nothing for the client to read."""

@@ -11,6 +11,7 @@ import msgspec
 from farthing.gateway.metering.answer import Answer
 from farthing.gateway.metering.decoding import FAULTS, Decoder
 from farthing.gateway.metering.gather_chat import text_size
+from farthing.gateway.metering.plain_pieces import messages_piece
 from farthing.gateway.metering.words import code
 from farthing.usage.readers.values import Row
 
@@ -53,6 +54,14 @@ class MessagesGatherer:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
+
+    def takes(self, chunk: bytes) -> bool:
+        """Take a chunk that is one event with the next piece of the answer and nothing else, if it is."""
+        size = messages_piece(chunk)
+        if size > 0:
+            self.answer.pieces += 1
+            self.answer.text_bytes += size
+        return size >= 0
 
     def read(self, data: bytes) -> bool:
         """Take one event's data. Anthropic's streams have no event of usage alone: always False."""

@@ -6,6 +6,7 @@ import msgspec
 
 from farthing.gateway.metering.answer import Answer
 from farthing.gateway.metering.decoding import FAULTS, Decoder
+from farthing.gateway.metering.plain_pieces import responses_piece
 from farthing.gateway.metering.words import code
 from farthing.usage.readers.usage_objects import built_in_calls
 
@@ -50,6 +51,14 @@ class ResponsesGatherer:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
+
+    def takes(self, chunk: bytes) -> bool:
+        """Take a chunk that is one event with the next piece of the answer and nothing else, if it is."""
+        size = responses_piece(chunk)
+        if size > 0:
+            self.answer.pieces += 1
+            self.answer.text_bytes += size
+        return size >= 0
 
     def read(self, data: bytes) -> bool:
         """Take one event's data. There is no event of usage alone: always False."""

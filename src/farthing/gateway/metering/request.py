@@ -9,11 +9,12 @@ import msgspec
 
 from farthing.gateway.metering.decoding import FAULTS, MOST_OBJECTS, SMALL, crowded, without_surrogates
 from farthing.gateway.metering.members import LONG, before, doubled, members, names_of
+from farthing.gateway.metering.plain_requests import Remembered, names_no_type
 from farthing.gateway.metering.prompt_size import (
     BY_BYTES,
+    bytes_per_token,
     find_media,
     is_built_in,
-    names_no_type,
     prompt_size,
     text_tokens,
 )
@@ -29,8 +30,6 @@ _MOST_VALUE = 1 << 16
 """A field beside the prompt that is longer is not read: as Python's objects it would take a hundred times as much."""
 _SHORT = 512
 """What is left of a body is quicker searched as a whole than cut further where it has fewer bytes."""
-_MESSAGES = b'"messages":'
-_MESSAGES_SIZE = len(_MESSAGES)
 _STORED_PROMPT = "a stored prompt"
 _LIST = ord("[")
 _PROMPTS = b'["'
@@ -93,14 +92,10 @@ _LONG_ONES: tuple[tuple[Callable[[_Body], msgspec.Raw], Callable[[bytes], re.Mat
     (attrgetter(name), before(name)) for name in ("messages", "input", "prompt", "system", "instructions", "tools")
 )
 """The fields that can be long, and what finds the first place where one begins."""
-_MOST_MODELS = 1024
+_MOST_MODELS = _MOST_REMEMBERED = 1024
 _models = dict[str | None, str]()
-_Plain = tuple[str, bool, int | None, bool, int]
-"""`model`, `stream`, `max_output_tokens`, `limit_is_new` and `choices` of an `Asked` whose other fields are absent."""
-_MOST_PLAIN = 1024
-_plain = dict[tuple[Surface, bytes], _Plain]()
-"""What was asked by bodies in which nothing rare stands around the messages, by what does: an application asks for the
-same model under the same settings again and again."""
+_remembered = dict[Surface, Remembered]()
+"""By surface, what bodies asked in which nothing rare stands around the prompt, by what does."""
 
 
 def read_request(surface: Surface, body: bytes) -> Asked:
@@ -109,37 +104,28 @@ def read_request(surface: Surface, body: bytes) -> Asked:
     A field that is stated twice is refused: the upstream's parser may take the other one, and then a key would pay
     for (or be allowed) one model and get another.
     """
+    remembered = _remembered.get(surface)
+    if remembered is None:
+        remembered = _remembered[surface] = _none_yet(surface)
+    elif (asked := remembered.ask(body)) is not None:
+        return asked
     try:
-        size, key = len(body), None
-        if size >= SMALL or not body.isascii():
+        if len(body) >= SMALL or not body.isascii():
             _check(body)
         try:
             found = _decode(body)
         except FAULTS as fault:
             found = _forgiving(body, fault)
-        messages = found.messages
-        if messages and body.startswith(messages, start := body.find(_MESSAGES) + _MESSAGES_SIZE):
-            outside = body[:start] + body[start + len(messages) :]
-            if len(outside) < _SHORT:
-                plain = _plain.get(key := (surface, outside))
-                if plain is not None and names_no_type(body):
-                    bound, estimate = text_tokens(size)
-                    return Asked(bound, estimate, BY_BYTES, *plain)
-        else:
-            outside = body
         model = _models.get(found.model) or _checked(found.model)
+        outside = remembered.around(body) or body
         if len(outside) >= _SHORT:
             outside = _outside(found, outside)
         names = names_of(outside)
         are_plain = len(_PLAIN.intersection(names)) == len(names)  # none that is rare, none twice
         if are_plain and names_no_type(body):
-            plain = _plainly(surface, found, model)
-            if key is not None:
-                if len(_plain) >= _MOST_PLAIN:
-                    _plain.clear()
-                _plain[key] = plain
-            bound, estimate = text_tokens(size)
-            return Asked(bound, estimate, BY_BYTES, *plain)
+            asked = _plainly(surface, found, model, len(body))
+            remembered.keep(body, asked)
+            return asked
         unsure = _ESCAPED in outside or (not are_plain and doubled(names, _ONCE_BYTES))
         if unsure and (told := _doubtful(found, body)):
             return Asked(problem=told)
@@ -150,6 +136,12 @@ def read_request(surface: Surface, body: bytes) -> Asked:
 
 class _Problem(Exception):
     pass
+
+
+def _none_yet(surface: Surface) -> Remembered:
+    least, likely = bytes_per_token()
+    prompt = "input" if surface is RESPONSES or surface is EMBEDDINGS else "messages"
+    return Remembered(prompt, most=_MOST_REMEMBERED, longest=_SHORT, least=least, likely=likely)
 
 
 def _check(body: bytes) -> None:
@@ -212,10 +204,19 @@ def _doubtful(found: _Body, body: bytes) -> str:
     return ""
 
 
-def _plainly(surface: Surface, found: _Body, model: str) -> _Plain:
-    """What is asked, beside the prompt, by a request that is all text and has none of the fields that are rare."""
-    is_new = surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None
-    return model, found.stream or False, _limit(surface, found), is_new, _choices(surface, found)
+def _plainly(surface: Surface, found: _Body, model: str, size: int) -> Asked:
+    """What is asked by a request of `size` bytes that is all text and has none of the fields that are rare."""
+    bound, estimate = text_tokens(size)
+    return Asked(
+        model=model,
+        stream=found.stream or False,
+        max_output_tokens=_limit(surface, found),
+        limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
+        choices=_choices(surface, found),
+        prompt_tokens_bound=bound,
+        prompt_tokens_estimate=estimate,
+        prompt_size_from=BY_BYTES,
+    )
 
 
 def _asked(surface: Surface, found: _Body, model: str, body: bytes) -> Asked:

@@ -1,7 +1,7 @@
 """Reading a whole answer: the usage and the few fields beside it, whatever else it holds."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,15 +11,7 @@ from farthing.gateway.metering.decoding import Decoder, crowded
 from farthing.gateway.metering.gather_chat import text_size
 from farthing.gateway.metering.gather_messages import usage_from_metrics
 from farthing.gateway.metering.gather_responses import Response, take_response
-from farthing.gateway.metering.plain_answer import (
-    LONG,
-    RARE_HEADERS,
-    Choice,
-    Kind,
-    finish_and_calls,
-    plain_answer,
-    tool_uses,
-)
+from farthing.gateway.metering.plain_answers import plain_answer
 from farthing.gateway.metering.provider_usage import has_counts, spelled
 from farthing.gateway.metering.surfaces import COUNT_TOKENS, MESSAGES, RESPONSES, Surface
 from farthing.gateway.metering.values import Asked, Served
@@ -34,12 +26,27 @@ NO_OBJECT = "the answer is not a JSON object"
 """Why nothing is known of an answer that is none."""
 
 
+class _Kind(msgspec.Struct, gc=False):
+    type: Any = None
+
+
+class _Spoken(msgspec.Struct, gc=False):
+    tool_calls: list[_Kind] | None = None
+    function_call: _Kind | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: Any = None
+    message: _Spoken | None = None
+    error: Any = None
+
+
 class _Chat(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     service_tier: Any = None
     provider: Any = None
-    choices: list[Choice] | None = None
+    choices: list[_Choice] | None = None
     usage: Any = None
     x_groq: Any = None
     timings: Any = None
@@ -50,7 +57,7 @@ class _Message(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     stop_reason: Any = None
-    content: list[Kind] | None = None
+    content: list[_Kind] | None = None
     usage: Any = None
     error: Any = None
     input_tokens: Any = None
@@ -80,14 +87,14 @@ def read_response(
     An answer of status 4xx without usage consumed nothing (no provider bills a refused request), nor one of 503 or
     529 (too busy to begin); of another 5xx without usage it is unknown.
     """
-    if status == 200 and headers.keys().isdisjoint(RARE_HEADERS) and (plain := plain_answer(surface, body)) is not None:
+    if status == 200 and (plain := plain_answer(surface, body, headers)) is not None:
         return plain
     answer = Answer(complete=True, final=True)
     provider = spelled(provider)
     text = _plain(body, headers)
     if isinstance(text, str):
         return Served(unknown=text, complete=False)
-    if (len(text) >= LONG and crowded(text)) or not _gather(surface, text, answer):
+    if crowded(text) or not _gather(surface, text, answer):
         if status >= 400 and status not in _BEGUN:
             return Served(error=str(status))
         return Served(unknown=NO_OBJECT, complete=False, error=str(status) * (status >= 400))
@@ -153,11 +160,25 @@ def _gather_chat(found: _Chat | None, answer: Answer) -> bool:
     if found.error:
         answer.error = code(found.error)
     if found.choices:
-        answer.finish, answer.tool_calls = finish_and_calls(found.choices)
+        answer.finish, answer.tool_calls = _finish_and_calls(found.choices)
         for choice in found.choices:
             if choice.error:
                 answer.error = code(choice.error)
     return True
+
+
+def _finish_and_calls(choices: Sequence[_Choice]) -> tuple[Any, int]:
+    """The reason why the last choice ended that says one, and the tool calls of all."""
+    finish, calls = "", 0
+    for choice in choices:
+        finish = choice.finish_reason or finish
+        message = choice.message
+        if message is not None:
+            if message.tool_calls:
+                calls += len(message.tool_calls)
+            if message.function_call is not None:
+                calls += 1
+    return finish, calls
 
 
 def _gather_message(found: _Message | None, answer: Answer) -> bool:
@@ -169,7 +190,8 @@ def _gather_message(found: _Message | None, answer: Answer) -> bool:
         answer.take_usage(usage_from_metrics(found.metrics))
     if found.error:
         answer.error = code(found.error)
-    answer.tool_calls = tool_uses(found.content)
+    if found.content:
+        answer.tool_calls = [block.type for block in found.content].count("tool_use")
     return True
 
 

@@ -78,6 +78,9 @@ class StreamMeter:
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; give back what is to be passed on to the client now."""
         events = self._events
+        if not events.rest and not events.skipping and self._gather.takes(chunk):
+            self._seen = True
+            return chunk
         if not self._hide:
             for event in events.feed(chunk):
                 self._read(event)

@@ -2,32 +2,24 @@
 
 import os
 import resource
-from bisect import bisect_left
 from collections.abc import Callable
-from fractions import Fraction
-from itertools import repeat
 from pathlib import Path
 
-from farthing.gateway.observe.metrics_store import BOUNDS_US, MOST_SERIES, OTHER, Labels, MetricsStore, Series, Snapshot
+from farthing.gateway.observe.attempt_sums import AttemptSums
+from farthing.gateway.observe.metrics_store import MOST_SERIES, OTHER, Labels, MetricsStore, Series, Snapshot
 from farthing.gateway.observe.metrics_text import COUNTERS, GAUGES, render
-from farthing.ledger.row import Attempt
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-PICO = 10**12
 _MOST_MODELS = 200  # names that no configuration and no price book knows, by worker
 _MOST_ERRORS = 500
 _MOST_EVENTS = 200  # values of one counter's label
 _MOST_KEYS = 8_192
 _LONGEST = 128
 _IDLE_TICKS = 15  # an idle gateway does not write every second
-_TOGETHER = 128  # attempts counted in one go: most are of one kind, and one after the other takes a third of the time
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_Kind = tuple[str, str, str, str, int | None, bool, bool, bool, bool, str]
-"""What many attempts have in common: labels, whether it was the first of its request, streamed, estimated, whether the
-provider stated a charge, and its error."""
 
 
-class Metrics:
+class Metrics(AttemptSums):
     """What this worker counts, and the answer to `GET /metrics` for all workers on `folder`. For one thread.
 
     `known`: whether a model's name may be a label: names that clients make up must not fill the memory. Other names
@@ -38,7 +30,6 @@ class Metrics:
         self._store = MetricsStore(folder)
         self._known = known or (lambda _: False)
         self._now = Snapshot()
-        self._ended: list[Attempt] = []  # to be counted
         self._series: dict[tuple[str, str, str, str, int | None], Series] = {}
         self._models: set[str] = set()
         self._per_counter: dict[str, int] = {}
@@ -55,72 +46,19 @@ class Metrics:
 
     # --- counting -----------------------------------------------------------------------------
 
-    def observe(self, attempt: Attempt) -> None:
-        """Count an attempt that has ended: with the next ones, and before anybody reads."""
-        ended = self._ended
-        ended.append(attempt)
-        if len(ended) >= _TOGETHER:
-            self._count_ended()
+    # (`observe` counts an attempt that has ended: with others of its kind, and before anybody reads.)
 
     def _count_ended(self) -> None:
-        """Count the attempts that ended since the last time."""
-        if not self._ended:
-            return
-        ended, self._ended = self._ended, []
-        self._changed = True
-        alike: dict[_Kind, list[Attempt]] = {}
-        for one in ended:
-            kind = (
-                one.upstream, one.model_served, one.model_asked, one.state, one.status, one.number == 1, one.streamed,
-                one.estimated, one.reported_usd is not None, one.error,
-            )  # fmt: skip
-            found = alike.get(kind)
-            if found is None:
-                alike[kind] = [one]
-            else:
-                found.append(one)
-        for kind, attempts in alike.items():
-            self._add(kind, attempts)
-
-    def _add(self, kind: _Kind, attempts: list[Attempt]) -> None:
-        """Count attempts of one kind: what it says once for all of them, and then the sums of what differs."""
-        upstream, served, asked, state, status, is_first, streamed, estimated, is_reported, error = kind
-        key, count = (upstream, served, asked, state, status), len(attempts)
-        series = self._series.get(key)
-        if series is None:
-            series = self._find(key)
-        series.attempts += count
-        if is_first:
-            series.requests += count
-        if streamed:
-            series.streams += count
-        if estimated:
-            series.estimated += count
-        if error:
-            self._error(upstream, error, count)
-        sums = series.quantities
-        for one in attempts:
-            for meter, n in one.quantities.items():
-                sums[meter] = sums.get(meter, 0) + n
-        amounts = _pico([one.usd for one in attempts if one.usd is not None])
-        series.usd += sum(amounts)
-        if len(amounts) < count:
-            for one in attempts:
-                if one.usd is None and one.quantities:
-                    series.unpriced += 1
-                elif one.usd is None and one.unknown:
-                    series.unmetered += 1
-        if is_reported:
-            for one in attempts:
-                if one.usd is not None and one.reported_usd is not None:
-                    _compare(series, one.usd, one.reported_usd)
-        if state == "done":
-            series.duration_us += _sort_in(
-                series.durations, [one.ended_us - one.started_us for one in attempts if one.ended_us is not None]
-            )
-        series.first_us += _sort_in(
-            series.firsts, [one.first_us - one.started_us for one in attempts if one.first_us is not None]
-        )
+        """Count the attempts that ended since the last time, in the series that they belong to."""
+        for kind in self.taken():
+            self._changed = True
+            key = kind.upstream, kind.served, kind.asked, kind.state, kind.status
+            series = self._series.get(key)
+            if series is None:
+                series = self._find(key)
+            series.add(kind.series())
+            if kind.error:
+                self._error(kind.upstream, kind.error, kind.attempts)
 
     def count(self, name: str, label: str = "", n: float = 1) -> None:
         """Count an event, one of `metrics_text.COUNTERS`."""
@@ -215,39 +153,6 @@ class Metrics:
             if seen > _MOST_EVENTS:
                 return name, OTHER
         return event
-
-
-def _pico(texts: list[str]) -> list[int]:
-    """Exact amounts in text ("23/5000") in picodollars, rounded: a gauge; the ledger keeps them exact."""
-    parts = [text.partition("/") for text in texts]
-    try:
-        return [(int(over) * PICO + ((divisor := int(under or 1)) >> 1)) // divisor for over, _, under in parts]
-    except (ValueError, ZeroDivisionError):
-        return [_odd_pico(text) for text in texts]
-
-
-def _odd_pico(text: str) -> int:
-    """The same of an amount that may be written in another way; 0 where it is none."""
-    try:
-        return round(Fraction(text) * PICO)
-    except (ValueError, ZeroDivisionError):
-        return 0
-
-
-def _sort_in(buckets: list[int], times_us: list[int]) -> int:
-    """Count each time in its bucket; their sum."""
-    for at in map(bisect_left, repeat(BOUNDS_US), times_us):
-        buckets[at] += 1
-    return sum(times_us)
-
-
-def _compare(series: Series, usd: str, reported_usd: str) -> None:
-    [ours], [theirs] = _pico([usd]), _pico([reported_usd])
-    series.reported += 1
-    series.reported_usd += theirs
-    series.ours_usd += ours
-    if abs(theirs - ours) * 100 > max(theirs, ours):
-        series.drifted += 1
 
 
 def _resident_bytes() -> int:

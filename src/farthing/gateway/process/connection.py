@@ -8,17 +8,18 @@ application's to bound: it is given the body in pieces, and waits while a client
 import asyncio
 import math
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
 import httptools
 import msgspec
 
-from farthing.gateway.process.cycle import STATUS_LINES, Cycle
-from farthing.gateway.process.heads import MOST_DIGITS, Meaning, address, parts, without_offer
+from farthing.gateway.process.cycle import Cycle
+from farthing.gateway.process.head_lines import STATUS_LINES
+from farthing.gateway.process.heads import address, parts, without_offer
 from farthing.gateway.process.served import Served
+from farthing.gateway.process.wire import KEEP_ALIVE_S, MOST_WAITING_BYTES, Meaning, Wire
 
-KEEP_ALIVE_S = 75.0
-"""How long a connection may be without a request: longer than the clients', which then hang up first."""
 HEAD_S = 15.0
 """How long the head of a request may take, from its first byte."""
 LINGER_S = 30.0
@@ -29,50 +30,34 @@ MOST_PIPELINED = 16
 MOST_FRAMING = 16
 """Bytes of framing for a byte of a body: a chunk of one byte has six."""
 
-_MOST_WAITING_BYTES = 65536
-"""What of a body may wait for the application, beyond one read."""
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-class Connection(asyncio.Protocol):
+class Connection(Wire, asyncio.Protocol):
     """Made for each connection; those beyond the most are answered 503."""
 
     __slots__ = (
-        "_body_bytes", "_body_left", "_cycle", "_framing_bytes", "_head_bytes", "_headers", "_in_body", "_last_head",
-        "_left_bytes", "_loop", "_new_head", "_offered", "_parser", "_pipeline", "_reading_head",
-        "_reading_paused", "_resting", "_running", "_seen_head", "_served", "_url", "due", "taken", "transport",
+        "_body_bytes", "_framing_bytes", "_head_bytes", "_headers", "_left_bytes", "_new_head", "_offered", "_parser",
+        "_seen_head", "_url",
     )  # fmt: skip
 
     def __init__(self, served: Served, loop: asyncio.AbstractEventLoop) -> None:
-        self.transport: asyncio.Transport
         self.due = math.inf
-        self.taken: asyncio.Event | None = None
-        """While the client is behind in taking what is sent: set when it has caught up."""
+        self._makes = Cycle
         self._served = served
         self._loop = loop
-        self._cycle: Cycle | None = None
-        """Of the request that was read last, which may wait behind the one that is served."""
-        self._running: Cycle | None = None
         self._pipeline: deque[Cycle] = deque()
+        self._resting = True
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
-        self._reading_head = False
-        self._reading_paused = False
         self._left_bytes = 0
-        self._body_left = 0
-        """What is to come of the body of a request that the parser has not seen, since its head is known."""
         self._seen_head = b""
         """The last one that was not known."""
-        self._last_head: tuple[bytes, bytes, Meaning | None] = (b"", b"", None)
-        """The last one that was known and has a length: what is before the number and behind it, and its meaning."""
-        self._resting = True
-        """Nothing is asked that is not answered, nothing half read, and the connection stays open."""
         self._new_head: tuple[bytes, bytes] | None = None
         """One that came twice, and its number: to be kept, if the parser finds it plain."""
         self._body_bytes = 0
         self._framing_bytes = 0
-        self._in_body = False
         self._offered = False
         self._begin_parsing()
 
@@ -94,11 +79,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._served.connections.discard(self)
         self._pipeline.clear()
-        running, self._running, self._cycle = self._running, None, None
-        if running is not None and not running.answered:
-            running.lost()
+        running, self.running, self._cycle = self.running, None, None
         self.resume_writing()
         del self._parser  # which holds us, as we hold it
+        if running is not None and not running.answered:
+            running.lost()
 
     def pause_writing(self) -> None:
         if self.taken is None:
@@ -109,10 +94,18 @@ class Connection(asyncio.Protocol):
             self.taken.set()
             self.taken = None
 
-    def data_received(self, data: bytes) -> None:
-        if self._resting:
-            self._known(data)
-        elif not self.transport.is_closing():
+    def _heard(self, data: bytes) -> None:
+        """`data` comes after a request that was answered, and is not another with the same head."""
+        first, last, start = parts(data)
+        found = self._look_up(data[:first] + data[last:start], data[first:last]) if start else None
+        if found is None:
+            self._parse(data)
+        else:
+            self.known(found, data, first, last, start)
+
+    def _more(self, data: bytes) -> None:
+        """`data` comes while a request is read or served."""
+        if not self.transport.is_closing():
             if self._body_left:
                 data = self._body(data)
             if data:
@@ -144,48 +137,12 @@ class Connection(asyncio.Protocol):
 
     # --- around the parser ----------------------------------------------------------------------------
 
-    def _known(self, data: bytes) -> None:
-        """Begin the request that `data` begins with, where its head is known; the parser gets what is left."""
-        before, behind, found = self._last_head
-        first = len(before)
-        last = data.find(b"\r", first, first + MOST_DIGITS + 1)
-        digits = data[first:last]
-        if found is not None and digits.isdigit() and data.startswith(before) and data.startswith(behind, last):
-            start = last + len(behind)
-        else:
-            first, last, start = parts(data)
-            digits = data[first:last]
-            found = self._look_up(data[:first], digits, data[last:start]) if start else None
-            if found is None:
-                self._parse(data)
-                return
-        body = data[start:]
-        left = int(digits or 0) - len(body)
-        rest = b""
-        if left < 0:
-            body, rest = body[:left], body[left:]
-        self._resting = False
-        self.due = math.inf
-        news = left <= 0 or body != b""
-        cycle = Cycle(self, found.of(digits), self.transport, True, body, left > 0, news, not news)
-        self._cycle = cycle
-        if left > 0:
-            self._body_left = left
-            if len(body) > _MOST_WAITING_BYTES:
-                self.pause_reading()
-        self._start(cycle)
-        if rest:
-            self._parse(rest)
-
-    def _look_up(self, before: bytes, digits: bytes, behind: bytes) -> Meaning | None:
-        """What the head of these `parts` means, if it is known."""
-        head = before + behind
+    def _look_up(self, head: bytes, digits: bytes) -> Meaning | None:
+        """What a head without its `digits` means, if it is known."""
         found = self._served.heads.get(head)
         if found is None:
             self._new_head = (head, digits) if head == self._seen_head else None
             self._seen_head = head
-        elif digits:
-            self._last_head = before, behind, found
         return found
 
     def _body(self, data: bytes) -> bytes:
@@ -197,7 +154,7 @@ class Connection(asyncio.Protocol):
             cycle.came(body)
             if not self._body_left:
                 cycle.ended()
-            elif len(cycle.body) > _MOST_WAITING_BYTES:
+            elif len(cycle.body) > MOST_WAITING_BYTES:
                 self.pause_reading()
         return data[len(body) :]
 
@@ -241,7 +198,7 @@ class Connection(asyncio.Protocol):
         self._new_head = None
         self._cycle = cycle = Cycle(self, scope, self.transport, keep_alive)
         if before is None or before.answered:
-            self._start(cycle)
+            self.start(cycle)
         else:
             self.pause_reading()
             self._pipeline.append(cycle)
@@ -251,7 +208,7 @@ class Connection(asyncio.Protocol):
         cycle = self._cycle
         if cycle is not None and not cycle.answered:
             cycle.came(body)
-            if len(cycle.body) > _MOST_WAITING_BYTES:
+            if len(cycle.body) > MOST_WAITING_BYTES:
                 self.pause_reading()
 
     def on_message_complete(self) -> None:
@@ -278,12 +235,17 @@ class Connection(asyncio.Protocol):
 
     # --- the cycle's side -----------------------------------------------------------------------------
 
-    def _start(self, cycle: Cycle) -> None:
-        self._running = cycle
+    def _failed(self, cycle: Cycle, fault: Exception) -> None:
+        """The application failed while it was to take the request at once."""
+        self.serve(cycle, _raising(fault))
+
+    def serve(self, cycle: Cycle, work: Coroutine[Any, Any, None] | None) -> asyncio.Task[None]:
+        """Serve `cycle` by the application, or by `work` in its place."""
         served = self._served
         # Of one name for all: a task without is given one of its own, at a price.
-        cycle.task = task = asyncio.Task(cycle.run(served), loop=self._loop, name="request")
+        cycle.task = task = asyncio.Task(cycle.run(served, work), loop=self._loop, name="request")
         served.tasks.add(task)
+        return task
 
     def pause_reading(self) -> None:
         """Take no more from the client for now."""
@@ -296,22 +258,6 @@ class Connection(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
-
-    def on_answered(self) -> None:
-        """The answer to the request that is served is whole: the next one may be."""
-        # A timer for each request would be made and cancelled; one sweep a second looks at `due`.
-        now = self._loop.time()
-        if self.transport.is_closing():
-            self._linger(now)
-            return
-        if self._reading_paused:
-            self.resume_reading()
-        if self._pipeline:
-            self.due = math.inf
-            self._start(self._pipeline.popleft())
-        else:
-            self.due = now + KEEP_ALIVE_S
-            self._resting = not (self._reading_head or self._in_body or self._body_left)
 
     # --- the worker's side ----------------------------------------------------------------------------
 
@@ -359,3 +305,7 @@ class Connection(asyncio.Protocol):
         head = b"\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
         self.transport.write(b"".join((STATUS_LINES[status], head, header, b"\r\n", body)))
         self.hang_up()
+
+
+async def _raising(fault: Exception) -> None:
+    raise fault

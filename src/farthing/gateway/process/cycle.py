@@ -4,74 +4,31 @@ The head of an answer is held back until the first of its body comes, as ASGI ha
 """
 
 import asyncio
-import http
-import re
 import sys
 import traceback
-from collections.abc import MutableMapping, Sequence
-from operator import itemgetter
+from collections.abc import Coroutine, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from farthing.gateway.process.head_lines import STATUS_LINES, fit_name, fit_value
+from farthing.gateway.process.wire import BY_NAME, LARGE_BYTES, Turn
 
 if TYPE_CHECKING:
-    from farthing.gateway.process.connection import Connection
     from farthing.gateway.process.served import Served
 
 Message = MutableMapping[str, Any]
-BY_NAME = "farthing.headers"
-"""Where a scope may have its headers once more, by their names in lower case, of a repeated one the first."""
-
-
-def _status_line(status: int) -> bytes:
-    phrase = http.HTTPStatus(status).phrase if status in http.HTTPStatus._value2member_map_ else ""
-    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
-
-
-STATUS_LINES = {status: _status_line(status) for status in range(200, 600)}
 _NO_BODY = (204, 304)
-_LARGE_BYTES = 65536
-"""From here on a body is not copied to stand behind its head."""
-
 _LENGTH, _CONNECTION = b"\r\ncontent-length: ", b"\r\nconnection: "
 _SPECIAL = frozenset({_LENGTH, _CONNECTION})
 _NAMES = {b"content-length": _LENGTH, b"connection": _CONNECTION}
-_PLAIN: set[bytes] = set()
-"""Names in lower case that were found fit, of headers that mean nothing to the server."""
 _MOST_NAMES = 1024
-_name_of = itemgetter(0)
-_FIT_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
-_CONTROLS = bytes({*range(32), 127} - {9})
 
 
-class Cycle(msgspec.Struct, eq=False):
+class Cycle(Turn):
     """A request and its answer. What the gateway also uses (`farthing.gateway.http`), where ASGI has only messages:
-    `disconnected`, `transport`, `whole`, `answer`, `piece`."""
+    `disconnected`, `transport`, `whole`, `answer`, `piece`; and where it takes a request at once (`Served.at_once`),
+    `meaning`, `digits`, `method`, `path`, `headers`, `on_lost`, `take_up`, `go_on`."""
 
-    _connection: "Connection"
-    _scope: dict[str, Any]
-    transport: Any
-    keep_alive: bool
-    body: bytes | bytearray = b""
-    """What of the request's body came, and is not yet received."""
-    more_body: bool = True
-    _news: bool = False
-    """Something came that is not yet received."""
-    _silent: bool = True
-    """Nothing of the body came: the client may wait for word before it sends it."""
-    task: "asyncio.Task[None] | None" = None
-    """Its own, of those that are served."""
-    disconnected: bool = False
-    answered: bool = False
-    """The answer is whole."""
-    _waiting: "asyncio.Event | None" = None
-    _started: bool = False
-    _chunking: bool = False
-    """The head of an answer in chunks is out, and its end is not."""
-    _head: bytes = b""
-    _bare: bool = False
-    _chunked: bool = False
-    _left_bytes: int | None = None
+    __slots__ = ()
 
     # --- the connection's side ----------------------------------------------------------------------
 
@@ -95,6 +52,9 @@ class Cycle(msgspec.Struct, eq=False):
         """The connection is closed."""
         self.disconnected, self._chunking = True, False
         self._tell()
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
 
     def _tell(self) -> None:
         self._news = True
@@ -104,11 +64,28 @@ class Cycle(msgspec.Struct, eq=False):
 
     # --- the application's side ---------------------------------------------------------------------
 
-    async def run(self, served: "Served") -> None:
-        """Let the application serve the request; what it leaves unfinished ends the connection."""
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """By their names in lower case, of a repeated one the first. (`meaning.headers` are the same, not copied, with
+        the content-length left empty.)"""
+        scope = self.scope
+        found: dict[bytes, bytes] | None = scope.get(BY_NAME)
+        if found is None:
+            found = scope[BY_NAME] = {}
+            for name, value in scope["headers"]:
+                found.setdefault(name, value)
+        return found
+
+    def go_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let `work` serve the request from here on, in a task, as the application would be by `run`."""
+        return self._connection.serve(self, work)
+
+    async def run(self, served: "Served", work: Coroutine[Any, Any, None] | None = None) -> None:
+        """Let the application (or `work`, in its place) serve the request; what it leaves unfinished ends the
+        connection."""
         try:
             try:
-                await served.app(self._scope, self.receive, self.send)
+                await (served.app(self.scope, self.receive, self.send) if work is None else work)
             except asyncio.CancelledError:
                 pass  # a request that is ended at a shutdown: no fault of the application
             except Exception:
@@ -135,15 +112,6 @@ class Cycle(msgspec.Struct, eq=False):
         ]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": b"Internal Server Error"})
-
-    def whole(self) -> bytes | None:
-        """`receive` without waiting: what is left of the request's body, where all of that has come; else None."""
-        if self.more_body or not self._news or self.disconnected or self.answered:
-            return None
-        self._news = False
-        self._connection.resume_reading()
-        body, self.body = self.body, b""
-        return body if type(body) is bytes else bytes(body)
 
     async def receive(self) -> Message:
         """ASGI's `receive`."""
@@ -187,7 +155,7 @@ class Cycle(msgspec.Struct, eq=False):
             if self._left_bytes < 0 or (self._left_bytes and not more):
                 raise RuntimeError("the answer's body has another length than its head says")
         if self._head:
-            if len(body) < _LARGE_BYTES:
+            if len(body) < LARGE_BYTES:
                 body = self._head + body
             else:
                 self.transport.write(self._head)
@@ -196,49 +164,17 @@ class Cycle(msgspec.Struct, eq=False):
         if body:
             self.transport.write(body)
         if not more:
-            self.answered, self._chunking = True, False
+            self.answered, self._chunking, self.on_lost, self.take_up = True, False, None, None
             self._tell()
             if not self.keep_alive:
                 self.transport.close()
             self._connection.on_answered()
 
-    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
-        """`send` for a whole answer at once, without waiting; its `headers` have no content-length. Whether it is sent:
-        the two messages it consists of say, or do, what is otherwise to be."""
-        if (
-            self._started or self.disconnected or not self.keep_alive or self._connection.taken is not None
-            or status in _NO_BODY or self._scope["method"] == "HEAD" or not _PLAIN.issuperset(map(_name_of, headers))
-        ):  # fmt: skip
-            return False
-        lines = b"\r\n".join(map(b": ".join, headers))
-        if len(lines) - len(lines.translate(None, _CONTROLS)) != 2 * len(headers) - 2:  # a line's end between two
-            return False
-        head = b"%b\r\n%b\r\ncontent-length: %d\r\n\r\n" % (STATUS_LINES[status], lines, len(body))
-        self._started = True
-        if len(body) < _LARGE_BYTES:
-            self.transport.write(head + body)
-        else:
-            self.transport.write(head)
-            self.transport.write(body)
-        self.answered = True
-        if self._waiting is not None:
-            self._tell()
-        self._connection.on_answered()
-        return True
-
-    def piece(self, body: bytes) -> bool:
-        """`send` for a piece of an answer that has begun, without waiting. Whether it is sent: it is not where `send`
-        would wait, or do otherwise."""
-        if not self._chunking or self._connection.taken is not None or not body:
-            return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-        return True
-
     def _begin(self, message: Message) -> None:
         if message["type"] != "http.response.start":
             raise RuntimeError(f"{message['type']} before the answer's head")
         status: int = message["status"]
-        method, version = self._scope["method"], self._scope["http_version"]
+        method, version = self.method, (self.scope if self.meaning is None else self.meaning.scope)["http_version"]
         parts = [STATUS_LINES[status]]
         length: int | None = None
         closes = False
@@ -249,6 +185,8 @@ class Cycle(msgspec.Struct, eq=False):
                     length = int(value)
                 else:
                     closes = b"close" in value.lower()
+            if not fit_value(value):
+                raise RuntimeError("a header of the answer has control characters")
             parts += (line, value)
         if closes:
             self.keep_alive = False
@@ -260,24 +198,19 @@ class Cycle(msgspec.Struct, eq=False):
         if self._chunked:
             parts += (b"\r\ntransfer-encoding: ", b"chunked")
         parts.append(b"\r\n\r\n")
-        head = b"".join(parts)
-        if len(head) - len(head.translate(None, _CONTROLS)) != len(parts) + 2:  # a line's end each, and two
-            raise RuntimeError("a header of the answer has control characters")
-        self._started, self._head = True, head
+        self._started, self._head = True, b"".join(parts)
 
     def _expects(self) -> bool:
         """Whether the client waits for word before it sends its body."""
-        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._scope["headers"])
+        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self.scope["headers"])
 
 
 def _line(name: bytes) -> bytes:
     """What stands before a header's value; kept, as answers have the same ones again and again."""
     lower = name.lower()
-    if not _FIT_NAME(lower) or lower == b"transfer-encoding":
+    if not fit_name(lower) or lower == b"transfer-encoding":
         raise RuntimeError(f"an answer cannot have the header {name!r}")
     line = _NAMES.get(lower) or b"\r\n%b: " % lower
     if len(_NAMES) < _MOST_NAMES:
         _NAMES[name] = line
-        if name == lower and line not in _SPECIAL:
-            _PLAIN.add(name)
     return line

@@ -13,33 +13,17 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-import msgspec
 
-from farthing.gateway.process.cycle import BY_NAME
+from farthing.gateway.process.wire import MOST_DIGITS, Meaning
 
 MOST_KNOWN_BYTES = 4096
 """A longer head is not looked up."""
 MOST_KNOWN = 256
 """How many a worker keeps: they hold the keys that clients show, and the memory of a few pages each."""
 
-MOST_DIGITS = 15
 _stated_length = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,%d})(?=\r\n)" % MOST_DIGITS).search
 _OFFERS = (b"upgrade", b"http2-settings")
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
-
-
-class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """What a head says: an ASGI scope without headers, and the headers, the length of the body left empty."""
-
-    scope: dict[str, Any]
-    headers: dict[bytes, bytes]
-
-    def of(self, digits: bytes) -> dict[str, Any]:
-        """The scope of a request whose body has `digits` as its length (b"": none is stated)."""
-        headers = self.headers.copy()
-        if digits:
-            headers[b"content-length"] = digits
-        return {**self.scope, "headers": headers.items(), BY_NAME: headers}
 
 
 def parts(data: bytes) -> tuple[int, int, int]:

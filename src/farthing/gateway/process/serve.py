@@ -97,6 +97,7 @@ class _Worker:
     async def _serve(self, app: App) -> float:
         """Until told to stop and nothing is in flight; when the time for that ends, by the loop's clock."""
         loop, served = asyncio.get_running_loop(), Served(app, most_connections())
+        served.at_once = getattr(app, "at_once", None)
         servers = [
             await loop.create_server(lambda: Connection(served, loop), sock=one, backlog=BACKLOG)
             for one in self._sockets
@@ -108,7 +109,7 @@ class _Worker:
         self._tick(loop, served)
         self._tell("ready")
         await self._stopping.wait()
-        self._tell(f"draining {len(served.tasks)}")
+        self._tell(f"draining {len(served.tasks) + len(served.waiting())}")
         app.draining = True
         for server in servers:
             server.close()
@@ -121,8 +122,12 @@ class _Worker:
         loop = asyncio.get_running_loop()
         for connection in list(served.connections):
             connection.shutdown()
-        while served.tasks and loop.time() < until and not self._at_once.is_set():
+        while (served.tasks or served.waiting()) and loop.time() < until and not self._at_once.is_set():
             await asyncio.sleep(_STEP_S)
+        for cycle in served.waiting():
+            if cycle.take_up is not None:
+                cycle.take_up()
+        await asyncio.sleep(0)  # a task that is cancelled before it has begun would not end what it is to end
         if served.tasks:
             for task in served.tasks:
                 task.cancel()

@@ -2,13 +2,15 @@
 
 import asyncio
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from farthing.gateway.process.heads import MOST_KNOWN, Meaning, meaning
+from farthing.gateway.process.heads import MOST_KNOWN, meaning
+from farthing.gateway.process.wire import Meaning
 
 if TYPE_CHECKING:
     from farthing.gateway.process.connection import Connection
+    from farthing.gateway.process.cycle import Cycle
 
 _FILES = 65536
 _OWN_FILES = 200
@@ -26,6 +28,14 @@ class Served:
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.heads: dict[bytes, Meaning] = {}
+        self.at_once: Callable[[Cycle], bool] | None = None
+        """Asked first for each request whose body is whole: whether the application takes it. It then answers by the
+        cycle, now or later, and no task is made; what is to wait goes on in one by `Cycle.go_on`."""
+
+    def waiting(self) -> list["Cycle"]:
+        """The requests that were taken at once, have no task, and are not answered."""
+        running = (one.running for one in self.connections)
+        return [cycle for cycle in running if cycle is not None and cycle.task is None and not cycle.answered]
 
     def keep(self, head: bytes, digits: bytes, url: bytes, scope: dict[str, Any]) -> None:
         """Keep what a head says, if it is plain."""

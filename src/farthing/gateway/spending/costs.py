@@ -5,20 +5,19 @@ What was served decides the price. A model without a price is unknown, never fre
 
 import re
 from collections.abc import Iterable
-from fractions import Fraction
-from math import gcd
-from operator import mul
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from farthing.charges.quick import Conditions, Plan, Pricer
 from farthing.gateway.metering.values import Asked, Served
+from farthing.gateway.spending.selling import Priced as Priced
+from farthing.gateway.spending.selling import Sales, Sold
 from farthing.gateway.spending.worst import Ceilings, Worst
-from farthing.ledger.budgets import NANO
 from farthing.problems import FarthingError
 from farthing.rates.book import Book
-from farthing.rates.card import Offer, Price
+from farthing.rates.card import Offer
 from farthing.rates.select import Unknown
 from farthing.usage.record import tier_name
 
@@ -45,74 +44,6 @@ class Terms(msgspec.Struct, frozen=True):
     conditions: Conditions
     reason: str = ""
     note: str = ""
-
-
-class Sold(msgspec.Struct, frozen=True):
-    """How all answers of the same terms are priced that count the same meters, to requests that start at or after
-    `from_us` and before `until_us` (microseconds since 1970). `plan` is known, so a count of 0 adds nothing."""
-
-    plan: Plan
-    from_us: float
-    until_us: float
-    terms: Terms
-
-
-class Priced(msgspec.Struct, frozen=True, gc=False):
-    """What an answer cost: `top` / `plan.bottom` dollars where `plan.known`.
-
-    `terms`: None where nothing was consumed, or nobody knows what was. `estimated`: the usage is not, or not all, what
-    the provider stated.
-    """
-
-    plan: Plan
-    top: int = 0
-    terms: Terms | None = None
-    estimated: bool = False
-
-    @property
-    def usd(self) -> Fraction | None:
-        """The charge, exact; None: unknown, and `unknown` says why."""
-        return Fraction(self.top, self.plan.bottom) if self.plan.known else None
-
-    def amounts(self) -> tuple[int | None, str | None]:
-        """The same in nanodollars, rounded up as `nano_up` does; and as text, as `str` writes a fraction: "23/5000"."""
-        plan = self.plan
-        if not plan.known:
-            return None, None
-        top, bottom = self.top, plan.bottom
-        common = gcd(top, bottom)
-        text = f"{top // common}/{bottom // common}" if common != bottom else str(top // bottom)
-        return -(-top * NANO // bottom), text
-
-    @property
-    def text(self) -> str | None:
-        """The second of `amounts`."""
-        return self.amounts()[1]
-
-    @property
-    def nano(self) -> int | None:
-        """The first of `amounts`."""
-        return self.amounts()[0]
-
-    @property
-    def unknown(self) -> str:
-        """Why the charge is unknown; "" where it is known."""
-        return self.plan.reason
-
-    @property
-    def price(self) -> Price | None:
-        """The record that the charge rests on."""
-        return self.plan.price
-
-    @property
-    def offer(self) -> Offer | None:
-        """The offer that it was priced at."""
-        return self.terms.offer if self.terms is not None else None
-
-    @property
-    def note(self) -> str:
-        """What else should be known of the price."""
-        return self.terms.note if self.terms is not None else ""
 
 
 class Costs:
@@ -226,7 +157,7 @@ class Costs:
         return found
 
 
-class Seller:
+class Seller(Sales):
     """A model at a provider, as its answers are priced.
 
     `model`: as it is called upstream. `region`: holds where an answer states none. `offer`: what the configuration
@@ -238,20 +169,9 @@ class Seller:
         self._provider, self._model, self._region = provider, model, region
         self._offer = offer
         self._terms: dict[tuple[str, str, str], Terms] = {}
-        self._sold: dict[tuple[str, str, str, tuple[str, ...]], Sold] = {}
-
-    def price(self, served: Served, tier_asked: str, started_us: int, ended_us: int) -> Priced:
-        """The charge of an answer. `tier_asked`: holds where it states none. Times are microseconds since 1970."""
-        quantities = served.quantities
-        sold = self._sold.get((served.model, served.tier or tier_asked, served.region, tuple(quantities)))
-        if sold is not None and sold.from_us <= started_us < sold.until_us and not served.unknown:
-            plan = sold.plan
-            top = sum(map(mul, quantities.values(), plan.units), plan.each)
-            return Priced(plan, top, sold.terms, served.estimated)
-        return self._price(served, tier_asked, started_us, ended_us)
 
     def _price(self, served: Served, tier_asked: str, started_us: int, ended_us: int) -> Priced:
-        """The same where such an answer was not priced before, or needs a closer look."""
+        """What `price` says, where such an answer was not priced before, or needs a closer look."""
         quantities = served.quantities
         if served.unknown and not served.estimated:
             return Priced(Plan(known=False, reason=served.unknown))
@@ -266,9 +186,8 @@ class Seller:
             return Priced(Plan(known=False, reason=terms.reason), 0, terms, served.estimated)
         plan, top = pricer.under(terms.conditions, quantities, started_us, ended_us)
         if pricer.only_starts and (lasting := pricer.lasting(terms.conditions, quantities, started_us)) is not None:
-            if len(self._sold) >= _MOST_TERMS:
-                self._sold.clear()
-            self._sold[*key, tuple(quantities)] = Sold(*lasting, terms)
+            with suppress(OverflowError, ValueError):  # (such prices are looked up each time)
+                self.remember(Sold(*lasting, terms, *key, tuple(quantities)))
         return Priced(plan, top, terms, served.estimated)
 
     def _find(self, key: tuple[str, str, str]) -> Terms:

@@ -9,18 +9,17 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Literal
 
 import msgspec
 
-from farthing.gateway.spending.purse import Account, Purse, tightest
-from farthing.gateway.spending.purse import Hold as Hold
+from farthing.gateway.spending.purse import Purse
 from farthing.gateway.spending.shelf import MOST_PURSES, Shelf
 from farthing.gateway.spending.teller import Teller, Turned
+from farthing.gateway.spending.till import MOST, Account, Till, held, tightest
+from farthing.gateway.spending.till import Hold as Hold
 from farthing.ledger.bank import Bank, Granted, Want
 from farthing.ledger.budgets import BudgetRef as BudgetRef
-from farthing.ledger.budgets import nano_up
 from farthing.ledger.changes import Changes
 
 MOST_WAITING = 256
@@ -32,8 +31,6 @@ TICK_S = 0.05
 TIGHT_S = 1.0
 """How long a purse that others were short of is leased to the need only, and what is settled of it goes back."""
 _POLL_S = 0.01
-_NO_LEAST = 1 << 64
-"""More than any budget's nanodollars."""
 
 Why = Literal["exhausted", "held", "unavailable"]
 
@@ -51,7 +48,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     why: Why
 
 
-class Purses:
+class Purses(Till):
     """The purses of one worker. Everything but the bank's calls runs on the event loop's thread.
 
     `worker`: the ledger's id of it, which its leases are known by. `on_failure`: "refuse" or "admit" what the bank
@@ -74,34 +71,11 @@ class Purses:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._teller = Teller(bank, worker, changes, clock)
-        self._shelf = Shelf(self._teller, most_purses)
-        self._accounts = self._shelf.accounts
-        self._blindly = False
-        """Something was let pass while the bank was away, in the life of this worker."""
+        self._shelf = Shelf(self._teller, self, most_purses)
+        self._account = self._shelf.account
         self.counters = self._teller.counters
 
     # --- a request ----------------------------------------------------------------------------
-
-    def try_reserve(self, budgets: Sequence[BudgetRef], amount: int, now: float) -> Hold | None:
-        """Reserve `amount` nanodollars of every budget, where leases in memory suffice; else None: `reserve` then.
-
-        `now`: seconds since 1970, which chooses the period.
-        """
-        account = self._accounts.get(id(budgets))
-        if account is None and (account := self._shelf.account(budgets)) is None:
-            return None
-        if not account.start_s <= now < account.end_s:
-            return None
-        for purse in account.purses:
-            left = purse.left - amount
-            if left < purse.bank_free:
-                for taken in account.purses:  # of those before it, it goes back
-                    if taken is purse:
-                        return None
-                    taken.left += amount
-            purse.left = left
-        account.used = self._shelf.tick
-        return Hold(account, amount, dict.fromkeys(account.ids, amount))
 
     async def reserve(self, budgets: Sequence[BudgetRef], amount: int, now: float) -> Hold | Refused:
         """Reserve `amount` nanodollars of every budget or of none; asks the bank where leases do not suffice.
@@ -122,6 +96,8 @@ class Purses:
 
     async def _reserve(self, purses: list[Purse], amount: int, now: float) -> Hold | Refused:
         give_up = self._clock() + PATIENCE_S
+        if amount > MOST and not any(purse.ref.hard for purse in purses):
+            return self._blind(purses, amount)  # (no bank has so much; a hard budget says why)
         while True:
             if (hold := self._take(purses, amount)) is not None:
                 return hold
@@ -142,39 +118,13 @@ class Purses:
             finally:
                 self._waiting -= 1
 
-    def settle(self, hold: Hold, charged: int | Fraction | None) -> dict[str, int]:
-        """The request cost `charged`: the rest is free again. What the final row's `holds` must say, by purse.
-
-        An int is nanodollars, a `Fraction` exact dollars, None an unknown charge: all that was held counts as spent.
-        Again for the same hold: the same answer, and nothing happens. More than was held is charged all the same.
-        Raises `ValueError` for a negative charge.
-        """
-        if hold.charged is None:
-            if not isinstance(charged, int):
-                charged = hold.amount if charged is None else nano_up(charged)
-            if charged < 0:
-                raise ValueError(f"a charge of {charged} nanodollars")
-            account, rest, least = hold.account, hold.amount - charged, _NO_LEAST
-            for purse in account.purses:
-                purse.left = left = purse.left + rest
-                purse.leased -= charged
-                if left < least:
-                    least = left
-            if rest < 0 or self._blindly:  # (which changes nothing of what is left)
-                for purse in account.purses:
-                    self._square(purse)
-            if account.alike:
-                hold.left = least if least > 0 else 0
-            hold.charged = dict.fromkeys(account.ids, charged)
-        return hold.charged
-
     def release(self, hold: Hold) -> dict[str, int]:
         """The request cost nothing (it was not sent, or failed without a charge)."""
         return self.settle(hold, 0)
 
     def remaining(self, budgets: Sequence[BudgetRef]) -> int | None:
         """Nanodollars left of the tightest budget, as far as this worker knows (hard ones count before others)."""
-        account = self._accounts.get(id(budgets)) or self._shelf.account(budgets)
+        account = self._account(budgets)
         purses = account.tightest if account is not None else tightest(self._shelf.known(budgets))
         return max(min(purse.left for purse in purses), 0) if purses else None
 
@@ -183,14 +133,13 @@ class Purses:
             if purse.free < amount or not purse.known:
                 return None
         for purse in purses:
-            purse.left -= amount
+            purse.take(amount)
         return self._held(purses, amount)
 
     def _held(self, purses: list[Purse], amount: int) -> Hold:
         for purse in purses:
-            purse.used = self._shelf.tick
-        account = Account((), purses)
-        return Hold(account, amount, dict.fromkeys(account.ids, amount))
+            purse.used = self.ticks
+        return held(Account((), purses), amount)
 
     def _refuse(self, purse: Purse, amount: int, now: float) -> Refused:
         self.counters["refusals"] += 1
@@ -204,21 +153,21 @@ class Purses:
 
     def _blind(self, purses: list[Purse], amount: int) -> Hold | Refused:
         """The bank is away: refuse, or let it pass and count it as owed."""
-        if self.on_failure != "admit":
+        if self.on_failure != "admit" or amount > MOST:
             self.counters["refusals"] += 1
             return Refused(budget=None, remaining=0, retry_after_s=1, why="unavailable")
         self.counters["admitted_blind"] += 1
-        self._blindly = True
+        self.blindly = True
         for purse in purses:
-            purse.left -= amount
+            purse.take(amount)
             if purse.free < 0:
                 purse.blind -= purse.free
                 self._shelf.put_back(purse)
         return self._held(purses, amount)
 
     def _square(self, purse: Purse) -> None:
-        """What was spent beyond the lease is owed; what was let pass unasked goes back where it was not spent: nobody
-        has said that it is there."""
+        """What was spent beyond the lease is owed; what was held blindly goes back where it was not spent: nobody has
+        said that it is there."""
         if purse.free < 0:
             self._shelf.put_back(purse)
         elif back := min(purse.blind, purse.free):
@@ -256,6 +205,16 @@ class Purses:
             self.release(hold)
 
     async def _fetch(self, purses: list[Purse], amount: int) -> Hold | Purse | None:
+        """`_lease`, and what it was told by a rule that is another by now is not relied on."""
+        rules = [purse.ref for purse in purses]
+        try:
+            return await self._lease(purses, amount)
+        finally:
+            for purse, rule in zip(purses, rules, strict=True):
+                if purse.ref is not rule:
+                    self._shelf.distrust(purse)
+
+    async def _lease(self, purses: list[Purse], amount: int) -> Hold | Purse | None:
         """Lease what `purses` lack. What they have free is set aside meanwhile, so that no other request takes it."""
         now = self._clock()
         asides: list[int] = []
@@ -285,7 +244,7 @@ class Purses:
         if answer is None:
             return None
         for purse in purses:
-            purse.leased += amount  # what was set aside and what was needed, which are held now
+            purse.lease_held(amount)  # what was set aside and what was needed
             if purse.id in wants:
                 self._credit(purse, wants[purse.id], answer[purse.id])
         return self._held(purses, amount)

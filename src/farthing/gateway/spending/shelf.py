@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-from farthing.gateway.spending.purse import Account, Purse
+from farthing.gateway.spending.purse import Purse
 from farthing.gateway.spending.teller import Teller
+from farthing.gateway.spending.till import Account, Till
 from farthing.ledger.budgets import BudgetRef, Span, purse_id, span_at
 
 MOST_PURSES = 10_000
@@ -17,22 +18,21 @@ _SMALL_SHARE = 64
 
 class Shelf:
     """Purses in memory. `current`: by budget's id and period the purse asked for last, perhaps of a period that
-    is over. `tick` counts time. What a purse need not keep goes to the teller's outbox."""
+    is over. The till's accounts are forgotten whenever that changes, and its tick counts time. What a purse need not
+    keep goes to the teller's outbox."""
 
-    def __init__(self, teller: Teller, most: int = MOST_PURSES) -> None:
+    def __init__(self, teller: Teller, till: Till, most: int = MOST_PURSES) -> None:
         self._teller = teller
+        self._till = till
         self._most = most
         self._spans: dict[str, Span] = {}
         self._tight: set[Purse] = set()
         self.purses: dict[str, Purse] = {}
         self.current: dict[tuple[str, str], Purse] = {}
-        self.accounts: dict[int, Account] = {}
-        """By the id of a tuple of budgets, which an account keeps alive. Forgotten whenever `current` changes."""
-        self.tick = 0
 
     def account(self, budgets: Sequence[BudgetRef]) -> Account | None:
         """The purses of `budgets`, where all are in memory and known; remembered for who asks with the same tuple."""
-        found = self.accounts.get(id(budgets))
+        found = self._till.accounts.get(id(budgets))
         if found is not None:
             return found
         purses = self.known(budgets)
@@ -42,20 +42,20 @@ class Shelf:
             return None
         found = Account(budgets, purses)
         if type(budgets) is tuple:
-            if len(self.accounts) >= self._most:
+            if len(self._till.accounts) >= self._most:
                 self._forget_accounts()
-            self.accounts[id(budgets)] = found
+            self._till.accounts[id(budgets)] = found
             found.alike = len(found.tightest) == len(purses) > 0
         else:  # nobody asks it again when it was used
-            found.used = self.tick
+            found.used = self._till.ticks
             found.mark()
         return found
 
     def _forget_accounts(self) -> None:
-        for account in self.accounts.values():
+        for account in self._till.accounts.values():
             account.mark()
             account.alike = False
-        self.accounts.clear()
+        self._till.accounts.clear()
 
     def known(self, budgets: Sequence[BudgetRef]) -> list[Purse]:
         """The purses of `budgets` that are in memory, and of which the bank has been asked."""
@@ -88,10 +88,10 @@ class Shelf:
                 self._evict()
             # What waits to be returned (or is owed) is still in our lease.
             free = self._teller.outbox.pop(name, 0)
-            purse = self.purses[name] = Purse(name, key, ref, span, free, self.tick)
+            purse = self.purses[name] = Purse(name, key, ref, span, free, self._till.ticks)
         elif purse.ref != ref:
             if ref.limit < purse.ref.limit or (ref.hard and not purse.ref.hard):
-                self.put_back(purse)  # leased under an easier rule: the bank decides again
+                self.distrust(purse)  # leased under an easier rule: the bank decides again
             purse.tell(purse.bank_free + ref.limit - purse.ref.limit)
             purse.ref, purse.short, purse.alerted = ref, None, False
             self._forget_accounts()
@@ -123,6 +123,13 @@ class Shelf:
             self._teller.put_back(purse.id, free)
             purse.give_back(free)
 
+    def distrust(self, purse: Purse) -> None:
+        """Leave all of a purse's lease for the bank: what is held of it too, as far as that is not spent."""
+        self.put_back(purse)
+        if purse.held > purse.blind:
+            purse.blind = purse.held
+            self._till.blindly = True
+
     def tighten(self, wanted: Collection[str], until: float) -> int:
         """Others are short of the purses `wanted`: return what is free of them, and until then whatever is settled of
         them at the next turn; how many of them there are here."""
@@ -135,20 +142,24 @@ class Shelf:
     def turn(self, now: float) -> list[str]:
         """A tick has passed: leave what others want, and what is idle, for the bank; drop what is long unused, and
         tell which purses those are. `now`: the monotonic clock."""
-        self.tick += 1
+        self._till.ticks += 1
         for purse in list(self._tight):
             self.put_back(purse)
             if now >= purse.tight_until:
                 self._tight.discard(purse)
-        return self._sweep() if self.tick % _SWEEP == 0 else []
+        return self._sweep() if self._till.ticks % _SWEEP == 0 else []
 
     def _sweep(self) -> list[str]:
         gone: list[str] = []
-        for account in self.accounts.values():
+        for account in self._till.accounts.values():
             if account.used:
                 account.mark()
+        self._till.blindly = False
         for purse in list(self.purses.values()):
-            idle = self.tick - purse.used
+            if purse.blind:  # (what was spent of it cannot come back)
+                purse.blind = min(purse.blind, purse.held)
+                self._till.blindly |= purse.blind > 0
+            idle = self._till.ticks - purse.used
             if idle < _IDLE or purse.pins:
                 continue
             if idle >= _SMALL_IDLE or purse.free * _SMALL_SHARE > purse.bank_free:

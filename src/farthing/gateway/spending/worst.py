@@ -9,6 +9,7 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from fractions import Fraction
 
@@ -18,6 +19,7 @@ from farthing.charges.columns import cuts_of
 from farthing.charges.reference import lines
 from farthing.gateway.config.values import Rules
 from farthing.gateway.metering.values import Asked
+from farthing.gateway.spending.bounds import Bound, Bounds
 from farthing.gateway.spending.output_limits import output_limit
 from farthing.ledger.budgets import NANO, nano_up
 from farthing.money import ZERO
@@ -93,7 +95,7 @@ class _Case(msgspec.Struct, frozen=True):
     video: bool
 
 
-class Ceilings:
+class Ceilings(Bounds):
     """Bounds of requests at one offer; the dearest rates of each set of conditions are found once."""
 
     def __init__(self, offer: Offer) -> None:
@@ -108,23 +110,29 @@ class Ceilings:
         self._limit = output_limit(offer.provider, offer.model)
         self._known: dict[object, _Rates] = {}
 
-    def stated(self, asked: Asked, where: Where, started_us: int) -> int | None:
-        """What `worst` finds for a request that bounds its prompt and its answers itself, where prices are linear:
-        nanodollars, rounded up. None: ask `worst`."""
+    def _stated(self, asked: Asked, where: Where, started_us: int) -> int | None:
+        """What `stated` says, where such a request was not bounded before."""
         prompt, output = asked.prompt_tokens_bound, asked.max_output_tokens
         if prompt is None or output is None:
             return None
         output *= asked.choices
-        # `_rates` and `_Rates.nano`, in the words of a request that has a bound: every one comes by here.
-        rates = self._known.get((
-            self._piece(prompt, output, started_us) if self._cut else bisect_right(self._times, started_us),
-            asked.tier, where, False, not asked.images, not asked.audio, not output,
-        ))  # fmt: skip
-        if rates is None:
-            rates = self._rates(asked, prompt, output, where, started_us)
+        rates = self._rates(asked, prompt, output, where, started_us)
         if not rates.linear:
             return None
-        return -(-(prompt * rates.prompt + output * rates.output + rates.each) // rates.bottom)
+        if not self._clocked:
+            with suppress(OverflowError):  # (such rates are looked up each time)
+                self.remember(self._bound(rates, asked, prompt, output, where, started_us))
+        return rates.nano(prompt, output)
+
+    def _bound(self, rates: _Rates, asked: Asked, prompt: int, output: int, where: Where, started_us: int) -> Bound:
+        """`rates`, and which requests they hold for: those that `_rates` gives the same key."""
+        of_prompt = sorted(edge for of, edges in self._edges.items() if _is_prompt(of) for edge in edges)
+        of_output = sorted(edge for of, edges in self._edges.items() if of in _OUTPUTS for edge in edges)
+        return Bound(
+            asked.tier, where, asked.images > 0, asked.audio > 0, _piece_of(self._times, started_us, -math.inf),
+            _piece_of(of_prompt, prompt, 0), _piece_of(of_output, output, 1) if output else (0, 1), rates.prompt,
+            rates.output, rates.each, rates.bottom,
+        )  # fmt: skip
 
     def worst(
         self,
@@ -238,16 +246,19 @@ class Ceilings:
         )
 
     def _odd(self, case: _Case) -> Fraction:
-        """The bound where prices have minimums, steps or brackets: every meter is charged for the whole of it."""
+        """The bound where prices have minimums, steps or brackets: every meter is charged for the whole of it. (Counts
+        of two meters that one rate covers begin its steps and brackets twice.)"""
         price = self._price(case)
         assert isinstance(price, Price)
-        prices, worst = index(price), ZERO
+        stated, worst = {"input", "output", *_stated(index(price))}, ZERO
         for facts, _ in self._cases(price, case):
             total = ZERO
-            for meters, count in ((_read(prices, case), case.prompt), (_made(prices, case), case.output)):
+            for meters, count in ((_prompts(case), case.prompt), (_OUTPUTS, case.output)):
                 for meter in meters if count else ():
                     quantities = {meter: count} if meter != "reasoning" else {"output": count, "reasoning": count}
-                    total += sum((line.usd or ZERO for line in lines(price, quantities, 1, facts)), ZERO)
+                    for line in lines(price, quantities, 1, facts):
+                        if line.usd is not None and (meter in stated or not (line.rate is None or line.rate.linear)):
+                            total += line.usd
             worst = max(worst, total)
         return worst
 
@@ -286,7 +297,17 @@ def _case(asked: Asked, prompt: int, output: int, where: Where, started_us: int)
 
 def _size(of: str, prompt: int, output: int) -> int:
     """The most that the measure `of` can be."""
-    return output if of in _OUTPUTS else prompt if of == "prompt" or of in _PROMPTS else NO_LIMIT - 1
+    return output if of in _OUTPUTS else prompt if _is_prompt(of) else NO_LIMIT - 1
+
+
+def _is_prompt(of: str) -> bool:
+    return of == "prompt" or of in _PROMPTS
+
+
+def _piece_of(edges: list[int], size: int, least: float) -> tuple[float, float]:
+    """The piece that `size` lies in, not below `least`: its first, and the first of the next."""
+    at = bisect_right(edges, size)
+    return max(edges[at - 1], least) if at else least, edges[at] if at < len(edges) else math.inf
 
 
 def _sizes(edges: Iterable[int], most: int) -> list[int]:
@@ -312,8 +333,13 @@ def _stated(prices: Index) -> set[str]:
 def _read(prices: Index, case: _Case) -> list[str]:
     """The meters that tokens of the prompt may be counted under."""
     stated = _stated(prices)
+    return [name for name in _prompts(case) if name == "input" or name in stated]
+
+
+def _prompts(case: _Case) -> list[str]:
+    """The meters of what the request can hold."""
     kinds = {"text"} | {kind for kind in ("image", "audio", "video") if getattr(case, kind)}
-    return [name for name in _PROMPTS if name == "input" or (name in stated and METERS[name].modality in kinds)]
+    return [name for name in _PROMPTS if METERS[name].modality in kinds]
 
 
 def _made(prices: Index, case: _Case) -> list[str]:

@@ -1,31 +1,35 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """Open rows that wait for their end, so that an attempt that ends soon is written to the store once."""
 
-from collections.abc import Iterable, Sequence
+from farthing.ledger.attempts cimport offset, told
 
-from farthing.ledger.row import Attempt
+cdef Py_ssize_t ATTEMPT = offset("attempt"), STATE = offset("state")
+cdef str OPEN = "open"
 
 
-class OpenRows:
+cdef class OpenRows:
     """Open rows in the order of their coming; one writer's thread changes them."""
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, tuple[Attempt, int, float]] = {}
-        """By attempt: the row; the ticket up to which all is durable as soon as older rows are; how long it waits."""
+    cdef dict _waiting  # by attempt: the row; up to which ticket all is durable as soon as older rows are; until when
 
-    def sort(self, rows: Sequence[Attempt], before: int, due: float) -> list[Attempt]:
+    def __init__(self):
+        self._waiting = {}
+
+    def sort(self, list rows not None, before, due, /):
         """Of `rows`, which came after ticket `before`, keep the open ones, which wait until `due`; the ended ones,
         whose open rows are not needed any more."""
-        waiting = self._waiting
-        ended = []
+        cdef list ended = []
+        cdef dict waiting = self._waiting
         for row in rows:
-            if row.state == "open":
-                waiting.setdefault(row.attempt, (row, before, due))
+            name = told(row, ATTEMPT, "attempt")
+            if told(row, STATE, "state") == OPEN:
+                waiting.setdefault(name, (row, before, due))
             else:
-                waiting.pop(row.attempt, None)
+                waiting.pop(name, None)
                 ended.append(row)
         return ended
 
-    def due(self, now: float, wanted: int) -> list[Attempt]:
+    def due(self, now, wanted, /):
         """The rows that have waited long enough, and those that came before ticket `wanted`."""
         found = []
         for row, before, due in self._waiting.values():
@@ -34,23 +38,24 @@ class OpenRows:
             found.append(row)
         return found
 
-    def stored(self, rows: Iterable[Attempt]) -> None:
+    def stored(self, rows, /):
         """The store has `rows`."""
         for row in rows:
             self._waiting.pop(row.attempt, None)
 
-    def reached(self, through: int) -> int:
+    def reached(self, through, /):
         """Up to which ticket everything is in the store, where all but these rows is, up to ticket `through`."""
-        first = next(iter(self._waiting.values()), None)
-        return through if first is None else first[1]
+        for _, before, _ in self._waiting.values():
+            return before
+        return through
 
-    def rows(self) -> list[Attempt]:
+    def rows(self):
         """All of them."""
         return [row for row, _, _ in self._waiting.values()]
 
-    def clear(self) -> None:
+    def clear(self):
         """They are safe elsewhere."""
         self._waiting = {}
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self._waiting)

@@ -1,0 +1,26 @@
+"""What `admission.pyx` offers."""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from farthing.gateway.limit_moment import Moment
+from farthing.gateway.limits import Limit, Limited, Limits
+from farthing.gateway.problem import Header
+from farthing.gateway.shared_words import SharedWords
+
+@final
+class Admission:
+    @property
+    def headers(self) -> list[Header]: ...
+    @property
+    def lines(self) -> bytes: ...
+    def end(self, tokens: int) -> None: ...
+
+class Counting:
+    shared: Final[SharedWords]
+    meters: Final[bool]
+    def __init__(self, owner: Limits, limits: Sequence[Limit]) -> None: ...
+    def admit(self, tokens: int = 0, at_least: int = 0) -> Admission | Limited: ...
+    def brought(self, until_s: float, gone_s: float, slots: int, places: list[tuple[int, int, int, int]]) -> None: ...
+    def change(self, admitted: Moment, tokens: int) -> None: ...
+    def told_now(self, reset_s: int) -> list[Header]: ...

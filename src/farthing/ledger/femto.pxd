@@ -1,0 +1,1 @@
+cdef long long femto(object text) noexcept
