@@ -38,7 +38,7 @@ class Connection(Wire, asyncio.Protocol):
 
     __slots__ = (
         "_body_bytes", "_framing_bytes", "_head_bytes", "_headers", "_left_bytes", "_new_head", "_offered", "_parser",
-        "_seen_head", "_url",
+        "_url",
     )  # fmt: skip
 
     def __init__(self, served: Served, loop: asyncio.AbstractEventLoop) -> None:
@@ -52,8 +52,6 @@ class Connection(Wire, asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._left_bytes = 0
-        self._seen_head = b""
-        """The last one that was not known."""
         self._new_head: tuple[bytes, bytes] | None = None
         """One that came twice, and its number: to be kept, if the parser finds it plain."""
         self._body_bytes = 0
@@ -141,8 +139,7 @@ class Connection(Wire, asyncio.Protocol):
         """What a head without its `digits` means, if it is known."""
         found = self._served.heads.get(head)
         if found is None:
-            self._new_head = (head, digits) if head == self._seen_head else None
-            self._seen_head = head
+            self._new_head = (head, digits) if self._served.saw(head) else None
         return found
 
     def _body(self, data: bytes) -> bytes:
