@@ -1,15 +1,16 @@
 """A worker's event loop without its sockets, its upstream a constant: what a request costs, from its bytes to the
 answer's.
 
-`python -m benchmarks.gateway.inside [--bytecodes]`: CPU µs of the event loop's thread a request, and its instructions
-where the system counts them, which other work on the machine disturbs least; with --bytecodes what of Python it is, by
-function.
+`python -m benchmarks.gateway.inside [--odd] [--bytecodes]`: CPU µs of the event loop's thread a request, and its
+instructions where the system counts them, which other work on the machine disturbs least; with --odd of requests that
+nothing is known of beforehand; with --bytecodes what of Python it is, by function.
 """
 
 import argparse
 import asyncio
 import gc
 import itertools
+import json
 import os
 import sys
 import tempfile
@@ -53,16 +54,17 @@ class Wire:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.inside", description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--odd", action="store_true", help="a new head with each request, a body with tools and parts")
     parser.add_argument("--bytecodes", action="store_true", help="those of Python, by function")
     options = parser.parse_args()
     import uvloop
 
     sys.setswitchinterval(0.0005)  # as a worker has it
     with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(_measure(Path(folder), options.requests, options.bytecodes))
+        uvloop.run(_measure(Path(folder), options.requests, options.odd, options.bytecodes))
 
 
-async def _measure(folder: Path, requests: int, bytecodes: bool) -> None:
+async def _measure(folder: Path, requests: int, odd: bool, bytecodes: bool) -> None:
     from farthing.gateway.app import Gateway
     from farthing.gateway.client.connection import Connection as Upstream
     from farthing.gateway.config import load
@@ -72,7 +74,8 @@ async def _measure(folder: Path, requests: int, bytecodes: bool) -> None:
     setup = CONTENDERS[0].setup(folder, 4141, 4142)
     os.environ.update(setup.environ)
     config = load(folder / "farthing.toml", os.environ, data=folder / "data")
-    asked = request(4141, setup.path, setup.headers)
+    plain = request(4141, setup.path, setup.headers)
+    asked = itertools.cycle([_odd(plain, n) for n in range(1000)] if odd else [plain])
     answers = itertools.cycle([answer(n) for n in range(1000)])
     gateway = Gateway(config, config.data)
     await gateway.start()
@@ -88,7 +91,7 @@ async def _measure(folder: Path, requests: int, bytecodes: bool) -> None:
     async def ask(count: int) -> None:
         for n in range(count):
             before = away.writes
-            client.data_received(asked)
+            client.data_received(next(asked))
             while away.writes == before:  # (the first ones, whose heads are not known yet, are served in tasks)
                 await asyncio.sleep(0)
                 if not served.tasks and away.writes == before:
@@ -117,6 +120,20 @@ async def _measure(folder: Path, requests: int, bytecodes: bool) -> None:
     if bytecodes:
         await _count(ask)
     await gateway.stop(1)
+
+
+def _odd(plain: bytes, n: int) -> bytes:
+    """The same request as an agent's client may send it: traced, in parts, with tools."""
+    head, _, body = plain.partition(b"\r\n\r\n")
+    asked = json.loads(body)
+    asked["messages"][0]["content"] = [{"type": "text", "text": asked["messages"][0]["content"]}]
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+    named = [{"name": f"tool_{n}", "description": "Reads a file.", "parameters": schema} for n in range(4)]
+    asked["tools"] = [{"type": "function", "function": one} for one in named]
+    data = json.dumps(asked).encode()
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"content-length")]
+    lines += [b"traceparent: 00-%032x-%016x-01" % (n + 1, n + 1), b"content-length: %d" % len(data)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + data
 
 
 def _counter() -> Instructions | None:

@@ -51,12 +51,7 @@ class BrokenOff(Exception):
 def wanted_headers(scope: Scope) -> dict[bytes, bytes]:
     """The request's headers by their names in lower case; of a repeated one the first."""
     found: dict[bytes, bytes] | None = scope.get(BY_NAME)
-    if found is not None:
-        return found
-    found = {}
-    for name, value in scope["headers"]:
-        found.setdefault(name, value)
-    return found
+    return dict(reversed(list(scope["headers"]))) if found is None else found
 
 
 class Held:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _RETURN, _LINE, _NUL = b"\r\n\0"
 _VERSION = b"anthropic-version: 2023-06-01\r\n"  # of Anthropic's API, which refuses a request that names none
 _OTHERS = (b"anthropic-", b"openai-")
-_FORWARDED = tuple(sorted(FORWARDED))
 _PARENT = b"traceparent"
 
 
@@ -75,9 +74,8 @@ class Upstream:
         """
         passed = self._passed_translated if translated else self._passed
         made = [self._always]
-        for name in _FORWARDED:
-            value = client.get(name)
-            if value is not None and name in passed and is_fit(value) and not (traced and name == _PARENT):
+        for name, value in client.items():
+            if name in passed and is_fit(value) and not (traced and name == _PARENT):
                 made.append(_line(name, value))
         if not self._versioned and (translated or b"anthropic-version" not in client):
             made.append(_VERSION)
