@@ -92,7 +92,7 @@ async def _measure(folder: Path, requests: int, odd: bool, bytecodes: bool) -> N
         for n in range(count):
             before = away.writes
             client.data_received(next(asked))
-            while away.writes == before:  # (the first ones, whose heads are not known yet, are served in tasks)
+            while away.writes == before:  # (a request that is served in a task)
                 await asyncio.sleep(0)
                 if not served.tasks and away.writes == before:
                     raise SystemExit(f"nothing was sent to the upstream; the answer: {sorted(wire.statuses)}")

@@ -41,7 +41,7 @@ async def _measure(folder: Path) -> None:
     assert isinstance(admission, Admission)
     _show("the headers of an answer", lambda: admission.headers)
     _show("a refusal", lambda: limits.admit(none, 1))
-    metrics = Metrics(folder, "bench")
+    metrics = Metrics(folder)
     row = Attempt(
         attempt=attempt_id(), request="r", state="done", started_us=1, ended_us=2_000, first_us=1_000, status=200,
         upstream="openai", model_asked="m", model_served="m", quantities={"input": 10, "output": 5}, usd="1/1000",

@@ -1,4 +1,4 @@
-"""Requests that the application takes at once: whole ones with a known head, or whose turn came; no task is made."""
+"""Requests that the application takes at once: whole ones with a plain head, or whose turn came; no task is made."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.cycle import Cycle
+from farthing.gateway.process.request_head import BY_NAME
 from farthing.gateway.process.served import Served
-from farthing.gateway.process.wire import BY_NAME, MOST_DIGITS, Meaning
-from tests.gateway.test_cycle import GET, POST, Notes, Talk, answering, echo, run
+from tests.gateway.test_cycle import GET, POST, Notes, Talk, answering, echo, parsing, run
 
 LINES = b"content-type: a/b\r\nx-id: 1\r\n"
 
@@ -37,7 +37,7 @@ async def known(talk: Talk, *asks: bytes) -> None:
     """The heads of `asks` are known from here on."""
     for ask in asks:
         await talk.say(ask, ask)
-    assert len(talk.served.heads) == len(asks)
+    assert len(talk.served.heads.known) == len(asks)
 
 
 def say(cycle: Cycle) -> bool:
@@ -90,12 +90,13 @@ def test_what_it_came_with_is_read_without_a_scope() -> None:
         await answering(b"")(scope, receive, send)
 
     async def test(talk: Talk) -> None:
+        await parsing(talk).say(ask % 1 + b"x")
         await known(talk, ask % 1 + b"x")
         offered = taking(talk, lambda cycle: False)
         await talk.say(ask % 2 + b"xy")
         first, last = seen[0], offered[0]
         assert seen[-1] is last and first.meaning is None and first.digits == b""
-        assert last.meaning is next(iter(talk.served.heads.values())) and last.digits == b"2"
+        assert last.meaning is next(iter(talk.served.heads.known.values())) and last.digits == b"2"
         for cycle in (first, last):
             assert (cycle.method, cycle.path) == ("POST", "/a b")
             assert cycle.scope["query_string"] == b"c" and cycle.scope["http_version"] == "1.1"
@@ -131,7 +132,7 @@ def test_a_memo_is_kept_with_the_head_it_is_for() -> None:
         taking(talk, count)
         for ask in (GET, POST % 1 + b"a", GET, GET):
             await talk.say(ask)
-        assert sorted(one.memo for one in talk.served.heads.values()) == [1, 3]  # type: ignore[type-var]
+        assert sorted(one.memo for one in talk.served.heads.known.values()) == [1, 3]  # type: ignore[type-var]
 
     run(echo, test)
 
@@ -310,28 +311,35 @@ def test_nothing_keeps_a_connection_alive_that_is_gone() -> None:
     asyncio.run(main())
 
 
-def test_what_is_no_part_of_the_data_is_refused() -> None:
+def test_what_is_no_request_is_refused() -> None:
     async def test(talk: Talk) -> None:
-        meaning = Meaning(scope={"method": "GET", "path": "/"}, headers={})
-        size, most = MOST_DIGITS, 2**63 - 1
-        for first, last, start in [
-            (-1, 0, 0), (1, 0, 2), (0, 3, 2), (0, 0, 21), (0, size + 1, size + 1), (5, 5, -1), (most, most, 5),
-        ]:  # fmt: skip
-            with pytest.raises(ValueError, match="no parts"):
-                talk.connection.known(meaning, b"1" * 20, first, last, start)
-        for digits in (b"xx", b"+1", b"-1", b" 1"):
-            with pytest.raises(ValueError, match="no length"):
-                talk.connection.known(meaning, b"abc%bdef" % digits, 3, 5, 6)
         with pytest.raises(TypeError):
             talk.connection.data_received(bytearray(b"GET"))  # type: ignore[arg-type]
-        with pytest.raises(KeyError):
-            Meaning(scope={}, headers={})
+        with pytest.raises(TypeError):
+            talk.connection.data_received(None)  # type: ignore[arg-type]
         assert not talk.transport.writes and talk.served.waiting() == []
 
     run(echo, test)
 
 
-PLAIN = [POST % n + b"a" * n for n in (0, 1, 12)] + [GET, (POST % 3).replace(b"/ ", b"/other ") + b"abc"]
+def test_a_request_that_came_but_once_is_offered_at_once() -> None:
+    async def test(talk: Talk) -> None:
+        offered = taking(talk, say)
+        for n in range(9):
+            ask = b"POST /%d HTTP/1.1\r\nHost: x\r\ntraceparent: 00-%d\r\nContent-Length: 2\r\n\r\nab" % (n // 3, n)
+            talk.connection.data_received(ask)
+            assert talk.transport.writes[-1] == said(b"POST /%d ab" % (n // 3)) and not talk.served.tasks
+            assert offered[n].headers == {b"host": b"x", b"traceparent": b"00-%d" % n, b"content-length": b"2"}
+        assert not talk.served.heads.known
+
+    run(echo, test)
+
+
+TRACED = b"PUT /a%%20?b=%d HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\nX: \r\nT: %d\r\nCONTENT-LENGTH: 2\r\n\r\nab"
+PLAIN = [
+    *(POST % n + b"a" * n for n in (0, 1, 12)), GET, (POST % 3).replace(b"/ ", b"/other ") + b"abc",
+    *(TRACED % (n // 2, n) for n in range(4)),
+]  # fmt: skip
 
 
 @settings(deadline=None, max_examples=300)
@@ -365,12 +373,7 @@ def test_whatever_comes_is_heard_as_by_a_server_that_knows_no_heads(
         for ask in PLAIN:
             await talk.say(ask, ask)
         if not knows:
-            talk.served.heads.clear()
-            talk.served.keep = lambda *_: None  # type: ignore[method-assign]
-            connection = talk.connection
-            talk.connection = Connection(talk.served, asyncio.get_running_loop())
-            talk.connection.connection_made(talk.transport)
-            del connection
+            talk = parsing(talk)
         if once:
             taking(talk, lambda cycle: bool(cycle.go_on(echo(cycle.scope, cycle.receive, cycle.send))))
         before = len(talk.transport.writes)

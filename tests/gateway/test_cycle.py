@@ -55,11 +55,15 @@ class Notes(asyncio.Transport):
 class Talk:
     """A connection to `app`."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, served: Served | None = None, kind: type[Connection] = Connection) -> None:
         self.transport = Notes()
-        self.served = Served(app, 10)
-        self.connection = Connection(self.served, asyncio.get_running_loop())
+        self.served = Served(app, 10) if served is None else served
+        self.connection = kind(self.served, asyncio.get_running_loop())
         self.connection.connection_made(self.transport)
+
+    def another(self) -> "Talk":
+        """A connection to the same worker."""
+        return Talk(self.served.app, self.served)
 
     async def say(self, *pieces: bytes) -> bytes:
         """What is written from now on, once each piece has been heard."""
@@ -72,6 +76,20 @@ class Talk:
     async def rest(self) -> None:
         for _ in range(10):
             await asyncio.sleep(0)
+
+
+class Parsing(Connection):
+    """All of what comes on it is the parser's."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        self._more(data)
+
+
+def parsing(talk: Talk) -> Talk:
+    """A connection to the same worker, all of which is the parser's."""
+    return Talk(talk.served.app, talk.served, Parsing)
 
 
 def answering(*bodies: bytes, status: int = 200, headers: Any = ()) -> App:

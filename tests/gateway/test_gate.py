@@ -11,7 +11,7 @@ import pytest
 from farthing.gateway import gate as module
 from farthing.gateway.config import load
 from farthing.gateway.gate import Caller, Gate, Party
-from farthing.gateway.limits import Limits
+from farthing.gateway.limits import Limited, Limits
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
 from farthing.ledger import keys as ledger_keys
@@ -189,3 +189,11 @@ def test_long_words_of_clients_are_not_kept_and_short_ones_not_without_bound(
 def test_budgets_are_amounts_in_nanodollars(tmp_path: Path) -> None:
     [ref] = gate(tmp_path).who(None, {}, Asked())[1].budgets
     assert ref.limit == int(Decimal(10) * 10**9)
+
+
+def test_a_table_of_limits_that_is_busy_is_told_as_nobodys_limit() -> None:
+    party = Party(key=None, budgets=(), hard=None, limiter=None, scoped=False)
+    told = module.limited(Limited(limit="", what="busy", retry_after_s=1), party)
+    assert (told.status, told.message) == (429, "the limits are busy")
+    full = module.limited(Limited(limit="user:#0", what="table", retry_after_s=1), party)
+    assert full.message == "requests without a user: the limits are busy"

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from farthing.gateway.config.values import Config
-from farthing.gateway.process import connection, wire
+from farthing.gateway.process import connection, plain_turns
 from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.listen import close, listen, port_of
 from farthing.gateway.process.served import Served, sweep
@@ -92,7 +92,7 @@ def test_a_connection_serves_one_request_after_another(tmp_path: Path) -> None:
             writer.write(HEAD + b"\r\n")
             status, headers, _ = await answer(reader)
             assert status == 200 and "server" not in headers and "connection" not in headers
-            await server.pass_time(wire.KEEP_ALIVE_S - 2)  # not long enough
+            await server.pass_time(plain_turns.KEEP_ALIVE_S - 2)  # not long enough
         writer.write(b"POST /body HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
         writer.write(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
         assert (await answer(reader))[2].endswith(b" 5")
@@ -108,7 +108,7 @@ def test_a_connection_that_asks_nothing_is_closed(tmp_path: Path) -> None:
         writer.write(HEAD + b"\r\n")
         await answer(used)
         writer.write(b"\r\n\r\n")  # empty lines between requests are no sign of life
-        await server.pass_time(wire.KEEP_ALIVE_S + 1)
+        await server.pass_time(plain_turns.KEEP_ALIVE_S + 1)
         assert await fresh.read() == b"" and await used.read() == b""
         await server.settled()
 
@@ -228,7 +228,7 @@ def test_an_answer_that_is_never_read_is_given_up_and_a_slow_reader_is_not(tmp_p
         client.setblocking(False)
         server.clients.append(SimpleNamespace(transport=SimpleNamespace(abort=client.close)))
         await loop.sock_sendall(client, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
-        await server.pass_time(wire.KEEP_ALIVE_S + 1)  # 20 MB wait to be sent: it is closed behind them
+        await server.pass_time(plain_turns.KEEP_ALIVE_S + 1)  # 20 MB wait to be sent: it is closed behind them
         assert len(server.state.connections) == 1
         taken = 0
         while taken < 10_000_000:
@@ -238,6 +238,36 @@ def test_an_answer_that_is_never_read_is_given_up_and_a_slow_reader_is_not(tmp_p
         for times in range(2, 8):  # it takes none, once the system's buffers are full again
             await server.pass_time(times * (connection.LINGER_S + 1))
         assert not server.state.connections
+
+    served(tmp_path, test)
+
+
+def test_an_answer_that_is_never_read_does_not_hold_up_the_next_request_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of two requests in one piece has its answer, which cannot be sent; a slow reader gets it at last."""
+    monkeypatch.setattr(connection, "LINGER_S", 0.5)
+
+    async def test(server: Server) -> None:
+        loop = asyncio.get_running_loop()
+        for reads in (True, False):
+            client = socket.create_connection(("127.0.0.1", server.port))
+            client.setblocking(False)
+            server.clients.append(SimpleNamespace(transport=SimpleNamespace(abort=client.close)))
+            await loop.sock_sendall(client, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+            await asyncio.sleep(0.1)
+            assert server.state.connections and server.state.tasks
+            got = 0
+            while reads and got < 40_000_000:
+                pause_at = min(got + 8_000_000, 40_000_000)
+                while got < pause_at:
+                    got += len(piece := await loop.sock_recv(client, 1_000_000))
+                    assert piece
+                await asyncio.sleep(0.3)
+            if reads:
+                client.close()
+            await server.settled()
+            assert not server.state.tasks
 
     served(tmp_path, test)
 

@@ -1,19 +1,25 @@
 """A request that is served without a task and one that is served in a task end alike: answer, row, budget, limits."""
 
 import asyncio
+import gc
 import json
 import re
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from farthing.gateway.app import Gateway
 from farthing.gateway.config import load
+from farthing.gateway.observe.tracing import Tracer
 from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.served import Served
+from farthing.gateway.visit import Metered
+from farthing.ledger.health import LedgerFull
 from tests.gateway.asking import CONFIG, GPT, SURFACES
 from tests.gateway.faulty import Upstream
 from tests.gateway.running import ANTHROPIC_KEY, OPENAI_KEY, purses, read_rows
@@ -217,6 +223,100 @@ def test_refusals_are_told_as_ever(upstream: Upstream, tmp_path: Path) -> None:
         assert told[0] == told[1]
         statuses = [status for status, *_ in told[0][0]]
         assert {200, 400, 429} == set(statuses)
+
+    run(work)
+
+
+def test_a_refusal_after_admission_leaves_nothing_in_flight(upstream: Upstream, tmp_path: Path) -> None:
+    """Nobody answers for the model, which is known only once the request is counted under its limits."""
+    config = CONFIG + LIMITED.replace("concurrent = 50", "concurrent = 3")
+
+    async def work() -> None:
+        for at_once in (True, False):
+            async with Inside(tmp_path / str(at_once), config, upstream.url, at_once=at_once) as gateway:
+                await gateway.introduce()
+                for _ in range(5):
+                    assert (await gateway.post("/v1/chat/completions", asking("", "nobody's")))[0] == 404
+                assert gateway.gateway._state is not None
+                assert gateway.gateway._state.shared.limits.in_flight("all#0") == 0
+                assert (await gateway.post("/v1/chat/completions", asking("")))[0] == 200
+
+    run(work)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["unknown model", "ledger full"])
+def test_a_refused_request_is_no_garbage_that_waits_for_the_collector(
+    full: bool, upstream: Upstream, tmp_path: Path
+) -> None:
+    """What was raised holds the frames it passed through, and they the request."""
+
+    async def work() -> None:
+        async with Inside(tmp_path / "one", CONFIG, upstream.url, at_once=True) as gateway:
+            await gateway.introduce()
+            ask = request_of("/v1/chat/completions", asking("", GPT if full else "nobody's"))
+            await gateway.ask(ask)
+            if full:
+                shared = gateway.gateway._shared
+                assert shared is not None
+                shared.ledger = SimpleNamespace(write=refuse, health=shared.ledger.health, close=shared.ledger.close)  # type: ignore[assignment]
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(5):
+                    assert [status for status, *_ in await gateway.ask(ask)] == [503 if full else 404]
+                await asyncio.sleep(0.1)
+                assert not [one for one in gc.get_objects() if isinstance(one, Metered)]
+            finally:
+                gc.enable()
+
+    run(work)
+
+
+def refuse(rows: Any) -> None:
+    raise LedgerFull("no room")
+
+
+def test_what_is_known_of_clients_that_are_gone_keeps_no_configuration_alive(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with Inside(tmp_path / "one", CONFIG, upstream.url, at_once=True) as gateway:
+            await gateway.introduce()
+            assert gateway.taken
+            before = weakref.ref(gateway.gateway._state)
+            environ = {"TEST_OPENAI_KEY": OPENAI_KEY, "TEST_ANTHROPIC_KEY": ANTHROPIC_KEY}
+            gateway.gateway.reload(load(tmp_path / "one" / "farthing.toml", environ, data=gateway.data))
+            await asyncio.gather(*gateway.gateway._closing)
+            gc.collect()
+            assert before() is None
+            assert (await gateway.post("/v1/chat/completions", asking("")))[0] == 200
+
+    run(work)
+
+
+def test_whatever_fails_when_all_is_said_nothing_stays_held(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG + LIMITED + '[telemetry]\notlp = "http://127.0.0.1:9"\n'
+
+    async def work() -> None:
+        async with Inside(tmp_path / "one", config, upstream.url, at_once=True) as gateway:
+            await gateway.introduce()
+            told: list[int] = []
+
+            def fail(*_: Any, status: int, **more: Any) -> None:
+                told.append(status)
+                raise RuntimeError("the tracer fails")
+
+            monkeypatch.setattr(Tracer, "request", fail)
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            for body in (asking(""), asking("", "nobody's"), asking("fault=one_byte")):
+                await gateway.post("/v1/chat/completions", body)
+            await asyncio.sleep(0.1)
+            state = gateway.gateway._state
+            assert told == [200, 404, 200] and state is not None
+            assert gateway.gateway.in_flight == state.in_flight == state.held.bytes == 0
+            assert state.shared.limits.in_flight("all#0") == 0 and not gateway.gateway.sweep.watches
 
     run(work)
 

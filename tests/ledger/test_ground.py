@@ -4,20 +4,24 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from farthing.ledger import ground
+from farthing.ledger import ground, schema
 from farthing.ledger.bank import BankUnavailable, PurseState, SqliteBank, Want
 from farthing.ledger.journal import FOLDER as JOURNAL
 from farthing.ledger.key_store import KeysUnavailable
 from farthing.ledger.keys import KeyRing, Keys
 from farthing.ledger.ledger import Ledger
+from farthing.ledger.place import REMOVED, REPLACED
+from farthing.ledger.row import Attempt
 from farthing.ledger.schema import FILE, connect
+from farthing.ledger.store import Mark, Prices, SqliteStore
 from farthing.ledger.verify import verify
 from farthing.ledger.writer import LedgerFull
 from tests.ledger.made import done
@@ -38,11 +42,17 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def well(ledger: Ledger) -> bool:
-    return ledger.healthy
+    return ledger.health().ok
+
+
+def settled(ledger: Ledger) -> bool:
+    """Whether it is well, and the database has every row: those of the time without one were left to the journal, which
+    is durable too, and come to the file that was put back a moment after the ledger is well again."""
+    return ledger.health().ok and not ledger.health().spilled
 
 
 def amiss(ledger: Ledger) -> bool:
-    return not ledger.healthy
+    return not ledger.health().ok
 
 
 def spilled(ledger: Ledger, rows: int) -> bool:
@@ -72,7 +82,7 @@ def test_a_database_that_was_removed_is_there_again_with_all_that_was_in_it(tmp_
             other.write([done(100 + n, ledger=other)])
             time.sleep(0.002)
         assert ledger.flush(timeout_s=10) and other.flush(timeout_s=10)
-        until(lambda: ledger.healthy and other.healthy)
+        until(lambda: settled(ledger) and settled(other))
         assert (folder / FILE).exists() and (folder / FILE).stat().st_mode & 0o077 == 0
         # 30 charges of 10, 30 of 1, of a lease of 500
         assert bank.acquire("w", [Want("all", 1_000, 1, 1)]) != {}
@@ -85,6 +95,82 @@ def test_a_database_that_was_removed_is_there_again_with_all_that_was_in_it(tmp_
     assert len(states(folder)) == 30 + 1 + 30 + 30 and set(states(folder).values()) == {"done"}
     assert verify(folder).ok and budgets(folder)["spent"] == {"all": 330}
     assert not list(folder.glob("*.new*"))
+
+
+def test_until_the_journal_is_brought_back_the_lease_covers_what_it_charges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is well as soon as it stands on the file that was put back; what it left to the journal meanwhile is
+    not in there yet, so the bank must not take it for free."""
+    brought, free = threading.Event(), threading.Event()
+    real = SqliteStore.write
+
+    def held_up(store: SqliteStore, attempts: Sequence[Attempt], prices: Prices, mark: Mark | None = None) -> None:
+        if not store.amiss() and threading.current_thread().name == "farthing-ledger" and attempts:
+            brought.set()
+            assert free.wait(10)
+        real(store, attempts, prices, mark)
+
+    with Ledger.open(tmp_path) as ledger:
+        bank = SqliteBank(tmp_path)
+        bank.acquire("w", [Want("all", 1_000, 500, 500)])
+        ledger.write([done(1, ledger=ledger, holds={"all": 300}, worker="w")])
+        assert ledger.flush(timeout_s=10)
+        removed(tmp_path, f"{FILE}*")
+        monkeypatch.setattr(SqliteStore, "write", held_up)
+        ledger.write([done(2, ledger=ledger, holds={"all": 30}, worker="w")])
+        assert ledger.flush(timeout_s=10)  # in the journal alone
+        assert brought.wait(10)
+        until(partial(well, ledger))
+        assert ledger.health().spilled == 1
+        assert bank.states(["all"]) == {"all": PurseState(spent=300, leased=200)}
+        free.set()
+        until(partial(settled, ledger))
+        assert bank.states(["all"]) == {"all": PurseState(spent=330, leased=170)}
+        bank.close()
+
+
+def test_the_bank_reads_of_the_file_that_was_put_back(tmp_path: Path) -> None:
+    """A worker that only asks what others want must hear it: the nameless file would never tell."""
+    with Ledger.open(tmp_path) as ledger:
+        bank, teller = SqliteBank(tmp_path), SqliteBank(tmp_path)
+        removed(tmp_path, f"{FILE}*")
+        for ask in (bank.wanted, partial(bank.states, ["all"])):
+            with pytest.raises(BankUnavailable, match="was removed while it was in use"):
+                ask()
+        until(partial(amiss, ledger))
+        until(partial(well, ledger))
+        teller.want("all")
+        teller.acquire("other", [Want("all", 1_000, 70, 70)])
+        assert bank.wanted() == {"all"}
+        removed(tmp_path, f"{FILE}*")
+        until(partial(amiss, ledger))
+        until(partial(well, ledger))
+        teller.give_back("other", {"all": 10})
+        assert bank.states(["all"]) == {"all": PurseState(leased=60)}
+        bank.close()
+        teller.close()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["removed", "replaced"])
+def test_a_database_that_is_taken_away_while_it_is_opened_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    Ledger.open(tmp_path).close()
+    shutil.copy(tmp_path / FILE, tmp_path / "copy")
+    real = schema._opened
+
+    def robbed(path: Path, read_only: bool) -> sqlite3.Connection:
+        connection = real(path, read_only)
+        path.unlink()
+        if again:
+            (tmp_path / "copy").rename(path)
+        return connection
+
+    monkeypatch.setattr(schema, "_opened", robbed)
+    connection, place = schema.connect_in_place(tmp_path)
+    assert place.amiss() == (REPLACED if again else REMOVED)
+    connection.close()
 
 
 def test_it_comes_back_while_nothing_is_written_and_when_the_ledger_is_closed(tmp_path: Path) -> None:
@@ -179,7 +265,7 @@ def test_the_whole_folder_is_gone(tmp_path: Path, away: str) -> None:
             ledger.write([done(n, ledger=ledger)])
         time.sleep(0.2)
         in_journal = away == "another in its place"  # whose folder for journals has ours then
-        assert not ledger.healthy and ledger.flush(timeout_s=0.1) == in_journal
+        assert not ledger.health().ok and ledger.flush(timeout_s=0.1) == in_journal
         assert ledger.health().unjournaled != in_journal
         if away == "moved and put back":
             aside.rename(folder)
@@ -203,7 +289,7 @@ def test_a_journal_that_was_removed_is_there_again_with_its_rows(tmp_path: Path)
     script = f"""
 import shutil, sqlite3, sys, os, time
 from pathlib import Path
-from farthing.ledger import ground
+from farthing.ledger import ground, schema
 from farthing.ledger.ledger import Ledger
 from tests.ledger.made import done
 ground.LOOK_S = 0.02

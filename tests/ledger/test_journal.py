@@ -432,7 +432,7 @@ def test_a_journal_that_takes_nothing_is_said_and_costs_nothing(
     ledger = Ledger.open(tmp_path)
     ledger.write([done(1, ledger=ledger)])
     assert ledger.flush(timeout_s=10)  # the database takes it
-    assert ledger.healthy and ledger.health().reason == "the journal: No space left on device"
+    assert ledger.health().ok and ledger.health().reason == "the journal: No space left on device"
     holder = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     ledger.write([done(2, ledger=ledger), start(done(3, ledger=ledger))])

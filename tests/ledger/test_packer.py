@@ -133,9 +133,10 @@ def test_femtodollars_are_exact_or_left(top: int, bottom: int) -> None:
 def test_other_texts_are_left(text: str) -> None:
     found = femtodollars(text)
     top, bar, bottom = text.partition("/")
-    plain = bar and all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (top, bottom))
+    parts = (top, bottom) if bar else (top,)
+    plain = all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts)
     if found is not None:
-        assert plain and found == Fraction(text) * FEMTO
+        assert plain and found == Fraction(text) * FEMTO == packed(text)
 
 
 class Odd(Attempt, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from farthing.ledger.amounts import LARGEST
 from farthing.ledger.bank import PurseState, SqliteBank
+from farthing.ledger.journal import FOLDER as JOURNAL
+from farthing.ledger.journal import Journal, packed, segments
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.row import Attempt
 from farthing.ledger.schema import connect
@@ -114,6 +116,29 @@ def test_what_the_dead_held_expires_and_their_leases_go(tmp_path: Path, store: S
     assert store.recover(lambda worker: False, hold_s=10) == 1
     assert budgets(tmp_path)["holds"] == [(mine.attempt, "all", 101, at + 10_000_000)]
     assert budgets(tmp_path)["leases"] == {}
+
+
+def test_rows_in_a_dead_workers_journal_are_its_own_where_they_name_no_worker(tmp_path: Path) -> None:
+    """The next worker brings them in. It lives: a row taken for its own would stay open, and charge it."""
+    Ledger.open(tmp_path).close()
+    lease(tmp_path, ("all", MINE, 1_000))
+    at = now_us()
+    begun = done(1, state="open", usd=None, started_us=at, holds={"all": 100})
+    end = done(2, holds={"all": 40})
+    journal = Journal(tmp_path / JOURNAL, MINE)
+    journal.append(packed([begun, end]), 2)
+    journal.close(remove=False)
+    with Ledger.open(tmp_path):
+        assert states(tmp_path) == {begun.attempt: "lost", end.attempt: "done"}
+        assert budgets(tmp_path) == {
+            "spent": {"all": 40}, "leases": {}, "holds": [(begun.attempt, "all", 100, at + 900_000_000)],
+        }  # fmt: skip
+        assert not segments(tmp_path / JOURNAL) and verify(tmp_path).ok
+    hot = connect(tmp_path, read_only=True)
+    assert hot.execute("SELECT DISTINCT value FROM attempt JOIN text ON text.id = attempt.worker").fetchall() == [
+        (MINE,)
+    ]
+    hot.close()
 
 
 @pytest.mark.parametrize("told_first", [True, False])

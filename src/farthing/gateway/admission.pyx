@@ -12,10 +12,12 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 
+from farthing.clocks cimport monotonic_s
 from farthing.gateway.limit_headers cimport Told
 from farthing.gateway.limit_moment cimport (
     Bound,
     C_CROWDED,
+    C_ENDLESS,
     C_MOST_TOKENS,
     C_REQUESTS,
     C_SHIFT,
@@ -25,19 +27,12 @@ from farthing.gateway.limit_moment cimport (
     moment_of,
     plus,
     shifted,
-    whole,
 )
 from farthing.gateway.shared_words cimport SharedWords
+from farthing.gateway.whole_numbers cimport cut
 
 from farthing.gateway.limit_headers import told
 from farthing.gateway.shared_table import RING, USED_SLOTS
-
-cdef extern from "<time.h>":
-    cdef struct timespec:
-        long tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec *now)
 
 cdef int64_t _RING = RING
 cdef Py_ssize_t _SLOTS_AT = USED_SLOTS
@@ -81,7 +76,7 @@ cdef class Admission:
         Fewer are given back to the second of admission; more count from now, and may bring the limit into debt. May be
         called again, where the tokens turn out to be others.
         """
-        cdef int64_t took = max(whole(tokens), 0)
+        cdef int64_t took = max(cut(tokens, C_ENDLESS), 0)
         cdef int64_t change = took - self.tokens
         cdef int64_t *words
         cdef Py_ssize_t number
@@ -149,7 +144,7 @@ cdef class Counting:
         An estimate above a whole limit is admitted when nothing else is in the minute, since it may be far too
         high; `at_least` (not negative), the tokens that it surely takes (its prompt), is not.
         """
-        cdef int64_t count = min(max(whole(tokens), whole(at_least), 0), C_MOST_TOKENS)
+        cdef int64_t count = min(max(cut(tokens, C_ENDLESS), cut(at_least, C_ENDLESS), 0), C_MOST_TOKENS)
         cdef int64_t *words
         cdef double now_s
         cdef int answer = self.shared.attempt()
@@ -183,7 +178,7 @@ cdef class Counting:
 
     def change(self, Moment admitted not None, tokens):
         """Count so many tokens more, from now; or (negative) fewer, of those that were counted in `admitted`."""
-        self.counted(admitted, whole(tokens))
+        self.counted(admitted, cut(tokens, C_ENDLESS))
 
     def told_now(self, int64_t reset_s):
         """The headers of a refusal: as an admission's, but nothing that was used counts after so many seconds."""
@@ -225,12 +220,7 @@ cdef class Counting:
         return 0
 
     cdef double now_s(self) except? -1:
-        cdef timespec now
-        if self._is_monotonic:  # (as `time.monotonic` reads it)
-            if clock_gettime(CLOCK_MONOTONIC, &now):
-                raise OSError("the clock cannot be read")
-            return <double>(<int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec) / 1e9
-        return self._clock()
+        return monotonic_s() if self._is_monotonic else self._clock()
 
     cdef int64_t *brought_words(self) except NULL:
         """The words, after Python had its turn."""

@@ -130,8 +130,9 @@ class Gateway:
         state, surface = self._state, SURFACES.get(cycle.path)
         if surface is None or state is None or cycle.meaning is None or cycle.method != "POST":
             return False
+        visit = Metered(self, state, cycle.path, surface, cycle.meaning.headers, cycle.receive, cycle.send)
         self._came(state)
-        Metered(self, state, cycle.path, surface, cycle.meaning.headers, cycle.receive, cycle.send).at_once()
+        visit.at_once()
         return True
 
     async def guarded(self, visit: Visit, state: State | None, work: Coroutine[Any, Any, None]) -> None:

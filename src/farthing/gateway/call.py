@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from farthing.gateway.admission import Admission
     from farthing.gateway.gate import Party
     from farthing.gateway.observe.spans import Trace
-    from farthing.gateway.upstream import Upstream
 
 
 _time_ns, _monotonic_ns = time.time_ns, time.monotonic_ns
@@ -25,8 +24,8 @@ _time_ns, _monotonic_ns = time.time_ns, time.monotonic_ns
 class Call:
     """A request: what was asked, by whom, and how to answer.
 
-    `lines`: by upstream what is passed on of `headers` (`Upstream.lines`), where requests with the same headers share
-    it. `answered`: an answer with `status` has begun to go out. `tokens`: consumed by all attempts, for the limits.
+    `lines`: by the upstream's name what is passed on of `headers` (`Upstream.lines`), shared by requests with the same
+    ones. `answered`: an answer with `status` has begun to go out. `tokens`: consumed by all attempts, for the limits.
     `trace`: where it stands in a trace, if that is recorded. `admission`: under which limits it counts, if any.
     `blamed`: upstreams that failed it (a request counts once in a circuit breaker).
     """
@@ -38,7 +37,7 @@ class Call:
 
     def __init__(
         self, id: str, surface: Surface, headers: Mapping[bytes, bytes], body: bytes, asked: Asked, party: "Party",
-        by: Attribution, watch: Watch, send: Send, cycle: Cycle | None, lines: "dict[Upstream, bytes] | None" = None,
+        by: Attribution, watch: Watch, send: Send, cycle: Cycle | None, lines: dict[str, bytes] | None = None,
     ) -> None:  # fmt: skip
         self.id = id
         self.surface = surface

@@ -91,8 +91,7 @@ class Exchange:
         try:
             if self._failed is None and self._unsent is None:
                 if self._request is None:
-                    if self._fault is not None:
-                        raise self._fault
+                    self._raise_fault()
                     whole = not self._begun and entry.begin(self._place)
                     self._open(None if whole else await entry.reserve())
                 self._failed = await self._send()
@@ -157,6 +156,12 @@ class Exchange:
         self._over()
         return self._failed is None and self._unsent is None
 
+    def _raise_fault(self) -> None:
+        """Raise what went wrong before `run`. (Kept, it would hold the frames it passes through, which hold us.)"""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+
     # --- the exchange -----------------------------------------------------------------------------
 
     def _open(self, cap: int | None) -> None:
@@ -174,9 +179,9 @@ class Exchange:
         entry.open(upstream, self._log)
         trace, kept, lines = call.trace, call.lines, None
         if kept is not None and trace is None and out.reply is None:
-            lines = kept.get(upstream)
+            lines = kept.get(upstream.name)
             if lines is None:
-                lines = kept[upstream] = upstream.lines(call.headers)
+                lines = kept[upstream.name] = upstream.lines(call.headers)
         if lines is None:
             lines = upstream.lines(call.headers, translated=out.reply is not None, traced=trace is not None)
         self._request = upstream.post(out.surface.path, lines, entry.attempt, out.body, trace)
@@ -200,8 +205,7 @@ class Exchange:
         call, upstream, request = self._call, self._upstream, self._request
         watch, breaker = call.watch, upstream.breaker
         try:
-            if self._fault is not None:
-                raise self._fault
+            self._raise_fault()
             assert request is not None
             response = await request.answer()
             status = response.status

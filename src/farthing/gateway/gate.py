@@ -261,8 +261,9 @@ def limited(found: Limited, party: Party) -> Problem:
         "concurrent": f"more than {limit and limit.concurrent} requests at once",
         "size": f"the request alone is larger than the limit of {limit and limit.tokens_per_minute} tokens a minute",
     }  # fmt: skip
+    whose = f"{scope_text(found.limit, party.key)}: " if found.limit else ""
     return Problem(
-        429, f"{scope_text(found.limit, party.key)}: {words.get(found.what, 'the limits are busy')}",
+        429, f"{whose}{words.get(found.what, 'the limits are busy')}",
         code="rate_limit_exceeded", retry_after_s=found.retry_after_s,
         headers=found.headers,
     )  # fmt: skip

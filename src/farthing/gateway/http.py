@@ -7,7 +7,7 @@ from typing import Any
 from farthing.gateway.problem import Header, Problem
 from farthing.gateway.process.cycle import Cycle
 from farthing.gateway.process.head_lines import fit_lines, fit_name, fit_pairs
-from farthing.gateway.process.wire import BY_NAME
+from farthing.gateway.process.request_head import BY_NAME
 from farthing.gateway.watch import Watch
 
 Message = MutableMapping[str, Any]
@@ -144,8 +144,8 @@ def too_large(most_bytes: int) -> Problem:
 
 async def send_whole(send: Send, status: int, headers: Sequence[Header], body: bytes) -> None:
     """Send a whole answer."""
-    cycle = getattr(send, "__self__", None)
-    if type(cycle) is Cycle and cycle.answer(status, headers, body):
+    cycle = own_cycle(send)
+    if cycle is not None and cycle.answer(status, headers, body):
         return
     await send(
         {
@@ -169,8 +169,8 @@ def client_left(receive: Receive) -> bool:
 
     ASGI can only tell by waiting for the next message, which would cost each request a task.
     """
-    cycle = getattr(receive, "__self__", None)
-    return type(cycle) is Cycle and cycle.disconnected
+    cycle = own_cycle(receive)
+    return cycle is not None and cycle.disconnected
 
 
 def hung_up(receive: Receive) -> bool:

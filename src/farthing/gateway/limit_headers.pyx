@@ -3,7 +3,8 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
+
+from farthing.gateway.writing cimport MOST_DIGITS, put, put_bytes, put_number
 
 from functools import lru_cache
 
@@ -11,9 +12,8 @@ cdef bytes _LEFT = b"x-ratelimit-remaining-requests"
 cdef bytes _LEFT_TOKENS = b"x-ratelimit-remaining-tokens"
 
 cdef enum:
-    _MOST_DIGITS = 20
     _LINE = 64  # bytes of one line: its name, a number, and four more
-assert len(_LEFT) + _MOST_DIGITS + 4 <= _LINE and len(_LEFT_TOKENS) <= len(_LEFT)
+assert len(_LEFT) + MOST_DIGITS + 4 <= _LINE and len(_LEFT_TOKENS) <= len(_LEFT)
 
 
 @lru_cache(maxsize=1024)
@@ -60,16 +60,15 @@ cdef class Told:
         """The same as lines of an answer's head, each with its end."""
         cdef char text[2 * _LINE]
         cdef bytes made
-        cdef Py_ssize_t size = 0, before = PyBytes_GET_SIZE(self._fixed_lines)
+        cdef char *end = text
         if self._is_huge or used < 0 or taken < 0:
             return _lines_of(self.headers(used, taken))
         if self._requests >= 0:
-            size = _put(text, _LEFT, self._requests - used)
+            end = _put_line(end, _LEFT, self._requests - used)
         if self._tokens >= 0:
-            size += _put(text + size, _LEFT_TOKENS, self._tokens - taken)
-        made = PyBytes_FromStringAndSize(NULL, before + size)
-        memcpy(PyBytes_AS_STRING(made), PyBytes_AS_STRING(self._fixed_lines), before)
-        memcpy(PyBytes_AS_STRING(made) + before, text, size)
+            end = _put_line(end, _LEFT_TOKENS, self._tokens - taken)
+        made = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(self._fixed_lines) + (end - text))
+        put(put_bytes(PyBytes_AS_STRING(made), self._fixed_lines), text, end - text)
         return made
 
 
@@ -77,34 +76,20 @@ cdef bytes _lines_of(list headers):
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-cdef Py_ssize_t _put(char *into, bytes name, int64_t number) noexcept:
-    """Write a line of at most `_LINE` bytes; how many they are."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(name)
-    memcpy(into, PyBytes_AS_STRING(name), size)
-    memcpy(into + size, b": ", 2)
-    size += 2 + _put_number(into + size + 2, number)
-    memcpy(into + size, b"\r\n", 2)
-    return size + 2
+cdef char *_put_line(char *to, bytes name, int64_t number) noexcept:
+    """Write a line of at most `_LINE` bytes; its end."""
+    to = put_number(put(put_bytes(to, name), b": ", 2), _told(number))
+    return put(to, b"\r\n", 2)
+
+
+cdef uint64_t _told(int64_t number) noexcept:
+    """A number below 0 is 0 (no more is used than there is)."""
+    return 0 if number < 0 else <uint64_t>number
 
 
 cdef bytes _digits(int64_t number):
-    cdef char digits[_MOST_DIGITS]
-    return PyBytes_FromStringAndSize(digits, _put_number(digits, number))
-
-
-cdef Py_ssize_t _put_number(char *into, int64_t number) noexcept:
-    """Write at most `_MOST_DIGITS`; how many they are. A number below 0 is 0 (no more is used than there is)."""
-    cdef char digits[_MOST_DIGITS]
-    cdef Py_ssize_t at = _MOST_DIGITS
-    cdef uint64_t rest = 0 if number < 0 else <uint64_t>number
-    while True:
-        at -= 1
-        digits[at] = <char>(48 + rest % 10)
-        rest //= 10
-        if not rest:
-            break
-    memcpy(into, digits + at, _MOST_DIGITS - at)
-    return _MOST_DIGITS - at
+    cdef char digits[MOST_DIGITS]
+    return PyBytes_FromStringAndSize(digits, put_number(digits, _told(number)) - digits)
 
 
 cdef bytes _duration(int64_t seconds):

@@ -11,11 +11,13 @@ cdef extern from *:
     #define FARTHING_REQUESTS (((int64_t)1 << FARTHING_SHIFT) - 1)
     #define FARTHING_MOST_TOKENS ((int64_t)1 << 33)
     #define FARTHING_CROWDED (FARTHING_MOST_TOKENS << FARTHING_SHIFT)
+    #define FARTHING_ENDLESS ((int64_t)1 << 62)
     """
     const int64_t C_SHIFT "FARTHING_SHIFT"
     const int64_t C_REQUESTS "FARTHING_REQUESTS"
     const int64_t C_MOST_TOKENS "FARTHING_MOST_TOKENS"
     const int64_t C_CROWDED "FARTHING_CROWDED"
+    const int64_t C_ENDLESS "FARTHING_ENDLESS"  # a number that a word can be added to, and more than is ever counted
 
 
 cdef struct Bound:  # what one limit is compared by
@@ -45,7 +47,6 @@ cdef class Moment:
 
 cdef Moment moment_of(SharedWords shared, double until_s, double gone_s, int64_t slots, list places)
 cdef Bound bound_of(requests, tokens, concurrent) except *
-cdef int64_t whole(object number) except? -1
 
 
 cdef inline int64_t plus(int64_t one, int64_t other) noexcept:

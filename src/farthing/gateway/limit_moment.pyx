@@ -4,11 +4,10 @@
 Requests and tokens share a word, so that one addition counts both: 28 bits of requests, 35 of tokens.
 """
 
-from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t
 
-cdef int64_t _ENDLESS = <int64_t>1 << 62
+from farthing.gateway.whole_numbers cimport cut
 
 SHIFT = C_SHIFT
 REQUESTS = C_REQUESTS
@@ -17,15 +16,6 @@ MOST_TOKENS = C_MOST_TOKENS
 """The largest limits and counts that the table holds (in one minute); larger ones are cut to them."""
 CROWDED = C_CROWDED
 """From here on tokens are not added up any more, so that a word never overflows."""
-
-
-cdef int64_t whole(object number) except? -1:
-    """The number, cut to what a word can be added to."""
-    cdef int overflow = 0
-    cdef int64_t found = PyLong_AsLongLongAndOverflow(number, &overflow)
-    if overflow:
-        return _ENDLESS if overflow > 0 else -_ENDLESS
-    return min(max(found, -_ENDLESS), _ENDLESS)
 
 
 cdef Bound bound_of(requests, tokens, concurrent) except *:
@@ -41,7 +31,7 @@ cdef Bound bound_of(requests, tokens, concurrent) except *:
 
 cdef int64_t _stated(object limit) except? -1:
     """A limit as stated; of those that no count reaches, one is like another."""
-    return min(max(whole(limit), 0), _ENDLESS >> 1)
+    return max(cut(limit, C_ENDLESS >> 1), 0)
 
 
 cdef class Moment:

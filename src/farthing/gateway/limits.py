@@ -137,13 +137,8 @@ class Limits:
         self._limiters: dict[tuple[Limit, ...], Limiter] = {}
 
     @classmethod
-    def open(
-        cls, folder: Path, worker: str = "", *, entries: int = ENTRIES, clock: Callable[[], float] = time.monotonic
-    ) -> "Limits":
-        """The limits in the data folder `folder`. Raises `FarthingError` where the table cannot be made.
-
-        `worker` is this worker's id; the slot's lock, not the id, says who lives.
-        """
+    def open(cls, folder: Path, *, entries: int = ENTRIES, clock: Callable[[], float] = time.monotonic) -> "Limits":
+        """The limits in the data folder `folder`. Raises `FarthingError` where the table cannot be made."""
         return cls(SharedTable(folder / "limits", entries=entries), clock)
 
     def close(self) -> None:

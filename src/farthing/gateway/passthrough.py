@@ -23,7 +23,7 @@ from farthing.gateway.http import (
 )
 from farthing.gateway.metering import Asked
 from farthing.gateway.problem import Problem
-from farthing.gateway.upstream import is_fit
+from farthing.gateway.process.head_lines import fit_value
 from farthing.gateway.watch import watched
 from farthing.ledger.ledger import attempt_id
 from farthing.ledger.row import Attempt
@@ -188,7 +188,7 @@ class Passage:
         if method not in ("POST", "PUT", "PATCH"):
             return pool.request(head + b"\r\n", bare=method == "HEAD")
         kind, length = headers.get(b"content-type", b""), headers.get(b"content-length", b"")
-        head += b"content-type: %b\r\n" % (kind if kind and is_fit(kind) else b"application/octet-stream")
+        head += b"content-type: %b\r\n" % (kind if kind and fit_value(kind) else b"application/octet-stream")
         if not length.isdigit():
             return pool.upload(head + b"transfer-encoding: chunked\r\n\r\n", _body(receive), None)
         if int(length) > MOST_UPLOAD:

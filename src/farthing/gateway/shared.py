@@ -93,7 +93,7 @@ class Shared:
             bank, ledger.worker, Changes(folder), on_failure=config.rules.on_bank_failure, on_alert=_alert
         )  # fmt: skip
         purses.start()
-        limits, metrics = Limits.open(folder, ledger.worker), Metrics(folder, ledger.worker)
+        limits, metrics = Limits.open(folder), Metrics(folder)
         return cls(folder, ledger, KeyRing(folder), purses, limits, metrics, watch)
 
     def book(self, config: Config) -> Book:

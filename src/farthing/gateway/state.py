@@ -71,6 +71,8 @@ class State:
         shared.metrics.knows(self.is_priced)
         self.held = Held(config.bounds.held_bytes)
         self.in_flight = 0
+        self.mark = object()
+        """Tells it from those before and after it, for what must not keep it alive."""
         self.keeps_tracer = False
         """The next configuration goes on with this one's tracer."""
         self._breakers = tuple(one.breaker for one in self.upstreams.values())

@@ -10,11 +10,11 @@ from farthing.gateway.config.values import Upstream as Settings
 from farthing.gateway.hiding import Hiding
 from farthing.gateway.http import FORWARDED
 from farthing.gateway.metering import Surface
+from farthing.gateway.process.head_lines import fit_value
 
 if TYPE_CHECKING:
     from farthing.gateway.observe.spans import Trace
 
-_RETURN, _LINE, _NUL = b"\r\n\0"
 _VERSION = b"anthropic-version: 2023-06-01\r\n"  # of Anthropic's API, which refuses a request that names none
 _OTHERS = (b"anthropic-", b"openai-")
 _PARENT = b"traceparent"
@@ -75,7 +75,7 @@ class Upstream:
         passed = self._passed_translated if translated else self._passed
         made = [self._always]
         for name, value in client.items():
-            if name in passed and is_fit(value) and not (traced and name == _PARENT):
+            if name in passed and fit_value(value) and not (traced and name == _PARENT):
                 made.append(_line(name, value))
         if not self._versioned and (translated or b"anthropic-version" not in client):
             made.append(_VERSION)
@@ -99,8 +99,3 @@ class Upstream:
 
 def _line(name: bytes, value: bytes) -> bytes:
     return b"%b: %b\r\n" % (name, value)
-
-
-def is_fit(value: bytes) -> bool:
-    """Whether `value` cannot end its line, and so begin another header or request."""
-    return not (_RETURN in value or _LINE in value or _NUL in value)

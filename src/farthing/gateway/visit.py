@@ -19,7 +19,6 @@ from farthing.gateway.gate import Caller
 from farthing.gateway.http import Receive, Send, body_at_once, own_cycle, read_body
 from farthing.gateway.metering import Asked, Surface, read_request
 from farthing.gateway.problem import Problem
-from farthing.gateway.upstream import Upstream
 from farthing.gateway.watch import Watch, watched
 from farthing.ledger.ledger import attempt_id
 
@@ -42,12 +41,12 @@ class Visit:
 
 
 class Familiar(msgspec.Struct, frozen=True, eq=False):
-    """What is the same for all requests with one head, under one configuration: who sends them, and by upstream the
-    lines that are passed on of it."""
+    """What is the same for all requests with one head, under one configuration (`State.mark`): who sends them, and by
+    the upstream's name the lines that are passed on of it."""
 
-    state: "State"
+    mark: object
     caller: Caller
-    lines: dict[Upstream, bytes]
+    lines: dict[str, bytes]
 
 
 class Metered(Visit):
@@ -71,7 +70,7 @@ class Metered(Visit):
         self._state = state
         self._watch: Watch | None = None
         self._caller: Caller | None = None
-        self._lines: dict[Upstream, bytes] | None = None
+        self._lines: dict[str, bytes] | None = None
         self._bytes = 0
         self._exchange: Exchange | None = None
         self._fault: Exception | None = None
@@ -80,7 +79,7 @@ class Metered(Visit):
     # --- without a task ---------------------------------------------------------------------------
 
     def at_once(self) -> None:
-        """Begin to serve the request, which came whole with a known head; go on in a task where that has to wait."""
+        """Begin to serve the request, which came whole with a plain head; go on in a task where that has to wait."""
         state = self._state
         try:
             body = self._arrive()
@@ -103,9 +102,11 @@ class Metered(Visit):
         if self._in_task or exchange is None:
             return
         if exchange.came():
-            self._told()
-            self._leave()
-            self._gateway.gone(self._state)
+            try:
+                self._told()
+            finally:
+                self._leave()
+                self._gateway.gone(self._state)
         else:
             self.go_on()
 
@@ -128,10 +129,11 @@ class Metered(Visit):
             watch = self._watch
             assert watch is not None
             watch.task = current_task()
-            if self._fault is not None:
-                raise self._fault
+            fault, self._fault = self._fault, None  # (kept here, it would hold what it passes through, which holds us)
             call = self.call
             if call is None:
+                if fault is not None:
+                    raise fault
                 if body is None:
                     config = state.config
                     body = await read_body(
@@ -140,6 +142,8 @@ class Metered(Visit):
                     self._bytes = len(body)
                 call = self._enter(body)
             try:
+                if fault is not None:
+                    raise fault
                 await serve(state, call, self._exchange)
             except Problem as problem:
                 call.status = call.status or problem.status
@@ -166,8 +170,8 @@ class Metered(Visit):
             self._caller = state.gate.caller(self.headers)
         else:
             known = meaning.memo
-            if type(known) is not Familiar or known.state is not state or not state.gate.holds(known.caller):
-                known = meaning.memo = Familiar(state, state.gate.caller(self.headers), {})
+            if type(known) is not Familiar or known.mark is not state.mark or not state.gate.holds(known.caller):
+                known = meaning.memo = Familiar(state.mark, state.gate.caller(self.headers), {})
             self._caller, self._lines = known.caller, known.lines
         body = body_at_once(cycle, self.headers, state.config.bounds.body_bytes, state.held)
         if body is not None:
@@ -186,14 +190,13 @@ class Metered(Visit):
             by, party = state.gate.who(caller.key, headers, asked)
         if party.scoped:
             state.gate.check_scope(party.key, (asked.model, *asked.other_models), by.feature)
-        self.call = call = Call(
-            self.id, surface, headers, body, asked, party, by, watch, self.send, self.cycle, self._lines
-        )
+        call = Call(self.id, surface, headers, body, asked, party, by, watch, self.send, self.cycle, self._lines)
         if state.tracer is not None:
             call.trace = state.tracer.begin(self.id, headers)
         if party.limiter is not None:
             tokens = asked.prompt_tokens_estimate + (asked.max_output_tokens or 0) * asked.choices
             call.admission = state.gate.admit(party, tokens)
+        self.call = call
         return call
 
     def _told(self) -> None:
@@ -202,13 +205,13 @@ class Metered(Visit):
         if call is None:
             return
         self.answered = call.answered
+        if call.admission is not None:  # (It has ended already where the answer went out, mostly with as many tokens.)
+            call.admission.end(call.tokens)
         if state.tracer is not None and call.trace is not None:
             state.tracer.request(
                 call.trace, self.id, method="POST", path=f"/v1/{self.surface.path}", status=call.status,
                 started_us=call.started_us, ended_us=call.now_us(),
             )  # fmt: skip
-        if call.admission is not None:  # (It has ended already where the answer went out, mostly with as many tokens.)
-            call.admission.end(call.tokens)
 
     def _leave(self) -> None:
         """Nothing is held any more."""

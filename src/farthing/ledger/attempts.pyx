@@ -1,49 +1,33 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """Rows made of rows: the open one of a blank, the final one of the open one; and the ids that rows have.
 
-`msgspec.structs.replace` with a dozen names takes ten times as long. A row's fields are pointers at fixed offsets behind
-its head (`__slots__`, of which Python's own descriptors tell the offset), so a row is copied as they are.
+`msgspec.structs.replace` with a dozen names takes ten times as long; see struct_fields.pxd.
 """
 
 import os
 
 from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
-from cpython.ref cimport Py_XINCREF
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+from farthing.clocks cimport wall_us
+from farthing.struct_fields cimport copied, field, offset_of
 
 from farthing.ledger.row import Attempt
 
 cdef extern from *:
     """
-    #include <structmember.h>
-    #define offset_in(descriptor) (((PyMemberDescrObject *)(descriptor))->d_member->offset)
     #define digits_of(text) ((unsigned char *)PyUnicode_1BYTE_DATA(text))
     """
-    PyTypeObject PyMemberDescr_Type
-    Py_ssize_t offset_in(PyObject* descriptor)
-    object _PyObject_New(PyTypeObject* type)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
     unsigned char* digits_of(PyObject* text)
     uint64_t PyLong_AsUnsignedLongLongMask(object number) except? 0xFFFFFFFFFFFFFFFF
 
 cdef PyTypeObject* ROW = <PyTypeObject*>Attempt
-cdef enum:
-    HEAD = sizeof(PyObject)
-    POINTER = sizeof(void*)
 
 
 cdef Py_ssize_t offset(str name) except -1:
     """Where the field `name` stands in an `Attempt`."""
-    cdef object descriptor = Attempt.__dict__[name]
-    cdef Py_ssize_t found
-    if (<PyObject*>descriptor).ob_type != &PyMemberDescr_Type:
-        raise TypeError(f"Attempt.{name} is no slot")
-    found = offset_in(<PyObject*>descriptor)
-    if found < HEAD or found % POINTER or found + POINTER > <Py_ssize_t>Attempt.__basicsize__:
-        raise TypeError(f"Attempt.{name} stands at {found}")
-    return found
+    return offset_of(Attempt, name)
 
 
 cdef object told(object row, Py_ssize_t at, str name):
@@ -51,12 +35,6 @@ cdef object told(object row, Py_ssize_t at, str name):
     cdef PyObject* found = field(<PyObject*>row, at) if Py_TYPE(row) == ROW else NULL
     return getattr(row, name) if found == NULL else <object>found
 
-
-cdef Py_ssize_t FIELDS = len(Attempt.__struct_fields__)
-if Attempt.__basicsize__ != HEAD + FIELDS * POINTER or {offset(name) for name in Attempt.__struct_fields__} != set(
-    range(HEAD, Attempt.__basicsize__, POINTER)
-):
-    raise TypeError("an Attempt is more than its fields")
 
 cdef Py_ssize_t[12] OPENED = [
     offset(name)
@@ -74,20 +52,11 @@ cdef Py_ssize_t[14] ENDED = [
 ]
 
 
-cdef object copied(object row, PyObject** values, const Py_ssize_t* places, int count):
+cdef object made_of(object row, PyObject** values, const Py_ssize_t* places, int count):
     """A copy of `row` with `values` at `places`."""
     if Py_TYPE(row) != ROW:
         raise TypeError(f"no Attempt: {row!r}")
-    cdef object made = _PyObject_New(ROW)
-    cdef PyObject** source = <PyObject**>(<char*><PyObject*>row + HEAD)
-    cdef PyObject** fields = <PyObject**>(<char*><PyObject*>made + HEAD)
-    cdef Py_ssize_t n
-    memcpy(fields, source, FIELDS * POINTER)
-    for n in range(count):
-        (<PyObject**>(<char*><PyObject*>made + places[n]))[0] = values[n]
-    for n in range(FIELDS):
-        Py_XINCREF(fields[n])
-    return made
+    return copied(row, values, places, count)
 
 
 def opened(
@@ -99,7 +68,7 @@ def opened(
         <PyObject*>request_type, <PyObject*>user, <PyObject*>segment, <PyObject*>session, <PyObject*>tags,
         <PyObject*>decision, <PyObject*>holds,
     ]
-    return copied(blank, values, OPENED, 12)
+    return made_of(blank, values, OPENED, 12)
 
 
 def ended(
@@ -112,7 +81,7 @@ def ended(
         <PyObject*>status, <PyObject*>error, <PyObject*>quantities, <PyObject*>usd, <PyObject*>unknown,
         <PyObject*>price, <PyObject*>estimated, <PyObject*>answer, <PyObject*>holds,
     ]
-    return copied(opened, values, ENDED, 14)
+    return made_of(opened, values, ENDED, 14)
 
 
 cdef unsigned char[5] process
@@ -144,13 +113,8 @@ def attempt_id(now_us=None, /):
     """
     global count
     cdef uint64_t time
-    cdef timespec now
     cdef int n
-    if now_us is None:
-        clock_gettime(CLOCK_REALTIME, &now)
-        time = <uint64_t>now.tv_sec * 1000000 + <uint64_t>now.tv_nsec // 1000
-    else:
-        time = PyLong_AsUnsignedLongLongMask(now_us)
+    time = wall_us() if now_us is None else PyLong_AsUnsignedLongLongMask(now_us)
     cdef object made = PyUnicode_New(32, 127)
     cdef unsigned char* at = digits_of(<PyObject*>made)
     for n in range(7):

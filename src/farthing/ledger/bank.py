@@ -176,6 +176,7 @@ class SqliteBank:
 
     def states(self, purses: Sequence[str]) -> dict[str, PurseState]:
         try:
+            self._stand()
             return {purse: self._state(purse) for purse in purses}
         except _FAULTS as error:
             raise self._failed(error) from error
@@ -197,6 +198,7 @@ class SqliteBank:
 
     def wanted(self) -> set[str]:
         try:
+            self._stand()
             rows = self._connection.execute(
                 "SELECT purse FROM wanted WHERE abs(at_us - ?) <= ?", (self._now_us(), WANTED_S * 1_000_000)
             )
@@ -204,8 +206,9 @@ class SqliteBank:
         except _FAULTS as error:
             raise self._failed(error) from error
 
-    def _begin(self) -> None:
-        """Begin to write, to the file that is in the folder: the ledger's writer puts one back that was removed."""
+    def _stand(self) -> None:
+        """See that the open file is the one in the folder: the ledger's writer puts one back that was removed. Where it
+        is another, even a reader would be told nothing of what is spent or wanted from then on."""
         if self._place.amiss() == REPLACED:
             self._place.drop_log()
             before = self._connection
@@ -216,6 +219,9 @@ class SqliteBank:
             before.close()
         if why := self._place.why():
             raise BankUnavailable(why)
+
+    def _begin(self) -> None:
+        self._stand()
         self._connection.execute("BEGIN IMMEDIATE")
 
     def _commit(self) -> None:

@@ -12,8 +12,9 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from farthing.ledger.attempts cimport field, offset
+from farthing.ledger.attempts cimport offset
 from farthing.ledger.checksum cimport crc32
+from farthing.struct_fields cimport field
 
 import msgspec
 

@@ -10,8 +10,9 @@ from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE, P
 from cpython.object cimport PyObject
 from posix.unistd cimport write
 
-from farthing.ledger.attempts cimport field, offset
+from farthing.ledger.attempts cimport offset
 from farthing.ledger.frame cimport HEAD_BYTES, LONGEST_BYTES, Latest, Segment, pack_rows, put_head
+from farthing.struct_fields cimport field
 
 import msgspec
 

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from farthing.ledger import journal as journals
 from farthing.ledger.attempts import attempt_id as attempt_id
 from farthing.ledger.journal import WHOLE, Journal, frames, missing, segments
@@ -118,11 +120,6 @@ class Ledger:
         """Call `call` once the rows up to `ticket` are durable, from another thread; it must be quick."""
         self._writer.when_durable(ticket, call)
 
-    @property
-    def healthy(self) -> bool:
-        """Whether rows that are accepted now become durable soon."""
-        return self._writer.health().ok
-
     def health(self) -> Health:
         """How the writing fares, with the reason where something is amiss."""
         return self._writer.health()
@@ -177,7 +174,7 @@ def _recover(store: Store, worker: Worker, aside: Path, hold_s: float) -> int:
             if done < WHOLE:
                 found = (frame for path in paths for frame in frames(path))
                 for through, rows, prices in missing(found, done, WHOLE):
-                    store.write(rows, prices, Mark(worker=dead, through=through))
+                    store.write(_named(rows, dead), prices, Mark(worker=dead, through=through))
         marked = store.recover(alive, hold_s)
         for dead, paths in left.items():
             for path in paths:
@@ -185,6 +182,12 @@ def _recover(store: Store, worker: Worker, aside: Path, hold_s: float) -> int:
             store.forget(dead)
         worker.bury()
         return marked
+
+
+def _named(rows: Sequence[Attempt], worker: str) -> list[Attempt]:
+    """`rows`, those that name no worker as rows of `worker`: the store would take them for those of who writes them,
+    and count them among the living."""
+    return [row if row.worker else msgspec.structs.replace(row, worker=worker) for row in rows]
 
 
 def _patiently(work: Callable[[], T], folder: Path) -> T:

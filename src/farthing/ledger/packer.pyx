@@ -1,13 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Attempts as rows of the hot ledger: texts that repeat become numbers, the rest is a flat tuple."""
+"""Attempts as rows of the hot ledger: texts that repeat become numbers, the rest is a flat tuple.
+
+Amounts that are not written plainly are `amounts.packed`'s; rows that cannot be packed raise, and are mended by `pack`.
+"""
 
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
-from farthing.ledger.attempts cimport field, offset
+from farthing.ledger.attempts cimport offset
 from farthing.ledger.femto cimport femto
+from farthing.struct_fields cimport field
 
 from contextlib import suppress
 

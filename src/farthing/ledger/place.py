@@ -17,25 +17,28 @@ from pathlib import Path
 FILE = "ledger.sqlite"
 LOCK = "ledger.lock"
 REMOVED, REPLACED, LOG_REMOVED = "was removed", "was replaced by another file", "has lost its log (-wal or -shm)"
-_Identity = tuple[int, int] | None
+Identity = tuple[int, int] | None
 
 
 class Place:
-    """What `FILE` and its log were when a connection opened them."""
+    """What `FILE` and its log were when a connection opened them. `was`: the file as it was before, so that one that is
+    taken away meanwhile is missed too."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, was: Identity) -> None:
         self.path = folder / FILE
         self._logs = (folder / f"{FILE}-wal", folder / f"{FILE}-shm")
-        self._was = _identity(self.path)
-        self._logs_were = [_identity(log) for log in self._logs]
+        self._was = was
+        self._logs_were = [identity(log) for log in self._logs]
 
     def amiss(self) -> str:
         """What happened to the file meanwhile: `REMOVED`, `REPLACED`, `LOG_REMOVED`, or "" (some microseconds)."""
-        now = _identity(self.path)
+        now = identity(self.path)
+        if now is None:
+            return REMOVED
         if now != self._was:
-            return REMOVED if now is None else REPLACED
+            return REPLACED
         for number, log in enumerate(self._logs):
-            found = _identity(log)
+            found = identity(log)
             if found != self._logs_were[number]:
                 if self._logs_were[number] is not None:
                     return LOG_REMOVED
@@ -50,11 +53,12 @@ class Place:
     def drop_log(self) -> None:
         """Where another file was put in the place of ours, remove our log from beside it: it would be read as that
         file's."""
-        if self.amiss() == REPLACED and self._logs_were[0] and _identity(self._logs[0]) == self._logs_were[0]:
+        if self.amiss() == REPLACED and self._logs_were[0] and identity(self._logs[0]) == self._logs_were[0]:
             _remove_log(self.path)
 
 
-def _identity(path: Path) -> _Identity:
+def identity(path: Path) -> Identity:
+    """Which file is at `path`; None: none."""
     try:
         found = path.stat()
     except OSError:

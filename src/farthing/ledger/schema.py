@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from farthing.ledger.place import FILE as FILE
-from farthing.ledger.place import Place, make, opening
+from farthing.ledger.place import Place, identity, make, opening
 from farthing.problems import FarthingError
 
 APPLICATION_ID = 0x46524C31  # tells our file from other SQLite files
@@ -146,7 +146,8 @@ def connect_in_place(
             # locks on it (as POSIX has it), and then another process that closes it takes the WAL away with what is in
             # it.
             make(path)
-        return _opened(path, read_only), Place(folder)
+        was = identity(path)
+        return _opened(path, read_only), Place(folder, was)
 
 
 def _opened(path: Path, read_only: bool) -> sqlite3.Connection:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""What a batch of attempts is charged, by worker and purse."""
+"""What a batch of attempts is charged, by worker and purse; `settle` books it."""
 
 from farthing.ledger.attempts cimport offset, told
 

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Open rows that wait for their end, so that an attempt that ends soon is written to the store once."""
+"""Open rows that wait for their end, so that an attempt that ends soon is written to the store once. When they have
+waited long enough is the `writer`'s to say."""
 
 from farthing.ledger.attempts cimport offset, told
 

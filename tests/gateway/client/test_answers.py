@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from farthing.gateway.client import Broken, Pool, Request, Response, connection
 from farthing.gateway.client.connection import Connection
-from farthing.gateway.client.wire import MOST_HEAD_BYTES, Kept
+from farthing.gateway.client.plain_wire import MOST_HEAD_BYTES, Kept
 from tests.gateway.client.serving import OK, ask, head, run, says, serving
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n\r\nhello"

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.gateway.metering import Asked, Surface, read_request, request
+from farthing.gateway.metering.outlines import Outline, Outlines
 from farthing.gateway.metering.plain_requests import Remembered, names_no_type
+from tests.gateway.metering.agents import as_a_whole
 from tests.gateway.metering.broken import VALUES, damaged, texts, written
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -121,55 +123,71 @@ def test_what_is_remembered_is_what_would_be_read(
     bodies = [outside % data.draw(st.composite(written)(prompt)) for prompt in prompts]
     bodies += [data.draw(damaged(body)) for body in bodies]
     quick = [read_request(surface, body) for body in bodies * 2]
-    slow = []
-    for body in bodies * 2:
-        request._remembered.clear()
-        slow.append(read_request(surface, body))
-    assert quick == slow
+    assert quick == [as_a_whole(surface, body) for body in bodies] * 2
 
 
 def remembering(**changed: int) -> Remembered:
-    return Remembered("messages", **{"most": 3, "longest": 40, "least": 1, "likely": 4, **changed})
+    found = Outlines(parts=["messages"], others=[], not_text=["image"], built_in=["mcp"])
+    return Remembered(found, **{"most": 3, "longest": 40, "most_bytes": 200, "least": 1, "likely": 4, **changed})
+
+
+def keep(known: Remembered, body: bytes, asked: Asked) -> None:
+    outline = known.ask(body)
+    assert type(outline) is Outline
+    known.keep(outline, asked)
 
 
 def test_the_size_is_that_of_the_body() -> None:
     """31 bytes are at most 31 tokens, and likely 8 of 4 bytes each."""
-    kept = Asked(model="m", prompt_tokens_bound=1, prompt_tokens_estimate=1, metadata={"a": "b"})
+    kept = Asked(model="m", prompt_tokens_bound=27, prompt_tokens_estimate=1, metadata={"a": "b"})
     known = remembering()
-    assert known.ask(b'{"messages":[],"model":"m"}') is None
-    known.keep(b'{"messages":[],"model":"m"}', kept)
-    assert known.ask(b'{"messages":["hi"],"model":"m"}') == Asked(
+    keep(known, b'{"messages":[],"model":"m"}', kept)  # 27 bytes: nothing beside them
+    assert known.ask(b'{"messages":null,"model":"m"}') == Asked(
+        model="m", prompt_tokens_bound=29, prompt_tokens_estimate=8, metadata={"a": "b"}
+    )
+    assert known.ask(b'{"messages":"hi!!","model":"m"}') == Asked(
         model="m", prompt_tokens_bound=31, prompt_tokens_estimate=8, metadata={"a": "b"}
     )
-    assert kept.prompt_tokens_bound == 1
+    assert kept.prompt_tokens_bound == 27
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"messages":[{"type":"x"}],"model":"m"}', b'{"messages":[{"\\u0074ype":1}],"model":"m"}',
-        b'{"messages":[,"model":"m"}', b'{"messages":["\xff"],"model":"m"}', b'{"messages" [],"model":"m"}', b"{}", b"",
-        b'{"messages":', b'{"messages"', b'"messages":1' + b" " * 40, b" " * 40 + b'"messages":1',
-    ],
-)  # fmt: skip
-def test_what_cannot_be_remembered(body: bytes) -> None:
+def test_what_is_beside_the_text_is_beside_any_text() -> None:
+    """27 bytes are 14 tokens of 2, 31 are 16: with 1,000 beside them. Where there was no bound there is none."""
+    known = remembering(least=2)
+    keep(known, b'{"messages":[],"model":"m"}', Asked(prompt_tokens_bound=1014))
+    found = known.ask(b'{"messages":"hi!!","model":"m"}')
+    assert type(found) is Asked and (found.prompt_tokens_bound, found.prompt_tokens_estimate) == (1016, 8)
+    keep(known, b'{"messages":[],"model":"n"}', Asked(prompt_size_from="no bound"))
+    assert known.ask(b'{"messages":"hi!!","model":"n"}') == Asked(prompt_tokens_estimate=8, prompt_size_from="no bound")
+
+
+def test_an_outline_that_is_long_is_not_remembered() -> None:
     known = remembering()
-    known.keep(body, Asked())
-    assert known.count == 0 and known.ask(body) is None and known.around(body) is None
+    keep(known, b'{"messages":[],"model":"%s"}' % (b"m" * 40), Asked())
+    assert known.count == 0
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    known = remembering()
+    """Three at most, and of 23 bytes each two where they have 50 together; what is kept already is kept once."""
+    known, few = remembering(), remembering(most_bytes=50)
     for number in range(10):
-        known.keep(b'{"messages":1,"n":%d}' % number, Asked(choices=number))
-        assert 0 < known.count <= 3
-        found = known.ask(b'{"messages":22,"n":%d}' % number)
-        assert found is not None and found.choices == number
+        for one, most in ((known, 3), (few, 2)):
+            outline = one.ask(b'{"messages":null,"n":%d}' % number)
+            assert type(outline) is Outline
+            one.keep(outline, Asked(choices=number))
+            one.keep(outline, Asked(choices=77))
+            assert 0 < one.count <= most and one.held_bytes == 23 * one.count
+            found = one.ask(b'{"messages":"22","n":%d}' % number)
+            assert type(found) is Asked and found.choices == number
 
 
 def test_only_a_request_is_remembered() -> None:
+    outline = remembering().ask(b'{"messages":null}')
+    assert type(outline) is Outline
     with pytest.raises(TypeError):
-        remembering().keep(b'{"messages":1}', "something else")  # type: ignore[arg-type]
+        remembering().keep(outline, "something else")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        remembering().keep(None, Asked())  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         remembering().ask(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="0 bytes"):
@@ -179,9 +197,10 @@ def test_only_a_request_is_remembered() -> None:
 def test_others_that_hold_the_same_request_keep_it() -> None:
     """Each copy owns what it points to: none is freed twice, none too early."""
     known = remembering()
-    known.keep(b'{"messages":1,"model":"m"}', Asked(model="".join(["a", "name"]), metadata={"a": "b"}))
+    body = b'{"messages":"","model":"m"}'
+    keep(known, body, Asked(model="".join(["a", "name"]), metadata={"a": "b"}, prompt_tokens_bound=len(body)))
     for _ in range(1000):
         found = [known.ask(b'{"messages":"%s","model":"m"}' % (b"x" * 300)) for _ in range(5)]
-        assert [(one.model, one.metadata, one.prompt_tokens_bound) for one in found if one] == [
+        assert [(one.model, one.metadata, one.prompt_tokens_bound) for one in found if type(one) is Asked] == [
             ("aname", {"a": "b"}, 327)
         ] * 5

@@ -23,6 +23,7 @@ from farthing.gateway.metering.members import doubled, names_of
 from farthing.gateway.metering.plain_answers import plain_answer
 from farthing.gateway.metering.sse import Events, data_of
 from farthing.gateway.metering.words import word
+from tests.gateway.metering.agents import as_a_whole
 from tests.usage.test_common_usage import ANTHROPIC, ELSE, OPENAI, RESPONSES, usages
 
 USAGES = usages(OPENAI, RESPONSES, ANTHROPIC, {**OPENAI, **ELSE, "estimated_cost": st.just(0.5)})
@@ -148,8 +149,7 @@ def test_a_plain_request(
     stated = {name: fields[name] for name in data.draw(st.permutations(sorted(fields)))}
     body = json.dumps(stated, separators=between, ensure_ascii=ascii_only).encode()
     quick = [read_request(surface, body) for _ in range(2)]  # found, and remembered
-    with patch.object(request, "_PLAIN", frozenset()), patch.object(request, "_remembered", {}):
-        assert quick == [read_request(surface, body)] * 2
+    assert quick == [as_a_whole(surface, body)] * 2
 
 
 SETTINGS = '{"model":"gpt","messages":%s,"max_tokens":9,"n":2}'
@@ -168,8 +168,7 @@ def test_the_same_settings_around_other_messages(surface: Surface, others: str) 
     found = read_request(surface, body)
     assert found.choices == (2 if surface is Surface.CHAT else 1)
     assert found.images == others.count("image_url") // 2
-    with patch.object(request, "_remembered", {}):
-        assert found == read_request(surface, body)
+    assert found == as_a_whole(surface, body)
 
 
 def test_what_is_remembered_of_requests_is_bounded() -> None:

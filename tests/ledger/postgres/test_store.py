@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from farthing.ledger.bank import PurseState
+from farthing.ledger.journal import FOLDER as JOURNAL
+from farthing.ledger.journal import Journal, packed
 from farthing.ledger.ledger import Ledger
 from farthing.ledger.postgres import schema
 from farthing.ledger.postgres.bank import PostgresBank
@@ -113,6 +115,18 @@ def test_the_dead_are_found_their_holds_expire_and_their_leases_go(url: str, tmp
         state = bank.states(["p"])["p"]
         assert (state.spent, state.leased, state.held) == (83, 0, 0)
     bank.close()
+
+
+def test_rows_in_a_dead_workers_journal_are_its_own_where_they_name_no_worker(url: str, tmp_path: Path) -> None:
+    Ledger.open(tmp_path, store=shared_store(url, tmp_path)).close()
+    journal = Journal(tmp_path / JOURNAL, "w1")
+    journal.append(packed([opened(1, "", holds={"p": 30}), ended(2, "", holds={"p": 50})]), 2)
+    journal.close(remove=False)
+    with Ledger.open(tmp_path, store=shared_store(url, tmp_path)):
+        # (a1 began long ago: its hold has expired, and is gone)
+        assert states(url) == {"a1": 1, "a2": 2} and spent(url) == {"p": 50}
+        assert rows(url, "SELECT DISTINCT worker FROM attempt") == [("w1",)]
+        assert rows(url, "SELECT * FROM hold") == rows(url, "SELECT * FROM lease") == []
 
 
 def test_workers_of_another_machine_are_dead_only_after_a_long_silence(url: str, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The gateway's HTTP/1.1 client: kept connections to one upstream, on the loop of the worker.
 
 Why our own: a client with threads of its own costs a wake-up across threads for each request and piece of an answer;
-this one is a protocol on the loop that serves the request. Most answers are plain, and read in C (head.pyx, wire.pyx);
-for others it has the parser that our server uses.
+this one is a protocol on the loop that serves the request. Most answers are plain, and read in C (head.pyx,
+plain_wire.pyx); for others it has the parser that our server uses.
 """
 
 from farthing.gateway.client.errors import Broken, Closing, Fault, NotConnected

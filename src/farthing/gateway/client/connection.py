@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 from farthing.gateway.client.errors import Broken
-from farthing.gateway.client.wire import Wire
+from farthing.gateway.client.plain_wire import Wire
 
 if TYPE_CHECKING:
     from farthing.gateway.client.pool import Pool

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from farthing.gateway.client.connection import Connection
 from farthing.gateway.client.dial import dial
 from farthing.gateway.client.origin import Origin
+from farthing.gateway.client.plain_wire import Kept
 from farthing.gateway.client.request import Request
 from farthing.gateway.client.secure import Secured
 from farthing.gateway.client.tls import context
-from farthing.gateway.client.wire import Kept
 
 IDLE_S = 20.0
 """A server that closes an idle connection just as it is used again fails a request that cannot safely be repeated;

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from farthing.gateway.client.errors import Broken, Closing, NotConnected
+from farthing.gateway.client.plain_wire import Asked
 from farthing.gateway.client.response import Response
-from farthing.gateway.client.wire import Asked
 
 if TYPE_CHECKING:
     from farthing.gateway.client.connection import Connection

@@ -6,8 +6,6 @@ from asyncio import get_running_loop
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 
-from farthing.gateway.client.head cimport Head
-
 from farthing.gateway.client.errors import Broken
 
 

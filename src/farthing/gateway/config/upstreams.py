@@ -59,7 +59,7 @@ class UpstreamReader:
         place = f"{table.document.place}:{table.document.lines[table.path]}"
         self._places[name] = place
         protocol = self._protocol(table, preset)
-        key, whence, auth = self._key(table, preset, protocol, name)
+        key, whence, auth = self._key(table, preset, protocol)
         same = preset is not None and preset.protocol == protocol
         provider = provider_name(table.text("provider") or (preset.provider if preset else name)) or name
         base = preset.target if preset is not None and same else default_target(protocol, provider)
@@ -115,9 +115,7 @@ class UpstreamReader:
         protocol: Protocol = stated or (preset.protocol if preset else "openai")
         return protocol
 
-    def _key(
-        self, table: Table, preset: Preset | None, protocol: Protocol, name: str
-    ) -> tuple[Secret | None, str, Auth]:
+    def _key(self, table: Table, preset: Preset | None, protocol: Protocol) -> tuple[Secret | None, str, Auth]:
         """The key, where it comes from ("" where none is needed), and how it is sent."""
         for key in ("key", "api_key", "token"):
             if key in table.values:

@@ -2,7 +2,7 @@
 """Objects of a known form in JSON: a few of their counts and texts, found in one walk along them.
 
 What the same model answers to one request after another is the same to the byte but for its texts and numbers: between
-those it is compared (a `_Shape`), which takes a third of a walk.
+those it is compared (a `_Shape`), which takes a third of a walk. What has another form is for the decoders in Python.
 """
 
 cimport cython

@@ -154,6 +154,15 @@ cdef inline Place past_string(Text* text, Place at) noexcept nogil:
                 return NULL
 
 
+cdef inline Place past_plain(Text* text, Place at) noexcept nogil:
+    """Behind the string whose first character is at `at`, if it is ASCII and nothing in it is escaped."""
+    text.is_rare = False
+    at = past_string(text, at)
+    if text.is_rare:
+        return NULL
+    return at
+
+
 cdef inline Place past_digits(Place at) noexcept nogil:
     """Behind at least one digit."""
     if not b"0" <= at[0] <= b"9":

@@ -17,9 +17,7 @@ from farthing.gateway.metering.json_form cimport (
     GEO,
     HIT,
     HOUR,
-    ID,
     MADE,
-    MODEL,
     READ,
     REASONING,
     SERVICE_TIER,
@@ -31,7 +29,7 @@ from farthing.gateway.metering.json_form cimport (
     Form,
     Found,
 )
-from farthing.gateway.metering.struct_copy cimport copied, offset_of, put
+from farthing.struct_fields cimport copied, offset_of, put
 
 from farthing.gateway.metering.answer import COST_HEADER, REGION_HEADER, TIER_HEADER
 from farthing.gateway.metering.answer_forms import ANTHROPIC, OPENAI
@@ -114,7 +112,7 @@ def plain_answer(surface, bytes body not None, headers) -> Served | None:
 
 
 cdef object _served(dict meters, Found* found):
-    cdef object served = copied(_NOTHING)
+    cdef object served = copied(_NOTHING, NULL, NULL, 0)
     cdef int place
     put(served, _QUANTITIES, meters)
     for place in range(FINISH + 1):

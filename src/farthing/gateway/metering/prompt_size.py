@@ -19,7 +19,9 @@ _IMAGES = frozenset({"image", "image_url", "input_image", "computer_screenshot"}
 _AUDIO = frozenset({"input_audio", "audio", "audio_url"})
 _DOCUMENTS = frozenset({"document", "file", "input_file", "container_upload"})
 _VIDEOS = frozenset({"video", "video_url", "input_video"})
-_BUILT_IN = (
+NOT_TEXT = _IMAGES | _AUDIO | _DOCUMENTS | _VIDEOS | {"item_reference"}
+"""Parts of these types are not text, or not all of their text stands in the request."""
+BUILT_IN = (
     "web_search", "web_fetch", "code_execution", "code_interpreter", "file_search", "mcp", "x_search",
     "collections_search", "browser_search", "google_search", "image_generation", "tool_search", "openrouter:",
 )  # fmt: skip
@@ -194,7 +196,7 @@ def _uncounted(media: Media) -> str:
 
 def is_built_in(tool: object) -> bool:
     """Whether a tool is run by the provider, which adds what it reads to the prompt."""
-    return isinstance(tool, str) and tool.startswith(_BUILT_IN)
+    return isinstance(tool, str) and tool.startswith(BUILT_IN)
 
 
 @cache

@@ -9,17 +9,20 @@ import msgspec
 
 from farthing.gateway.metering.decoding import FAULTS, MOST_OBJECTS, SMALL, crowded, without_surrogates
 from farthing.gateway.metering.members import LONG, before, doubled, members, names_of
-from farthing.gateway.metering.plain_requests import Remembered, names_no_type
+from farthing.gateway.metering.outlines import Outline, Outlines
+from farthing.gateway.metering.plain_requests import Remembered
 from farthing.gateway.metering.prompt_size import (
-    BY_BYTES,
+    BUILT_IN,
+    NO_MEDIA,
+    NOT_TEXT,
+    Media,
     bytes_per_token,
     find_media,
-    is_built_in,
     prompt_size,
-    text_tokens,
 )
 from farthing.gateway.metering.request_faults import reason
 from farthing.gateway.metering.surfaces import CHAT, COMPLETIONS, COUNT_TOKENS, EMBEDDINGS, RESPONSES, Surface
+from farthing.gateway.metering.tools_asked import Tools, tools_in
 from farthing.gateway.metering.values import Asked
 from farthing.gateway.metering.words import LONGEST, word
 from farthing.usage.record import LARGEST_COUNT
@@ -74,28 +77,20 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _type = msgspec.json.Decoder(Any).decode
 _ONCE = frozenset(_Body.__struct_fields__)
 _ONCE_BYTES = frozenset(name.encode() for name in _ONCE)
-_PLAIN = frozenset(
-    name.encode()
-    for name in (
-        "model", "messages", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of",
-        "temperature", "top_p", "top_k", "stop", "stop_sequences", "seed", "presence_penalty", "frequency_penalty",
-        "input", "system", "instructions", "role", "content", "encoding_format", "dimensions",
-    )
-)  # fmt: skip
-"""Names of which only the fields with a type of their own need reading: a request with no others holds nothing rare."""
 _LONG_ONES: tuple[tuple[Callable[[_Body], msgspec.Raw], Callable[[bytes], re.Match[bytes] | None]], ...] = tuple(
     (attrgetter(name), before(name)) for name in ("messages", "input", "prompt", "system", "instructions", "tools")
 )
 """The fields that can be long, and what finds the first place where one begins."""
 _MOST_MODELS = _MOST_REMEMBERED = 1024
+_LONGEST_OUTLINE = 1 << 14
+_MOST_OUTLINES_BYTES = 1 << 20
 _models = dict[str | None, str]()
 _remembered = dict[Surface, Remembered]()
-"""By surface, what bodies asked in which nothing rare stands around the prompt, by what does."""
+"""By surface, what bodies asked whose prompt is all text, by what stands around it."""
 
 
 def read_request(surface: Surface, body: bytes) -> Asked:
@@ -104,32 +99,15 @@ def read_request(surface: Surface, body: bytes) -> Asked:
     A field that is stated twice is refused: the upstream's parser may take the other one, and then a key would pay
     for (or be allowed) one model and get another.
     """
-    remembered = _remembered.get(surface)
-    if remembered is None:
-        remembered = _remembered[surface] = _none_yet(surface)
-    elif (asked := remembered.ask(body)) is not None:
-        return asked
+    remembered = _remembered.get(surface) or _none_yet(surface)
+    known = remembered.ask(body)
+    if type(known) is Asked:
+        return known
     try:
-        if len(body) >= SMALL or not body.isascii():
-            _check(body)
-        try:
-            found = _decode(body)
-        except FAULTS as fault:
-            found = _forgiving(body, fault)
-        model = _models.get(found.model) or _checked(found.model)
-        outside = remembered.around(body) or body
-        if len(outside) >= _SHORT:
-            outside = _outside(found, outside)
-        names = names_of(outside)
-        are_plain = len(_PLAIN.intersection(names)) == len(names)  # none that is rare, none twice
-        if are_plain and names_no_type(body):
-            asked = _plainly(surface, found, model, len(body))
-            remembered.keep(body, asked)
+        if type(known) is Outline and (asked := _by_outline(surface, known)) is not None:
+            remembered.keep(known, asked)
             return asked
-        unsure = _ESCAPED in outside or (not are_plain and doubled(names, _ONCE_BYTES))
-        if unsure and (told := _doubtful(found, body)):
-            return Asked(problem=told)
-        return _asked(surface, found, model, body)
+        return _as_a_whole(surface, body)
     except _Problem as wrong:
         return Asked(problem=str(wrong))
 
@@ -139,9 +117,49 @@ class _Problem(Exception):
 
 
 def _none_yet(surface: Surface) -> Remembered:
+    holds_parts, any_value = ["messages", "prompt"], ["system", "instructions"]
+    if surface is RESPONSES:  # whose `prompt` is a stored one
+        holds_parts = ["input"]
+    elif surface is EMBEDDINGS:
+        any_value.append("input")
     least, likely = bytes_per_token()
-    prompt = "input" if surface is RESPONSES or surface is EMBEDDINGS else "messages"
-    return Remembered(prompt, most=_MOST_REMEMBERED, longest=_SHORT, least=least, likely=likely)
+    found = _remembered[surface] = Remembered(
+        Outlines(parts=holds_parts, others=any_value, not_text=NOT_TEXT, built_in=BUILT_IN),
+        most=_MOST_REMEMBERED, longest=_LONGEST_OUTLINE, most_bytes=_MOST_OUTLINES_BYTES, least=least, likely=likely,
+    )  # fmt: skip
+    return found
+
+
+def _by_outline(surface: Surface, outline: Outline) -> Asked | None:
+    """What is asked by a request of this outline; None where something is wrong, which is told of the whole body."""
+    try:
+        found = _decode(outline.text)
+    except FAULTS:
+        return None
+    model = _surely(found, outline.text, outline.text)
+    return _asked(surface, found, model, outline.size, NO_MEDIA, Tools(outline.tools, outline.built_in))
+
+
+def _as_a_whole(surface: Surface, body: bytes) -> Asked:
+    """What is asked by any request."""
+    if len(body) >= SMALL or not body.isascii():
+        _check(body)
+    try:
+        found = _decode(body)
+    except FAULTS as fault:
+        found = _forgiving(body, fault)
+    model = _surely(found, _outside(found, body) if len(body) >= _SHORT else body, body)
+    media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
+    return _asked(surface, found, model, len(body), media, tools_in(found.tools))
+
+
+def _surely(found: _Body, outside: bytes, body: bytes) -> str:
+    """The model that `body` names, `outside` being what is left of it without its long values. Raises `_Problem` where
+    none is named, or upstreams may read a field in two ways."""
+    model = _models.get(found.model) or _checked(found.model)
+    if _ESCAPED in outside or doubled(names_of(outside), _ONCE_BYTES):
+        _refuse_doubles(found, body)
+    return model
 
 
 def _check(body: bytes) -> None:
@@ -190,40 +208,22 @@ def _outside(found: _Body, body: bytes) -> bytes:
     return body
 
 
-def _doubtful(found: _Body, body: bytes) -> str:
-    """What is wrong with the first field that upstreams may read in two ways; "" where none is: it is stated twice, or
-    in capitals, which some parsers (Go's) take for the same."""
+def _refuse_doubles(found: _Body, body: bytes) -> None:
+    """Refuse a field that upstreams may read in two ways: it is stated twice, or in capitals, which some parsers (Go's)
+    take for the same."""
     seen = set[str]()
     for member in members(body, known=[bytes(value_of(found)) for value_of, _ in _LONG_ONES]):
         if member.name in _ONCE:
             if member.name in seen:
-                return f"{member.name} is stated twice: state it once"
+                raise _Problem(f"{member.name} is stated twice: state it once")
         elif (plain := member.name.casefold()) in _ONCE:
-            return f"a field is called {plain} but for its capitals: write {plain}"
+            raise _Problem(f"a field is called {plain} but for its capitals: write {plain}")
         seen.add(member.name)
-    return ""
 
 
-def _plainly(surface: Surface, found: _Body, model: str, size: int) -> Asked:
-    """What is asked by a request of `size` bytes that is all text and has none of the fields that are rare."""
-    bound, estimate = text_tokens(size)
-    return Asked(
-        model=model,
-        stream=found.stream or False,
-        max_output_tokens=_limit(surface, found),
-        limit_is_new=surface is CHAT and found.max_completion_tokens is not None and found.max_tokens is None,
-        choices=_choices(surface, found),
-        prompt_tokens_bound=bound,
-        prompt_tokens_estimate=estimate,
-        prompt_size_from=BY_BYTES,
-    )
-
-
-def _asked(surface: Surface, found: _Body, model: str, body: bytes) -> Asked:
+def _asked(surface: Surface, found: _Body, model: str, size_bytes: int, media: Media, tools: Tools) -> Asked:
     """What is asked. (Of most requests most fields are absent: none of those is looked into.)"""
-    media = find_media(bytes(found.input if surface is RESPONSES else found.messages))
-    kinds = _tool_kinds(found.tools) if found.tools else []
-    size = prompt_size(surface, len(body), media, tools=len(kinds or ()), unbounded=_beyond(surface, found, kinds))
+    size = prompt_size(surface, size_bytes, media, tools=tools.number, unbounded=_beyond(surface, found, tools))
     options = _value(found.stream_options) if found.stream_options else None
     labels = _labels(_value(found.metadata)) if found.metadata else {}
     user = word(_value(found.user)) if found.user else ""
@@ -246,7 +246,7 @@ def _asked(surface: Surface, found: _Body, model: str, body: bytes) -> Asked:
         images=media.images,
         audio=media.audio,
         documents=media.documents,
-        tools=len(kinds or ()),
+        tools=tools.number,
         prompt_tokens_bound=size.bound,
         prompt_tokens_estimate=size.estimate,
         prompt_size_from=size.how,
@@ -312,18 +312,7 @@ def _choices(surface: Surface, found: _Body) -> int:
     return each * len(prompts) if several else each
 
 
-def _tool_kinds(tools: msgspec.Raw) -> list[str] | None:
-    """The `type` of each tool ("" where it has none, as Anthropic's own clients' tools); None: they cannot be read."""
-    if not _is_stated(tools):
-        return []
-    try:
-        found = _tools(tools)
-        return [word(_type(tool["type"])) if "type" in tool else "" for tool in found]
-    except FAULTS:
-        return None
-
-
-def _beyond(surface: Surface, found: _Body, kinds: list[str] | None) -> str:
+def _beyond(surface: Surface, found: _Body, tools: Tools) -> str:
     """What the prompt holds that the body does not; "" where there is nothing."""
     if (found.previous_response_id or found.conversation) and (
         _is_stated(found.previous_response_id) or _is_stated(found.conversation)
@@ -335,9 +324,9 @@ def _beyond(surface: Surface, found: _Body, kinds: list[str] | None) -> str:
         _is_stated(found.web_search_options) or _holds(found.plugins) or _holds(found.mcp_servers)
     ):
         return "what built-in tools read"
-    if kinds is None:
+    if tools.odd:
         return "tools of an unusual form"
-    return "what built-in tools read" if kinds and any(map(is_built_in, kinds)) else ""
+    return "what built-in tools read" if tools.built_in else ""
 
 
 def _holds(raw: msgspec.Raw) -> bool:

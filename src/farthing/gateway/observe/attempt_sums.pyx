@@ -13,21 +13,17 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.object cimport Py_EQ, Py_TYPE, PyObject, PyObject_RichCompareBool, PyTypeObject
 from libc.stdint cimport int64_t, uint64_t
 
-from farthing.ledger.attempts cimport field, offset
+from farthing.gateway.whole_numbers cimport cut
+from farthing.ledger.attempts cimport offset
+from farthing.ledger.femto cimport read_fraction
+from farthing.struct_fields cimport field
 
 from farthing.gateway.observe.metrics_store import BOUNDS_US, Series
 from farthing.ledger.row import Attempt
 
-cdef extern from "Python.h":
-    bint PyUnicode_IS_COMPACT_ASCII(PyObject *text)
-    bint PyUnicode_CheckExact(object text)
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    const unsigned char *PyUnicode_1BYTE_DATA(object text)
-
 cdef enum:
     _BOUNDS = 17
     _MOST_KINDS = 256  # kept apart until somebody asks
-    _MOST_DIGITS = 18
     _SLOTS = 8
     _MILLION = 1_000_000
 
@@ -220,11 +216,7 @@ cdef int _add_to(dict sums, meter, count) except -1:
 
 cdef int64_t _whole(object number) except? -1:
     """A time in microseconds; one that no clock says is cut, so that no sum of them is too large."""
-    cdef int overflow = 0
-    cdef int64_t found = PyLong_AsLongLongAndOverflow(number, &overflow)
-    if overflow:
-        return _FAR_US if overflow > 0 else -_FAR_US
-    return min(max(found, -_FAR_US), _FAR_US)
+    return cut(number, _FAR_US)
 
 
 cdef int64_t _sort_in(int64_t *buckets, int64_t time_us) noexcept:
@@ -253,20 +245,8 @@ def pico(str usd not None):
 
 cdef int64_t _plain_pico(object usd) noexcept:
     """The same of an amount that is written plainly, and below nine million dollars; -1: of another."""
-    if not PyUnicode_CheckExact(usd) or not PyUnicode_IS_COMPACT_ASCII(<PyObject *>usd):
-        return -1
-    cdef const unsigned char *at = PyUnicode_1BYTE_DATA(usd)
-    cdef const unsigned char *end = at + PyUnicode_GET_LENGTH(usd)
-    cdef uint64_t top, rest, whole, high, bottom = 1
-    top = _digits(&at, end)
-    if at < end:
-        if at[0] != 47:  # "/"
-            return -1
-        at += 1
-        bottom = _digits(&at, end)
-        if at < end:
-            return -1
-    if top > <uint64_t>_LARGE or bottom == 0 or bottom > <uint64_t>_MILLION * 10_000_000:
+    cdef uint64_t top, rest, whole, high, bottom
+    if not read_fraction(usd, &top, &bottom) or bottom > <uint64_t>_MILLION * 10_000_000:
         return -1
     # Six decimals, and six more: no step is beyond 64 bits.
     whole, rest = top // bottom, top % bottom
@@ -276,17 +256,3 @@ cdef int64_t _plain_pico(object usd) noexcept:
     high, rest = rest // bottom, rest % bottom
     rest = rest * _MILLION + (bottom >> 1)
     return <int64_t>((whole * _MILLION + high) * _MILLION + rest // bottom)
-
-
-cdef uint64_t _digits(const unsigned char **at, const unsigned char *end) noexcept:
-    """The number here, which `at` is then behind; more than any other where it has no digits, or too many."""
-    cdef const unsigned char *start = at[0]
-    cdef const unsigned char *digit = start
-    cdef uint64_t number = 0
-    if end - start > _MOST_DIGITS:
-        end = start + _MOST_DIGITS
-    while digit < end and 48 <= digit[0] <= 57:
-        number = number * 10 + (digit[0] - 48)
-        digit += 1
-    at[0] = digit
-    return number if digit > start else <uint64_t>-1

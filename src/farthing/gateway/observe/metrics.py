@@ -26,7 +26,7 @@ class Metrics(AttemptSums):
     are "other", except that an upstream's answer may name a few hundred.
     """
 
-    def __init__(self, folder: Path, worker: str = "", *, known: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, folder: Path, *, known: Callable[[str], bool] | None = None) -> None:
         self._store = MetricsStore(folder)
         self._known = known or (lambda _: False)
         self._now = Snapshot()

@@ -6,6 +6,7 @@ application's to bound: it is given the body in pieces, and waits while a client
 """
 
 import asyncio
+import contextlib
 import math
 from collections import deque
 from collections.abc import Coroutine
@@ -16,9 +17,9 @@ import msgspec
 
 from farthing.gateway.process.cycle import Cycle
 from farthing.gateway.process.head_lines import STATUS_LINES
-from farthing.gateway.process.heads import address, parts, without_offer
+from farthing.gateway.process.heads import address, scope_of, without_offer
+from farthing.gateway.process.plain_turns import KEEP_ALIVE_S, MOST_WAITING_BYTES, Wire
 from farthing.gateway.process.served import Served
-from farthing.gateway.process.wire import KEEP_ALIVE_S, MOST_WAITING_BYTES, Meaning, Wire
 
 HEAD_S = 15.0
 """How long the head of a request may take, from its first byte."""
@@ -30,21 +31,19 @@ MOST_PIPELINED = 16
 MOST_FRAMING = 16
 """Bytes of framing for a byte of a body: a chunk of one byte has six."""
 
-_ASGI = {"version": "3.0", "spec_version": "2.3"}
-
 
 class Connection(Wire, asyncio.Protocol):
     """Made for each connection; those beyond the most are answered 503."""
 
     __slots__ = (
-        "_body_bytes", "_framing_bytes", "_head_bytes", "_headers", "_left_bytes", "_new_head", "_offered", "_parser",
-        "_url",
+        "_body_bytes", "_framing_bytes", "_head_bytes", "_headers", "_left_bytes", "_offered", "_parser", "_url",
     )  # fmt: skip
 
     def __init__(self, served: Served, loop: asyncio.AbstractEventLoop) -> None:
         self.due = math.inf
         self._makes = Cycle
         self._served = served
+        self._heads = served.heads
         self._loop = loop
         self._pipeline: deque[Cycle] = deque()
         self._resting = True
@@ -52,8 +51,6 @@ class Connection(Wire, asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._left_bytes = 0
-        self._new_head: tuple[bytes, bytes] | None = None
-        """One that came twice, and its number: to be kept, if the parser finds it plain."""
         self._body_bytes = 0
         self._framing_bytes = 0
         self._offered = False
@@ -92,15 +89,6 @@ class Connection(Wire, asyncio.Protocol):
             self.taken.set()
             self.taken = None
 
-    def _heard(self, data: bytes) -> None:
-        """`data` comes after a request that was answered, and is not another with the same head."""
-        first, last, start = parts(data)
-        found = self._look_up(data[:first] + data[last:start], data[first:last]) if start else None
-        if found is None:
-            self._parse(data)
-        else:
-            self.known(found, data, first, last, start)
-
     def _more(self, data: bytes) -> None:
         """`data` comes while a request is read or served."""
         if not self.transport.is_closing():
@@ -134,13 +122,6 @@ class Connection(Wire, asyncio.Protocol):
                 self._refuse(400, "the body of this request is mostly the framing of its chunks, or trailers")
 
     # --- around the parser ----------------------------------------------------------------------------
-
-    def _look_up(self, head: bytes, digits: bytes) -> Meaning | None:
-        """What a head without its `digits` means, if it is known."""
-        found = self._served.heads.get(head)
-        if found is None:
-            self._new_head = (head, digits) if self._served.saw(head) else None
-        return found
 
     def _body(self, data: bytes) -> bytes:
         """Take what is of the body; what is left for the parser."""
@@ -183,16 +164,9 @@ class Connection(Wire, asyncio.Protocol):
             return
         self._headers = []  # trailers are no headers: a proxy before us has not looked at them
         self._in_body = True
-        path, query = address(self._url)
         version = parser.get_http_version()
-        scope = {
-            "type": "http", "asgi": _ASGI, "http_version": version, "method": parser.get_method().decode("ascii"),
-            "path": path, "query_string": query, "headers": headers,
-        }  # fmt: skip
+        scope = scope_of(version, parser.get_method().decode("ascii"), address(self._url), headers)
         before, keep_alive = self._cycle, version != "1.0" and parser.should_keep_alive()
-        if keep_alive and self._new_head is not None:
-            self._served.keep(*self._new_head, self._url, scope)
-        self._new_head = None
         self._cycle = cycle = Cycle(self, scope, self.transport, keep_alive)
         if before is None or before.answered:
             self.start(cycle)
@@ -255,6 +229,17 @@ class Connection(Wire, asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
+
+    async def emptied(self, taken: asyncio.Event) -> None:
+        """Wait until the client has taken the answer before (`taken`); it is cut off where it takes nothing of that."""
+        left = math.inf
+        while not taken.is_set():
+            if (now_left := self.transport.get_write_buffer_size()) >= left:
+                self.transport.abort()
+            left = now_left
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await taken.wait()
 
     # --- the worker's side ----------------------------------------------------------------------------
 

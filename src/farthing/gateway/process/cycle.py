@@ -10,7 +10,8 @@ from collections.abc import Coroutine, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from farthing.gateway.process.head_lines import STATUS_LINES, fit_name, fit_value
-from farthing.gateway.process.wire import BY_NAME, LARGE_BYTES, Turn
+from farthing.gateway.process.plain_turns import LARGE_BYTES, Turn
+from farthing.gateway.process.request_head import BY_NAME
 
 if TYPE_CHECKING:
     from farthing.gateway.process.served import Served
@@ -135,7 +136,7 @@ class Cycle(Turn):
         """ASGI's `send`: waits while the client does not take what is sent. Raises `RuntimeError` for what is no
         answer, so that none is taken for another."""
         if (taken := self._connection.taken) is not None and not self.disconnected:
-            await taken.wait()
+            await (taken.wait() if self._started else self._connection.emptied(taken))
         if self.disconnected:
             return
         if not self._started:
@@ -174,7 +175,7 @@ class Cycle(Turn):
         if message["type"] != "http.response.start":
             raise RuntimeError(f"{message['type']} before the answer's head")
         status: int = message["status"]
-        method, version = self.method, (self.scope if self.meaning is None else self.meaning.scope)["http_version"]
+        method, version = self.method, "1.1" if self.meaning is not None else self.scope["http_version"]
         parts = [STATUS_LINES[status]]
         length: int | None = None
         closes = False

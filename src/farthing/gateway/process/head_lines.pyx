@@ -1,12 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""The text of an answer, compiled: its head, checked as it is written, and its chunks."""
+"""The text of an answer, compiled: its head, checked as it is written, and its chunks.
+
+Not plain are statuses without a body or a line of their own, headers that mean something to the server, and those that
+are unfit or no pairs of bytes: `Cycle.send` does, or refuses, what they ask for.
+"""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
 from cpython.sequence cimport PySequence_Fast, PySequence_Fast_GET_ITEM, PySequence_Fast_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
+
+from farthing.gateway.writing cimport digits_of, is_fit_value, put, put_bytes, put_digits
 
 import http
 
@@ -31,27 +36,6 @@ for _n in range(256):
     _TOKEN[_n] = _n in b"!#$%&'*+.^_`|~-0123456789abcdefghijklmnopqrstuvwxyz"
 cdef enum:
     _BUFFER_BYTES = 4096
-
-
-cdef bint _fit_value(const unsigned char* at, Py_ssize_t size) noexcept:
-    """Whether a header's value has no control character but tabs, by which it cannot end its line."""
-    cdef uint64_t word, other
-    cdef Py_ssize_t n = 0
-    while n < size:
-        if size - n >= 8:
-            memcpy(&word, at + n, 8)
-            other = word ^ <uint64_t>0x7F7F7F7F7F7F7F7F
-            # A byte less than 32, or one that is 127 ("hasless" and "haszero" of the Bit Twiddling Hacks).
-            if not (
-                ((word - <uint64_t>0x2020202020202020) & ~word | (other - <uint64_t>0x0101010101010101) & ~other)
-                & <uint64_t>0x8080808080808080
-            ):
-                n += 8
-                continue
-        if (at[n] < 32 and at[n] != 9) or at[n] == 127:
-            return False
-        n += 1
-    return True
 
 
 cdef bint _fit_name(const unsigned char* at, Py_ssize_t size) noexcept:
@@ -81,16 +65,7 @@ def fit_name(bytes name not None):
 
 def fit_value(bytes value not None):
     """Whether a header may have this value, which so cannot end its line: no control characters but tabs."""
-    return _fit_value(<const unsigned char*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-
-
-cdef inline char* _put(char* to, const char* what, Py_ssize_t size) noexcept:
-    memcpy(to, what, size)
-    return to + size
-
-
-cdef inline char* _put_bytes(char* to, PyObject* what) noexcept:
-    return _put(to, PyBytes_AS_STRING(<object>what), PyBytes_GET_SIZE(<object>what))
+    return is_fit_value(<const unsigned char*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
 
 
 cdef Py_ssize_t _lines_size(object headers) except -2:
@@ -108,7 +83,7 @@ cdef Py_ssize_t _lines_size(object headers) except -2:
             return -1
         if not _plain_name(<const unsigned char*>PyBytes_AS_STRING(<object>name), PyBytes_GET_SIZE(<object>name)):
             return -1
-        if not _fit_value(<const unsigned char*>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value)):
+        if not is_fit_value(<const unsigned char*>PyBytes_AS_STRING(<object>value), PyBytes_GET_SIZE(<object>value)):
             return -1
         size += PyBytes_GET_SIZE(<object>name) + PyBytes_GET_SIZE(<object>value) + 4
     return size
@@ -127,30 +102,23 @@ cdef bytes whole_answer(int status, object headers, bytes lines, bytes body, bin
     if headers_size < 0:
         return None
     cdef bytes first = <bytes>_LINES[status]
-    cdef char digits[24]
-    cdef int count = 0
-    cdef Py_ssize_t left = PyBytes_GET_SIZE(body), n
-    while True:
-        count += 1
-        digits[24 - count] = <char>(48 + left % 10)
-        left //= 10
-        if left == 0:
-            break
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(first) + 2 + headers_size + PyBytes_GET_SIZE(lines) + 16 + count + 4
+    cdef int digits = digits_of(PyBytes_GET_SIZE(body))
+    cdef Py_ssize_t n
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(first) + 2 + headers_size + PyBytes_GET_SIZE(lines) + 16 + digits + 4
     if joined:
         size += PyBytes_GET_SIZE(body)
     cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
-    cdef char* to = _put_bytes(PyBytes_AS_STRING(made), <PyObject*>first)
+    cdef char* to = put_bytes(PyBytes_AS_STRING(made), first)
     cdef PyObject* pair
-    to = _put(to, b"\r\n", 2)
+    to = put(to, b"\r\n", 2)
     for n in range(PySequence_Fast_GET_SIZE(headers)):
         pair = <PyObject*>PySequence_Fast_GET_ITEM(headers, n)
-        to = _put(_put_bytes(to, <PyObject*>PyTuple_GET_ITEM(<object>pair, 0)), b": ", 2)
-        to = _put(_put_bytes(to, <PyObject*>PyTuple_GET_ITEM(<object>pair, 1)), b"\r\n", 2)
-    to = _put(_put_bytes(to, <PyObject*>lines), b"content-length: ", 16)
-    to = _put(_put(to, digits + 24 - count, count), b"\r\n\r\n", 4)
+        to = put(put_bytes(to, <bytes>PyTuple_GET_ITEM(<object>pair, 0)), b": ", 2)
+        to = put(put_bytes(to, <bytes>PyTuple_GET_ITEM(<object>pair, 1)), b"\r\n", 2)
+    to = put(put_bytes(to, lines), b"content-length: ", 16)
+    to = put(put_digits(to, PyBytes_GET_SIZE(body), digits), b"\r\n\r\n", 4)
     if joined:
-        _put_bytes(to, <PyObject*>body)
+        put_bytes(to, body)
     return made
 
 
@@ -167,8 +135,8 @@ cdef bytes chunk(bytes body):
         if left == 0:
             break
     cdef bytes made = PyBytes_FromStringAndSize(NULL, count + PyBytes_GET_SIZE(body) + 2)
-    cdef char* to = _put(PyBytes_AS_STRING(made), first + 24 - count, count)
-    _put(_put_bytes(to, <PyObject*>body), b"\r\n", 2)
+    cdef char* to = put(PyBytes_AS_STRING(made), first + 24 - count, count)
+    put(put_bytes(to, body), b"\r\n", 2)
     return made
 
 
@@ -183,7 +151,7 @@ cdef inline bytes _passed(object names, str name, str value, Py_ssize_t longest_
     if PyUnicode_KIND(value) != 1:
         raise ValueError("the value of a header is no Latin-1")
     cdef Py_ssize_t size = PyUnicode_GET_LENGTH(value)
-    return told if size <= longest_bytes and _fit_value(PyUnicode_1BYTE_DATA(value), size) else None
+    return told if size <= longest_bytes and is_fit_value(PyUnicode_1BYTE_DATA(value), size) else None
 
 
 def fit_pairs(object pairs, object names, Py_ssize_t longest_bytes):
@@ -224,7 +192,7 @@ def fit_lines(object pairs, object names, Py_ssize_t longest_bytes):
             if PyBytes_GET_SIZE(told) + size + 4 > _BUFFER_BYTES:
                 full.append(b"%b: %b\r\n" % (told, PyBytes_FromStringAndSize(text, size)))
                 continue
-        to = _put(_put_bytes(to, <PyObject*>told), b": ", 2)
-        to = _put(_put(to, text, size), b"\r\n", 2)
+        to = put(put_bytes(to, told), b": ", 2)
+        to = put(put(to, text, size), b"\r\n", 2)
     cdef bytes last = PyBytes_FromStringAndSize(made, to - made)
     return last if full is None else b"".join([*full, last])

@@ -5,8 +5,7 @@ import resource
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from farthing.gateway.process.heads import MOST_KNOWN, meaning
-from farthing.gateway.process.wire import Meaning
+from farthing.gateway.process.request_head import Heads
 
 if TYPE_CHECKING:
     from farthing.gateway.process.connection import Connection
@@ -27,8 +26,7 @@ class Served:
         self.most = most
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.heads: dict[bytes, Meaning] = {}
-        self._seen: set[bytes] = set()
+        self.heads = Heads()
         self.at_once: Callable[[Cycle], bool] | None = None
         """Asked first for each request whose body is whole: whether the application takes it. It then answers by the
         cycle, now or later, and no task is made; what is to wait goes on in one by `Cycle.go_on`."""
@@ -37,23 +35,6 @@ class Served:
         """The requests that were taken at once, have no task, and are not answered."""
         running = (one.running for one in self.connections)
         return [cycle for cycle in running if cycle is not None and cycle.task is None and not cycle.answered]
-
-    def saw(self, head: bytes) -> bool:
-        """Whether `head` came before, lately: it comes now, and is not known."""
-        if head in self._seen:
-            return True
-        if len(self._seen) >= MOST_KNOWN:
-            self._seen.clear()
-        self._seen.add(head)
-        return False
-
-    def keep(self, head: bytes, digits: bytes, url: bytes, scope: dict[str, Any]) -> None:
-        """Keep what a head says, if it is plain."""
-        if (found := meaning(head, digits, url, scope)) is not None:
-            if len(self.heads) >= MOST_KNOWN:
-                self.heads.clear()
-            self.heads[head] = found
-            self._seen.discard(head)
 
 
 def sweep(connections: Iterable["Connection"], now: float) -> None:

@@ -1,13 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, binding=False
 """The most that a request can cost which bounds its prompt and its answers itself, where requests like it were looked
-at before: tokens x the dearest rates, in whole numbers. Nearly every request comes by here."""
+at before: tokens x the dearest rates, in whole numbers. Nearly every request comes by here; others are looked at by
+`worst` (which then has it remembered here, where its prices are linear)."""
 
 cimport cython
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject, PyObject_RichCompareBool, Py_EQ
 from libc.limits cimport LLONG_MAX, LLONG_MIN
 
-from farthing.gateway.spending.fields cimport farthing_at, farthing_field
+from farthing.gateway.whole_numbers cimport fits
+from farthing.struct_fields cimport field, offset_of
 
 from math import isinf
 
@@ -37,12 +39,12 @@ cdef extern from *:
 cdef enum:
     MOST_BOUNDS = 64
 
-cdef Py_ssize_t _PROMPT = farthing_field(Asked, "prompt_tokens_bound")
-cdef Py_ssize_t _OUTPUT = farthing_field(Asked, "max_output_tokens")
-cdef Py_ssize_t _CHOICES = farthing_field(Asked, "choices")
-cdef Py_ssize_t _TIER = farthing_field(Asked, "tier")
-cdef Py_ssize_t _IMAGES = farthing_field(Asked, "images")
-cdef Py_ssize_t _AUDIO = farthing_field(Asked, "audio")
+cdef Py_ssize_t _PROMPT = offset_of(Asked, "prompt_tokens_bound")
+cdef Py_ssize_t _OUTPUT = offset_of(Asked, "max_output_tokens")
+cdef Py_ssize_t _CHOICES = offset_of(Asked, "choices")
+cdef Py_ssize_t _TIER = offset_of(Asked, "tier")
+cdef Py_ssize_t _IMAGES = offset_of(Asked, "images")
+cdef Py_ssize_t _AUDIO = offset_of(Asked, "audio")
 cdef object _Asked = Asked
 
 
@@ -100,7 +102,7 @@ cdef class Bounds:
     cdef bint _remembered(self, PyObject *asked, where, long long started_us, long long *nano) except -1:
         """Whether that is known, and then what it is."""
         cdef long long prompt, output, choices, images, audio
-        cdef PyObject *tier = farthing_at(asked, _TIER)
+        cdef PyObject *tier = field(asked, _TIER)
         cdef Py_ssize_t n
         cdef Bound bound
         if not (
@@ -144,11 +146,7 @@ cdef class Bounds:
         return len(self._bounds)
 
 
-cdef bint _whole(PyObject *of, Py_ssize_t field, long long *found) except -1:
+cdef bint _whole(PyObject *of, Py_ssize_t offset, long long *found) except -1:
     """Whether the field holds a whole number of 63 bits, and then which."""
-    cdef int over = 0
-    cdef PyObject *number = farthing_at(of, field)
-    if number is NULL or not PyLong_CheckExact(<object>number):
-        return False
-    found[0] = PyLong_AsLongLongAndOverflow(<object>number, &over)
-    return over == 0 and found[0] >= 0
+    cdef PyObject *number = field(of, offset)
+    return number is not NULL and PyLong_CheckExact(<object>number) and fits(<object>number, found)

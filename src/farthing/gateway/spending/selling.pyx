@@ -1,5 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, binding=False
-"""What an answer cost, where answers like it were priced before: counts x units, in whole numbers, and its words."""
+"""What an answer cost, where answers like it were priced before: counts x units, in whole numbers, and its words.
+
+Others are priced by `costs.Seller` from the rates (and remembered here, where a plan of whole numbers prices them).
+"""
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -8,10 +11,10 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject, PyObject_RichCompareBool, Py_EQ
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.limits cimport LLONG_MAX, LLONG_MIN
-from libc.string cimport memcpy
 
 from farthing.gateway.spending.amount_text cimport fraction_text, nano_of, put_nano, put_usd
-from farthing.gateway.spending.fields cimport farthing_at, farthing_field
+from farthing.gateway.writing cimport put
+from farthing.struct_fields cimport field, offset_of
 
 import re
 from fractions import Fraction
@@ -34,12 +37,12 @@ cdef enum:
     MOST_SOLD = 64
     MOST_REASON = 200  # characters of a reason in a header
 
-cdef Py_ssize_t _QUANTITIES = farthing_field(Served, "quantities")
-cdef Py_ssize_t _MODEL = farthing_field(Served, "model")
-cdef Py_ssize_t _TIER = farthing_field(Served, "tier")
-cdef Py_ssize_t _REGION = farthing_field(Served, "region")
-cdef Py_ssize_t _UNKNOWN = farthing_field(Served, "unknown")
-cdef Py_ssize_t _ESTIMATED = farthing_field(Served, "estimated")
+cdef Py_ssize_t _QUANTITIES = offset_of(Served, "quantities")
+cdef Py_ssize_t _MODEL = offset_of(Served, "model")
+cdef Py_ssize_t _TIER = offset_of(Served, "tier")
+cdef Py_ssize_t _REGION = offset_of(Served, "region")
+cdef Py_ssize_t _UNKNOWN = offset_of(Served, "unknown")
+cdef Py_ssize_t _ESTIMATED = offset_of(Served, "estimated")
 cdef object _Served = Served
 cdef object _UNFIT = re.compile(r"[^ -~]")
 
@@ -192,12 +195,12 @@ cdef class Sales:
 
     cdef Priced _remembered(self, PyObject *served, tier_asked, long long started_us):
         """The same where such an answer was priced before; None: it was not, or needs a closer look."""
-        cdef PyObject *quantities = farthing_at(served, _QUANTITIES)
-        cdef PyObject *model = farthing_at(served, _MODEL)
-        cdef PyObject *tier = farthing_at(served, _TIER)
-        cdef PyObject *region = farthing_at(served, _REGION)
-        cdef PyObject *unknown = farthing_at(served, _UNKNOWN)
-        cdef PyObject *estimated = farthing_at(served, _ESTIMATED)
+        cdef PyObject *quantities = field(served, _QUANTITIES)
+        cdef PyObject *model = field(served, _MODEL)
+        cdef PyObject *tier = field(served, _TIER)
+        cdef PyObject *region = field(served, _REGION)
+        cdef PyObject *unknown = field(served, _UNKNOWN)
+        cdef PyObject *estimated = field(served, _ESTIMATED)
         cdef Py_ssize_t n
         cdef Sold sold
         cdef long long top
@@ -262,20 +265,15 @@ def cost_lines(Priced priced not None, left):
     cdef long long rest = 0 if left is None else PyLong_AsLongLongAndOverflow(left, &over)
     if over or rest < 0 or not priced._known or not priced._bottom:
         return _cost_lines(priced, left)
-    end = put_usd(_put(end, b"x-farthing-cost-usd: ", 21), priced._top, priced._bottom)
+    end = put_usd(put(end, b"x-farthing-cost-usd: ", 21), priced._top, priced._bottom)
     if end is NULL:
         return _cost_lines(priced, left)
     if priced.estimated:
-        end = _put(end, b"\r\nx-farthing-cost-estimated: true", 33)
+        end = put(end, b"\r\nx-farthing-cost-estimated: true", 33)
     if left is not None:
-        end = put_nano(_put(end, b"\r\nx-farthing-budget-remaining-usd: ", 35), rest)
-    end = _put(end, b"\r\n", 2)
+        end = put_nano(put(end, b"\r\nx-farthing-budget-remaining-usd: ", 35), rest)
+    end = put(end, b"\r\n", 2)
     return PyBytes_FromStringAndSize(text, end - text)
-
-
-cdef char *_put(char *to, const char *text, Py_ssize_t size) noexcept:
-    memcpy(to, text, size)
-    return to + size
 
 
 cdef bytes _cost_lines(Priced priced, left):

@@ -2,7 +2,8 @@
 """Purses as one worker holds them in memory, and the two steps of every request: reserve, and settle.
 
 Amounts are whole nanodollars between -2^62 and 2^62, not included: four times the largest budget. A sum beyond is held
-at that edge; a budget is long spent there, and the ledger has every charge as it is.
+at that edge; a budget is long spent there, and the ledger has every charge as it is. What memory does not suffice for
+(purses that are not known here, a lease that is used up, another period) is `purses.Purses`'s, which asks the bank.
 """
 
 cimport cython
@@ -10,6 +11,8 @@ from cpython.dict cimport PyDict_GetItemWithError, PyDict_SetItem
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_FromVoidPtr
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+
+from farthing.gateway.whole_numbers cimport cut
 
 from farthing.ledger.budgets import nano_up
 
@@ -30,11 +33,7 @@ MOST = FARTHING_MOST
 
 cdef long long _nano(number) except? -1:
     """A whole number as an amount."""
-    cdef int over = 0
-    cdef long long found = PyLong_AsLongLongAndOverflow(number, &over)
-    if over:
-        return FARTHING_MOST if over > 0 else -FARTHING_MOST
-    return farthing_kept(found)
+    return cut(number, FARTHING_MOST)
 
 
 cdef class Lease:

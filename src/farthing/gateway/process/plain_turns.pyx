@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, nonecheck=True
-"""What the server does for each request, compiled: the head that is known, the answer that is whole.
+"""What the server does for each request, compiled: the head that is plain, the answer that is whole.
 
 Whatever is anything else is Python's: `Turn` is the base of `Cycle`, `Wire` that of `Connection`, and each method here
 leaves to those what is not plain, with nothing changed. What their fields are is told in the stub.
@@ -8,55 +8,29 @@ leaves to those what is not plain, with nothing changed. What their fields are i
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
 from libc.math cimport INFINITY
-from libc.string cimport memcmp
 
 from farthing.gateway.process.head_lines cimport chunk, whole_answer
+from farthing.gateway.process.request_head cimport Heads, Meaning
+from farthing.gateway.process.request_lines cimport Place
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         object (*tp_new)(PyTypeObject* kind, object positional, PyObject* named)
 
 KEEP_ALIVE_S = 75.0
-MOST_DIGITS = 15
 MOST_WAITING_BYTES = 65536
 LARGE_BYTES = 65536
-BY_NAME = "farthing.headers"
 
 cdef double _KEEP_ALIVE_S = KEEP_ALIVE_S
-cdef int _MOST_DIGITS = MOST_DIGITS
 cdef Py_ssize_t _MOST_WAITING_BYTES = MOST_WAITING_BYTES, _LARGE_BYTES = LARGE_BYTES
 cdef tuple _NOTHING = ()
-
-
-cdef class Meaning:
-    """What a head says: an ASGI scope without headers, and the headers, the length of the body left empty.
-
-    `memo`: what the application keeps for requests with this head; it is dropped with it.
-    """
-
-    cdef readonly dict scope
-    cdef readonly dict headers
-    cdef readonly object method
-    cdef readonly object path
-    cdef public object memo
-
-    def __init__(self, *, dict scope not None, dict headers not None):
-        self.scope, self.headers = scope, headers
-        self.method, self.path = scope["method"], scope["path"]
-
-    def of(self, bytes digits not None):
-        """The scope of a request whose body has `digits` as its length (b"": none is stated)."""
-        headers = self.headers.copy()
-        if digits:
-            headers[b"content-length"] = digits
-        return {**self.scope, "headers": headers.items(), BY_NAME: headers}
 
 
 cdef class Wire
 
 
 cdef class Turn:
-    """A request's turn on its connection, as far as it is plain: its head was known, or its answer is whole."""
+    """A request's turn on its connection, as far as it is plain: its head was, or its answer is whole."""
 
     cdef readonly Wire _connection
     cdef public dict _scope
@@ -151,18 +125,17 @@ cdef inline bytes _part(bytes data, Py_ssize_t start, Py_ssize_t size):
 
 
 cdef class Wire:
-    """A connection, as far as what comes on it is plain: requests whose heads are as the last one's."""
+    """A connection, as far as what comes on it is plain: requests with plain heads, the next when one is answered."""
 
     cdef public object transport
     cdef public object taken
     cdef public type _makes
     cdef public object _served
+    cdef public Heads _heads
     cdef public object _loop
     cdef public object _cycle
     cdef public object running
     cdef public object _pipeline
-    cdef bytes _before
-    cdef bytes _behind
     cdef Meaning _last
     cdef public double due
     cdef public Py_ssize_t _body_left
@@ -175,35 +148,15 @@ cdef class Wire:
         if not self._resting:
             self._more(data)
             return
-        cdef const char* at = PyBytes_AS_STRING(data)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data), first, last, behind
-        cdef long long length = 0
-        if self._last is not None:
-            first, behind = PyBytes_GET_SIZE(self._before), PyBytes_GET_SIZE(self._behind)
-            if size > first and memcmp(at, PyBytes_AS_STRING(self._before), first) == 0:
-                last = first
-                while last < size and last - first < _MOST_DIGITS and 48 <= at[last] <= 57:
-                    length = length * 10 + (at[last] - 48)
-                    last += 1
-                if (
-                    last > first and size - last >= behind
-                    and memcmp(at + last, PyBytes_AS_STRING(self._behind), behind) == 0
-                ):
-                    self._begin(self._last, _part(data, first, last - first), length, data, last + behind)
-                    return
-        self._heard(data)
-
-    def known(self, Meaning meaning not None, bytes data not None, Py_ssize_t first, Py_ssize_t last, Py_ssize_t start):
-        """Begin the request of a known head that `data` begins with: up to `start`, with the digits of its length from
-        `first` to `last`, if they are there, at most `MOST_DIGITS`."""
-        if not 0 <= first <= last <= start <= PyBytes_GET_SIZE(data) or last - first > _MOST_DIGITS:
-            raise ValueError("these are no parts of a head")
-        digits = data[first:last]
-        if digits:
-            if not digits.isdigit():
-                raise ValueError("this is no length of a body")
-            self._before, self._behind, self._last = data[:first], data[last:start], meaning
-        self._begin(meaning, digits, int(digits or 0), data, start)
+        if self._heads is None:
+            raise TypeError("the connection does not say which heads are known")
+        cdef Place place
+        cdef Meaning meaning = self._heads.find(data, self._last, &place)
+        if meaning is None:
+            self._parse(data)
+            return
+        self._last = meaning
+        self._begin(meaning, _part(data, place.first, place.last - place.first), place.length, data, place.start)
 
     cdef int _begin(self, Meaning meaning, bytes digits, long long length, bytes data, Py_ssize_t start) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - start

@@ -1,6 +1,6 @@
 """The upstream's side of a request: what stands once, in C, and is extended in Python (connection, pool, request).
 
-See wire.pyx; everything is used on one loop.
+See plain_wire.pyx; everything is used on one loop.
 """
 
 import asyncio
@@ -30,9 +30,6 @@ class Wire:
     """The parser's: what came of a body in what is read now."""
     _pool: Any
     _answer: Response | None
-    _room_bytes: int
-    """How much more may come that is no body: the parser keeps heads, trailers and what is written beside chunks in
-    memory, without an end."""
     _whole: bool
     """The answer is."""
     _last: bool
@@ -79,14 +76,12 @@ class Kept:
     _sweeper: asyncio.TimerHandle | None
     def __init__(self, quiet_s: float, most: int, kind: type[Asked]) -> None:
         """`kind`: what `post` makes."""
-    def take(self) -> Any | None:
-        """A kept connection; None where there is none."""
     def post(self, start: bytes, lines: bytes, body: bytes, last: str = "") -> Any:
         """A request with JSON in it: a POST that sends `start` (`Origin.start`'s), `lines` (its header lines, but for
         those that tell of the body; each ends with its CRLF), and the body. A large body is not copied.
 
         `last`: the value of another header, whose name and colon `lines` ends with. Raises `ValueError` for one that is
-        not printable ASCII.
+        not ASCII, or has control characters but tabs.
         """
     def give(self, connection: Any) -> None:
         """`connection` is free."""

@@ -5,37 +5,22 @@ from typing import Any
 
 from farthing.gateway.process.connection import Connection
 from farthing.gateway.process.cycle import Cycle
+from farthing.gateway.process.request_head import Heads, Meaning
 from farthing.gateway.process.served import Served
 
 KEEP_ALIVE_S: float
 """How long a connection may be without a request: longer than the clients', which then hang up first."""
-MOST_DIGITS: int
-"""Of the length of a body whose head is known."""
 MOST_WAITING_BYTES: int
 """What of a body may wait for the application, beyond one read."""
 LARGE_BYTES: int
 """From here on a body is not copied to stand behind its head."""
-BY_NAME: str
-"""Where a scope may have its headers once more, by their names in lower case, of a repeated one the first."""
-
-class Meaning:
-    """What a head says: an ASGI scope without headers, and the headers, the length of the body left empty."""
-
-    scope: dict[str, Any]
-    headers: dict[bytes, bytes]
-    method: str
-    path: str
-    memo: object
-    """What the application keeps for requests with this head; it is dropped with it."""
-    def __init__(self, *, scope: dict[str, Any], headers: dict[bytes, bytes]) -> None: ...
-    def of(self, digits: bytes) -> dict[str, Any]: ...
 
 class Turn:
     transport: Any
     meaning: Meaning | None
-    """The known head that it came with."""
+    """The plain head that it came with."""
     digits: bytes
-    """The length of its body, as its known head said it; b"" where it said none."""
+    """The length of its body, as its plain head said it; b"" where it said none."""
     body: bytes | bytearray
     """What of the request's body came, and is not yet received."""
     task: asyncio.Task[None] | None
@@ -66,7 +51,7 @@ class Turn:
     def __init__(self, connection: Connection, scope: dict[str, Any], transport: Any, keep_alive: bool) -> None: ...
     @property
     def scope(self) -> dict[str, Any]:
-        """ASGI's; made when it is first asked for, where the head is known."""
+        """ASGI's; made when it is first asked for, where the head is plain."""
     @property
     def method(self) -> str:
         """As the request has it."""
@@ -85,19 +70,19 @@ class Wire:
     """By when something is to have happened, by the loop's clock."""
     _makes: type[Cycle]
     _served: Served
+    _heads: Heads
     _loop: asyncio.AbstractEventLoop
     _cycle: Cycle | None
     """Of the request that was read last, which may wait behind the one that is served."""
     running: Cycle | None
     _pipeline: deque[Cycle]
     _body_left: int
-    """What is to come of the body of a request that the parser has not seen, since its head is known."""
+    """What is to come of the body of a request that the parser has not seen, since its head is plain."""
     _resting: bool
     """Nothing is asked that is not answered, nothing half read, and the connection stays open."""
     _reading_head: bool
     _reading_paused: bool
     _in_body: bool
     def data_received(self, data: bytes) -> None: ...
-    def known(self, meaning: Meaning, data: bytes, first: int, last: int, start: int) -> None: ...
     def start(self, turn: Cycle) -> None: ...
     def on_answered(self) -> None: ...

@@ -3,21 +3,21 @@
 
 Most answers are plain (head.pyx) and come in one read: they are read here. Any other goes to the parser from its first
 byte, by `Connection`, which extends `Wire` by what is not done for each request; so `Pool` does `Kept`, `Request`
-`Asked`. What each is for is said in wire.pyi.
+`Asked`. What each is for is said in plain_wire.pyi.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
-from libc.string cimport memcpy
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cdef extern from "Python.h":
     void* PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
 
+from farthing.clocks cimport monotonic_s
 from farthing.gateway.client.head cimport Head, read_head, size_of
 from farthing.gateway.client.response cimport Response
+from farthing.gateway.writing cimport digits_of, is_fit_value, put, put_bytes, put_digits
 
 cdef Py_ssize_t _MOST_WAITING_BYTES = 256 << 10
 cdef Py_ssize_t _MOST_HEAD_BYTES = 256 << 10
@@ -41,7 +41,7 @@ cdef class Wire:
     cdef public double idle_since
     cdef readonly Response _answer
     cdef public bint _whole, _last, _bare, _until_end, _writing
-    cdef public Py_ssize_t _room_bytes
+    cdef Py_ssize_t _room_bytes  # that may still come and is no body (the parser keeps heads and trailers without an end)
     cdef _Reading _reading
     cdef Py_ssize_t _missing
     cdef list _parsed
@@ -212,13 +212,6 @@ cdef class Wire:
         self.transport.abort()
 
 
-cdef inline double _now() noexcept:
-    """`time.monotonic`: the loop's clock, in seconds."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + now.tv_nsec * 1e-9
-
-
 cdef class Kept:
     cdef readonly list _idle
     cdef public object _sweeper
@@ -236,15 +229,12 @@ cdef class Kept:
             raise TypeError("requests are of a kind of Asked")
         self._quiet_s, self._most, self._kind = quiet_s, most, kind
 
-    def take(self):
-        return self.taken()
-
     cdef Wire taken(self):
         cdef Wire connection
         cdef double now, rested_s
         while self._idle:
             connection = <Wire?>self._idle.pop()
-            now = _now()
+            now = monotonic_s()
             rested_s = now - connection.idle_since
             connection.idle_since = now
             # One that rested little says when a request is sent whether it is closed.
@@ -256,7 +246,7 @@ cdef class Kept:
         if self._closed or len(self._idle) >= self._most:
             connection.close()
             return
-        connection.idle_since = _now()
+        connection.idle_since = monotonic_s()
         self._idle.append(connection)
         if self._sweeper is None:
             self.sweep_later()
@@ -301,48 +291,30 @@ cdef class Asked:
 
 cdef _posted(bytes start, bytes lines, str last, bytes body):
     """What a POST of JSON sends: bytes, or head and body where that is large."""
-    cdef char digits[24]
-    cdef char* first = &digits[20]
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(body), left = size, copied = size if size < _LARGE else 0
-    cdef Py_ssize_t last_size = PyUnicode_GET_LENGTH(last)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(body), last_size = PyUnicode_GET_LENGTH(last)
+    cdef int digits = digits_of(size)
+    cdef bint joined = size < _LARGE
     cdef bytes head
-    cdef char* at
+    cdef char* to
     _check_value(last)
-    memcpy(first, b"\r\n\r\n", 4)
-    while True:
-        first -= 1
-        first[0] = <char>(48 + left % 10)
-        left //= 10
-        if left == 0:
-            break
-    left = &digits[24] - first
     head = PyBytes_FromStringAndSize(
         NULL,
         PyBytes_GET_SIZE(start) + PyBytes_GET_SIZE(lines) + (last_size + 2 if last_size else 0)
-        + PyBytes_GET_SIZE(_TELLING) + left + copied
+        + PyBytes_GET_SIZE(_TELLING) + digits + 4 + (size if joined else 0)
     )
-    at = _put(_put(PyBytes_AS_STRING(head), start), lines)
+    to = put_bytes(put_bytes(PyBytes_AS_STRING(head), start), lines)
     if last_size:
-        memcpy(at, PyUnicode_DATA(last), last_size)
-        memcpy(at + last_size, b"\r\n", 2)
-        at += last_size + 2
-    at = _put(at, _TELLING)
-    memcpy(at, first, left)
-    memcpy(at + left, PyBytes_AS_STRING(body), copied)
-    return head if copied == size else (head, body)
+        to = put(put(to, <const char*>PyUnicode_DATA(last), last_size), b"\r\n", 2)
+    to = put(put_digits(put_bytes(to, _TELLING), size, digits), b"\r\n\r\n", 4)
+    if not joined:
+        return head, body
+    put_bytes(to, body)
+    return head
 
 
 cdef void _check_value(str value) except *:
     """Raises `ValueError` for what could end its line."""
-    cdef const unsigned char* at = <const unsigned char*>PyUnicode_DATA(value)
-    cdef Py_ssize_t n
     if not PyUnicode_IS_COMPACT_ASCII(value):
         raise ValueError("a header's value of ASCII alone, please")
-    for n in range(PyUnicode_GET_LENGTH(value)):
-        if at[n] < 32 or at[n] == 127:
-            raise ValueError("a header's value has a control character")
-
-
-cdef inline char* _put(char* at, bytes part) noexcept:
-    memcpy(at, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-    return at + PyBytes_GET_SIZE(part)
+    if not is_fit_value(<const unsigned char*>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value)):
+        raise ValueError("a header's value has a control character")
