@@ -24,6 +24,7 @@ def outline(body: bytes) -> Outline | None:
     return finder().outline(body)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=2500)
 @given(SURFACES, agents_requests(), st.data())
 def test_what_is_read_quickly_is_what_would_be_decoded(

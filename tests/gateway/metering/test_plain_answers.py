@@ -62,6 +62,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return made
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=2000)
 @given(st.sampled_from([(CHAT, CHAT_ANSWER), (MESSAGES, MESSAGE)]), st.data())
 def test_answers_that_differ_in_a_few_values(asked: tuple[Surface, Any], data: st.DataObject) -> None:

@@ -72,6 +72,7 @@ def metered(surface: Surface, stream: list[bytes], hide: bool) -> tuple[list[byt
     return [*out, meter.close()], answer.pieces, answer.text_bytes, meter.finish()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=2500)
 @given(st.sampled_from(EVENTS), st.booleans(), st.data())
 def test_each_chunk_is_read_as_the_gatherers_read_it(

@@ -53,6 +53,7 @@ def test_whatever_is_json_is_walked_along(data: st.DataObject, value: Any) -> No
         assert holds_no_type(text)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=3000)
 @given(st.data(), texts())
 def test_what_is_not_quite_json_is_not(data: st.DataObject, text: bytes) -> None:
@@ -113,6 +114,7 @@ OUTSIDES = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=1500)
 @given(st.sampled_from(list(Surface)), OUTSIDES, st.lists(VALUES, min_size=2, max_size=5), st.data())
 def test_what_is_remembered_is_what_would_be_read(
