@@ -285,6 +285,7 @@ def test_headers_that_are_no_pairs_of_bytes_are_not_sent(odd: Any) -> None:
     run(echo, test)
 
 
+@pytest.mark.slow
 def test_nothing_keeps_a_connection_alive_that_is_gone() -> None:
     async def main() -> None:
         served = Served(echo, 10)

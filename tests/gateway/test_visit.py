@@ -244,6 +244,7 @@ def test_a_refusal_after_admission_leaves_nothing_in_flight(upstream: Upstream, 
     run(work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [False, True], ids=["unknown model", "ledger full"])
 def test_a_refused_request_is_no_garbage_that_waits_for_the_collector(
     full: bool, upstream: Upstream, tmp_path: Path

@@ -254,6 +254,7 @@ def test_usage_brings_volumes_and_its_own_mix(tmp_path: Path) -> None:
     assert stated["mix"] == "3:1"
 
 
+@pytest.mark.slow
 def test_without_usage_the_weights_are_a_marketplaces(tmp_path: Path) -> None:
     found = json.loads(run("--json", "--method", "tornqvist", "--until", "2026-06-01"))
     assert found["points"][0]["date"] >= "2025-02-16" and 30 < found["count"] < 60

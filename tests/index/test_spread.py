@@ -213,6 +213,7 @@ def test_a_model_without_published_weights_has_no_hosts() -> None:
     assert closed("grok-4") and not closed("grok-2") and not closed("gpt-oss-120b") and not closed("llama-3.3-70b")
 
 
+@pytest.mark.slow
 def test_a_day_to_come_is_said() -> None:
     ahead = datetime.now(UTC) + timedelta(days=900)
     found = spread(book(*WIDGET), "widget-9-70b", ahead, KIND, [])

@@ -129,6 +129,7 @@ def test_a_new_tier_is_told_with_what_this_usage_costs_in_it(tmp_path: Path) -> 
     assert (tier.tier, tier.is_new, tier.tier_usd) == ("batch", True, Fraction(3225, 2) * MICRO)
 
 
+@pytest.mark.slow
 def test_a_month_is_of_the_span_of_the_usage(tmp_path: Path) -> None:
     """405 in 10 days: x 30.4375 / 10 = 1,232.71875."""
     found = watched(tmp_path)
@@ -375,6 +376,7 @@ def test_history_that_saw_no_change_makes_none_of_a_disagreement(tmp_path: Path)
     assert (found.offers[0].basis, found.change) == ("undated", 0)
 
 
+@pytest.mark.slow
 def test_history_also_says_what_a_past_end_of_the_span_was(tmp_path: Path) -> None:
     """Until September, asked in November: 5,782.5 at both."""
     rows = [msgspec.structs.replace(row, provider="beta", model_served="Wing-70B-Instruct") for row in ROWS]

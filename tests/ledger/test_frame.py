@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,7 @@ def test_plain_rows_are_packed_as_msgspec_does(made: list[Attempt]) -> None:
     assert found == meant if found is not None else len(meant) > ROOM - 32  # a number is written with eight to spare
 
 
+@pytest.mark.slow
 @given(rows(plain | odd))
 @settings(deadline=None, max_examples=400)
 @example([done(1, state="".join(("op", "en")))])  # an "open" that is not the default itself is told, as msgspec does it

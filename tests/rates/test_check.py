@@ -67,6 +67,7 @@ def test_the_book_itself_is_expressed_and_consistent() -> None:
     )
 
 
+@pytest.mark.slow
 def test_sources_not_seen_for_long_are_named(card: str) -> None:
     mine = load_card(Path(card))
     checked = check_book(Book([mine]), [("mine", mine)], datetime(2026, 4, 2, tzinfo=UTC))

@@ -188,6 +188,7 @@ def test_other_devices_draw_the_same_share_of_their_tdp() -> None:
     assert hosts.draw_grade(devices.find("tpu-v5e")) is Grade.ASSUMED
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.sampled_from(ALL), st.floats(0, 1e6), st.floats(0, 1e6))
 def test_draw_rises_with_load_and_stays_below_tdp(device: Device, one: float, other: float) -> None:

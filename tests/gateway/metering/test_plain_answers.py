@@ -80,6 +80,7 @@ def test_answers_that_differ_in_a_few_values(asked: tuple[Surface, Any], data: s
         assert read_response(surface, "openai", body) == slow(surface, body)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=2000)
 @given(st.sampled_from([(CHAT, CHAT_ANSWER), (MESSAGES, MESSAGE)]), st.data())
 def test_answers_that_are_damaged(asked: tuple[Surface, Any], data: st.DataObject) -> None:

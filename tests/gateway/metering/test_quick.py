@@ -57,6 +57,7 @@ BESIDE = st.fixed_dictionaries(
 """What stands beside the usage in an answer: common things and odd ones."""
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=2000)
 @given(st.sampled_from(list(Surface)), PROVIDERS, USAGES, HEADERS, st.sampled_from([200, 200, 201, 400, 503]), BESIDE)
 def test_a_plain_answer(
@@ -217,6 +218,7 @@ def spelled(name: str, escaped: int) -> str:
     return f'"{name}"'
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=1500)
 @given(
     st.lists(st.tuples(NAMES, VALUES, st.integers(0, 60)), max_size=7),
